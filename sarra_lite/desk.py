@@ -1,0 +1,340 @@
+"""The sender's desk: every announcement taken and not yet acknowledged, and what it waits for.
+
+Rule: effect first, record second, acknowledge last.  A delivery is acknowledged when the report on
+it is confirmed, never before.  Only the sender's main thread calls this module.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from sarra_lite import blocks, message, reports, units
+from sarra_lite.broker import Outcome as Published
+from sarra_lite.deliver import Job, Outcome
+from sarra_lite.errors import BrokerRefused, DestinationFull, MessageError, TransferError
+from sarra_lite.message import Announcement, Report
+from sarra_lite.order import Order
+from sarra_lite.place import intended
+from sarra_lite.reports import Effort, Key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sarra_lite.broker import Broker, Delivery
+    from sarra_lite.config import SenderConfig
+    from sarra_lite.lanes import Done, Down, Lanes
+
+log = logging.getLogger("sarra_lite")
+
+_FULL_FIRST: Final = 15.0  # seconds until a full destination is tried again; doubles
+_FULL_MOST: Final = 600.0
+_OUTAGE: Final = 300.0  # seconds without the destination until that is reported
+
+
+@dataclass
+class Held:
+    """One announcement on the desk.  ``delivery`` None: the broker has taken it back meanwhile."""
+
+    job: Job
+    delivery: Delivery | None
+    begun: float
+    attempt: int = 1
+    running: bool = False
+    hopeless: bool = False
+    seconds: float = 0.0
+    report: Announcement | None = None
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """The broker has answered to a report (or to the blocks that replace an announcement)."""
+
+    delivery: Delivery | None
+    key: Key | None
+    result: Published
+    reason: str
+
+
+@dataclass
+class Tally:
+    """What this sender has done since it started, for progress and the last line."""
+
+    arrived: int = 0
+    failed: int = 0
+    rejected: int = 0
+    bytes: int = 0
+    expected: int = 0
+    codes: dict[int, int] = field(default_factory=dict)
+
+
+class Desk:
+    """What the sender holds.  It outlives broker connections: work under way goes on meanwhile."""
+
+    def __init__(
+        self, config: SenderConfig, lanes: Lanes, tell: Callable[[Confirmed], None]
+    ) -> None:
+        """``tell`` is called in the broker's thread when a report is confirmed, or is not."""
+        self.tally = Tally()
+        self._config = config
+        self._lanes = lanes
+        self._tell = tell
+        self._reporter = reports.Reporter(config.instance_name)
+        self._broker: Broker | None = None
+        self._held: dict[Key, Held] = {}
+        self._order: Order[Key] = Order()
+        self._timers: list[tuple[float, Key]] = []
+        self._suspects: list[tuple[Delivery, Announcement]] = []
+        self._outstanding = 0
+
+    def __len__(self) -> int:
+        """Number of announcements that are not acknowledged."""
+        return len(self._held) + len(self._suspects) + self._outstanding
+
+    def attach(self, broker: Broker) -> None:
+        """Begin with a fresh broker connection: it will deliver anew all that was unacknowledged."""
+        self._broker = broker
+
+    def detach(self) -> None:
+        """The connection is gone.  What no lane works on is forgotten: it will be delivered again."""
+        self._broker = None
+        self._suspects.clear()
+        self._timers.clear()
+        self._outstanding = 0
+        # The latest first, so that nothing is started by what it waited for being dropped.
+        for key, held in reversed(list(self._held.items())):
+            held.delivery = None
+            if not held.running and held.report is None:
+                self._drop(key)
+
+    def receive(self, delivery: Delivery) -> None:
+        """Take a delivery from the queue."""
+        try:
+            announcement = message.decode(delivery.body, delivery.content_type)
+        except MessageError as error:
+            unreadable = Announcement(pub_time=message.now(), base_url="", rel_path="")
+            self._refuse(delivery, unreadable, TransferError(error.code, str(error)))
+            return
+        if announcement.report is not None:
+            self._ack(delivery)  # bound to v03.#, we see reports, too
+        elif delivery.redelivered:
+            self._suspects.append((delivery, announcement))
+        else:
+            self._enter(delivery, announcement)
+
+    def look_up_suspects(self) -> None:
+        """Take up what is delivered a second time, but for what was reported before all the same."""
+        if not self._suspects or self._broker is None:
+            return
+        suspects, self._suspects = self._suspects, []
+        announcements = [announcement for _, announcement in suspects]
+        codes = reports.already_reported(self._broker, self._config.report_stream, announcements)
+        for delivery, announcement in suspects:
+            if announcement.key in codes:
+                self._ack(delivery)
+                if (held := self._held.get(announcement.key)) and not held.running:
+                    self._drop(announcement.key)
+            else:
+                self._enter(delivery, announcement)
+
+    def finished(self, done: Done) -> None:
+        """Take what a lane made of a job."""
+        key = done.job.announcement.key
+        held = self._held[key]
+        held.running = False
+        held.seconds += done.seconds
+        match done.result:
+            case Outcome(wait=float(wait)):
+                self._again(key, wait)
+            case DestinationFull() as full if not held.hopeless:
+                self._full(key, held, full)
+            case TransferError() as error:
+                self._settle(key, held, error.code, str(error), Effort())
+            case Outcome() as outcome:
+                effort = Effort(outcome.bytes, held.seconds, outcome.identity)
+                self._settle(key, held, outcome.code, outcome.message, effort)
+
+    def confirmed(self, event: Confirmed) -> None:
+        """The broker has answered to a report: acknowledge what it was about."""
+        self._outstanding -= 1
+        if event.result is Published.LOST:
+            return  # the connection is gone; the broker delivers again
+        if event.result is Published.REFUSED:
+            raise BrokerRefused(f"report refused by the broker: {event.reason}")
+        if event.delivery is not None:
+            self._ack(event.delivery)
+        if event.key is not None and event.key in self._held:
+            self._drop(event.key)
+
+    def tick(self) -> float:
+        """Start what is due; return the seconds until something may be due again."""
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            _, key = heapq.heappop(self._timers)
+            if (held := self._held.get(key)) and not held.running and held.report is None:
+                self._start(key, held)
+        return min(1.0, self._timers[0][0] - now) if self._timers else 1.0
+
+    def outage(self, down: Down) -> None:
+        """Report a destination that has been down for long, once, on what waits for it."""
+        if down.since is None or time.monotonic() - down.since < _OUTAGE:
+            return
+        for held in self._held.values():
+            if held.running and held.attempt == 1:
+                held.attempt += 1
+                report = self._reporter.report(
+                    held.job.announcement, 503, down.reason, attempt=1, will_retry=60.0
+                )
+                self._publish(report, None, None)
+                return
+
+    @property
+    def stuck(self) -> bool:
+        """All that is held waits for room at the destination."""
+        return bool(self._held) and all(
+            h.attempt > 1 and not h.running and h.report is None for h in self._held.values()
+        )
+
+    def _enter(self, delivery: Delivery, announcement: Announcement) -> None:
+        """Put an announcement on the desk, and start it when nothing stands in its way."""
+        try:
+            job = intended(self._config, announcement, delivery)
+        except (MessageError, TransferError) as error:
+            self._refuse(delivery, announcement, error)
+            return
+        if announcement.key in self._held:  # announced twice, and looked up together
+            self._adopt(self._held[announcement.key], delivery)
+        elif blocks.to_be_cut(announcement, job.source, self._config.blockSize):
+            self._cut(delivery, announcement)
+        else:
+            self._hold(delivery, job)
+
+    def _hold(self, delivery: Delivery, job: Job) -> None:
+        announcement, key = job.announcement, job.announcement.key
+        held = self._held[key] = Held(job, delivery, time.monotonic())
+        self.tally.expected += announcement.blocks.length if announcement.block is not None else (
+            0 if announcement.is_finish else announcement.size or 0
+        )
+        paths = [path for path in (job.path, job.old_path) if path]
+        operation = announcement.file_op or {}
+        whole = "remove" in operation or "rename" in operation
+        if self._order.add(key, *paths, whole=whole, shared=announcement.blocks is not None):
+            self._start(key, held)
+
+    def _adopt(self, held: Held, delivery: Delivery) -> None:
+        """Take a new delivery of what is on the desk already."""
+        if held.delivery is not None:
+            self._ack(delivery)  # published twice: the other one stays until the report is out
+            return
+        held.delivery = delivery
+        if held.report is not None:
+            self._publish(held.report, delivery, held.job.announcement.key)
+
+    def _start(self, key: Key, held: Held) -> None:
+        held.running = True
+        self._lanes.submit(held.job)
+
+    def _again(self, key: Key, wait: float) -> None:
+        if self._held[key].delivery is None:
+            self._drop(key)  # the broker gives it to whoever is next
+        else:
+            heapq.heappush(self._timers, (time.monotonic() + wait, key))
+
+    def _full(self, key: Key, held: Held, full: DestinationFull) -> None:
+        """No room at the destination: try again slowly, at last give up."""
+        if time.monotonic() > held.begun + self._config.retry_ttl:
+            held.hopeless = held.running = True
+            self._lanes.submit(held.job, give_up=full)
+            return
+        wait = min(_FULL_MOST, _FULL_FIRST * 2 ** (held.attempt - 1))
+        report = self._reporter.report(
+            held.job.announcement, full.code, str(full), attempt=held.attempt, will_retry=wait
+        )
+        log.warning("%s: %s; next attempt in %.0f s", _name(held), full, wait)
+        self._publish(report, None, None)
+        held.attempt += 1
+        self._again(key, wait)
+
+    def _settle(self, key: Key, held: Held, code: int, text: str, effort: Effort) -> None:
+        """This is the end of it: report, and acknowledge once the report is confirmed."""
+        attempt = held.attempt if held.attempt > 1 else None
+        announcement = held.job.announcement
+        held.report = self._reporter.report(announcement, code, text, effort, attempt=attempt)
+        self._count(announcement, held.report.report)
+        for freed in self._order.done(key):
+            self._start(freed, self._held[freed])
+        if held.delivery is not None:
+            self._publish(held.report, held.delivery, key)
+
+    def _refuse(
+        self, delivery: Delivery, announcement: Announcement, error: MessageError | TransferError
+    ) -> None:
+        """Report an announcement that no lane will see."""
+        report = self._reporter.report(announcement, error.code, str(error))
+        self._count(announcement, report.report)
+        self._publish(report, delivery, None)
+
+    def _cut(self, delivery: Delivery, announcement: Announcement) -> None:
+        """Announce the blocks of a large file that was announced whole, instead of it."""
+        pieces = list(blocks.cut(announcement, self._config.blockSize))
+        waiting = len(pieces)
+        worst = Published.CONFIRMED
+
+        def answered(result: Published, reason: str) -> None:
+            nonlocal waiting, worst
+            waiting -= 1
+            worst = worst if result is Published.CONFIRMED else result
+            if waiting == 0:
+                self._tell(Confirmed(delivery, None, worst, reason))
+
+        self._outstanding += 1
+        for piece in pieces:
+            topic = self._config.finish_topic if piece.is_finish else self._config.post_topic
+            self._send(message.topic(topic, piece.rel_path), piece, answered)
+
+    def _publish(self, report: Announcement, delivery: Delivery | None, key: Key | None) -> None:
+        def answered(result: Published, reason: str) -> None:
+            self._tell(Confirmed(delivery, key, result, reason))
+
+        self._outstanding += 1
+        topic = message.topic(self._config.report_topic, report.rel_path)
+        self._send(topic, report, answered)
+
+    def _send(
+        self, topic: str, content: Announcement, answered: Callable[[Published, str], None]
+    ) -> None:
+        if self._broker is not None:
+            body = message.encode(content)
+            self._broker.publish(self._config.exchange_name, topic, body, done=answered)
+
+    def _ack(self, delivery: Delivery) -> None:
+        if self._broker is not None:
+            self._broker.ack(delivery)
+
+    def _drop(self, key: Key) -> None:
+        """Take an announcement from the desk; what waited for it may start."""
+        held = self._held.pop(key)
+        if held.report is None:
+            for freed in self._order.done(key):
+                self._start(freed, self._held[freed])
+
+    def _count(self, announcement: Announcement, report: Report | None) -> None:
+        """Keep the tally, and tell people about what failed."""
+        if report is None:
+            return
+        name = units.printable(announcement.rel_path) or "(unreadable announcement)"
+        self.tally.codes[report.code] = self.tally.codes.get(report.code, 0) + 1
+        if not report.arrived:
+            self.tally.failed += 1
+            log.warning("%s: %s (%d)", name, report.message, report.code)
+        elif announcement.block is None:
+            self.tally.arrived += 1
+            log.debug("%s: %s (%d)", name, report.message, report.code)
+
+
+def _name(held: Held) -> str:
+    return units.printable(held.job.announcement.rel_path)

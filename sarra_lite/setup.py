@@ -1,0 +1,60 @@
+"""What must exist on the broker before anything is published, declared by whoever comes first."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from sarra_lite.errors import BrokerRefused
+
+if TYPE_CHECKING:
+    from sarra_lite.broker import Broker
+    from sarra_lite.config import PostConfig, SenderConfig, Src2logConfig
+
+log = logging.getLogger("sarra_lite")
+
+
+def for_posting(broker: Broker, config: PostConfig) -> bool:
+    """Exchange, the queue where one is named, the stream; False when reports are not kept."""
+    broker.declare_exchange(config.exchange_name)
+    if config.queueName:
+        _queue(broker, config.queueName, config.exchange_name, config.binding_keys)
+    return _stream(broker, config)
+
+
+def for_sending(broker: Broker, config: SenderConfig) -> None:
+    """Exchange, queue with its bindings, and the stream of reports."""
+    broker.declare_exchange(config.exchange_name)
+    _queue(broker, config.queue, config.exchange_name, config.binding_keys)
+    _stream(broker, config)
+
+
+def for_copying(broker: Broker, config: Src2logConfig) -> None:
+    """The exchange xlog and its stream, and the queue, bound to the exchanges that are named.
+
+    Other exchanges are bound to the queue by whoever creates them.
+    """
+    broker.declare_exchange(config.xlog)
+    topic = f"{config.report_topic}.#"
+    _queue(broker, config.queue, "", [])
+    for exchange in config.exchanges:
+        broker.bind(config.queue, exchange, topic)
+    broker.declare_queue(config.xlogStream, "stream", config.report_arguments)
+    broker.bind(config.xlogStream, config.xlog, topic)
+
+
+def _queue(broker: Broker, queue: str, exchange: str, keys: list[str]) -> None:
+    broker.declare_queue(queue)
+    for key in keys:
+        broker.bind(queue, exchange, key)
+
+
+def _stream(broker: Broker, config: PostConfig | SenderConfig) -> bool:
+    """Reports are kept where they can be read again."""
+    try:
+        broker.declare_queue(config.report_stream, "stream", config.report_arguments)
+        broker.bind(config.report_stream, config.exchange_name, f"{config.report_topic}.#")
+    except BrokerRefused as error:
+        log.warning("reports are not kept: %s", error)
+        return False
+    return True
