@@ -84,6 +84,13 @@ class Announcer:
         if self._broker is None or not self._publish(self.published):
             self._reopen()
 
+    @property
+    def broker(self) -> Broker:
+        """The connection; BrokerError when there is none."""
+        if self._broker is None:
+            raise BrokerError("not connected to the broker")
+        return self._broker
+
     def flush(self) -> None:
         """Return when every announcement is confirmed."""
         while self._pending:

@@ -25,11 +25,12 @@ _SYSLOG: Final = {"CRITICAL": 2, "ERROR": 3, "WARNING": 4, "INFO": 6, "DEBUG": 7
 
 def run(command: Callable[[], int]) -> int:
     """Run a command and return its exit status; an error of ours becomes one line, not a trace."""
+    log_to_stderr("info")  # until the configuration says otherwise
     try:
         return command()
     except SarraError as error:
         for line in str(error).splitlines():
-            log.error("%s", line)
+            log.error("%s", line)  # noqa: TRY400  for users, so without a trace
         return error.exit_status
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -10,7 +10,6 @@ import heapq
 import logging
 import time
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite import blocks, message, reports, units
@@ -96,11 +95,11 @@ class Desk:
         return len(self._held) + len(self._suspects) + self._outstanding
 
     def attach(self, broker: Broker) -> None:
-        """Begin with a fresh broker connection: it will deliver anew all that was unacknowledged."""
+        """Begin with a fresh connection: it will deliver anew all that was unacknowledged."""
         self._broker = broker
 
     def detach(self) -> None:
-        """The connection is gone.  What no lane works on is forgotten: it will be delivered again."""
+        """The connection is gone.  What no lane works on is forgotten: it will come again."""
         self._broker = None
         self._suspects.clear()
         self._timers.clear()
@@ -127,7 +126,7 @@ class Desk:
             self._enter(delivery, announcement)
 
     def look_up_suspects(self) -> None:
-        """Take up what is delivered a second time, but for what was reported before all the same."""
+        """Take up what is delivered a second time, unless it was reported before all the same."""
         if not self._suspects or self._broker is None:
             return
         suspects, self._suspects = self._suspects, []
@@ -149,13 +148,16 @@ class Desk:
         held.seconds += done.seconds
         match done.result:
             case Outcome(wait=float(wait)):
-                self._again(key, wait)
+                if self._too_old(held):
+                    self._give_up(held, TransferError(504, "its blocks did not all arrive in time"))
+                else:
+                    self._again(key, wait)
             case DestinationFull() as full if not held.hopeless:
                 self._full(key, held, full)
             case TransferError() as error:
                 self._settle(key, held, error.code, str(error), Effort())
             case Outcome() as outcome:
-                effort = Effort(outcome.bytes, held.seconds, outcome.identity)
+                effort = Effort(outcome.bytes, outcome.seconds or held.seconds, outcome.identity)
                 self._settle(key, held, outcome.code, outcome.message, effort)
 
     def confirmed(self, event: Confirmed) -> None:
@@ -176,7 +178,7 @@ class Desk:
         while self._timers and self._timers[0][0] <= now:
             _, key = heapq.heappop(self._timers)
             if (held := self._held.get(key)) and not held.running and held.report is None:
-                self._start(key, held)
+                self._start(held)
         return min(1.0, self._timers[0][0] - now) if self._timers else 1.0
 
     def outage(self, down: Down) -> None:
@@ -208,7 +210,7 @@ class Desk:
             return
         if announcement.key in self._held:  # announced twice, and looked up together
             self._adopt(self._held[announcement.key], delivery)
-        elif blocks.to_be_cut(announcement, job.source, self._config.blockSize):
+        elif blocks.to_be_cut(announcement, self._config.blockSize):
             self._cut(delivery, announcement)
         else:
             self._hold(delivery, job)
@@ -216,14 +218,12 @@ class Desk:
     def _hold(self, delivery: Delivery, job: Job) -> None:
         announcement, key = job.announcement, job.announcement.key
         held = self._held[key] = Held(job, delivery, time.monotonic())
-        self.tally.expected += announcement.blocks.length if announcement.block is not None else (
-            0 if announcement.is_finish else announcement.size or 0
-        )
+        self.tally.expected += _content(announcement)
         paths = [path for path in (job.path, job.old_path) if path]
         operation = announcement.file_op or {}
         whole = "remove" in operation or "rename" in operation
         if self._order.add(key, *paths, whole=whole, shared=announcement.blocks is not None):
-            self._start(key, held)
+            self._start(held)
 
     def _adopt(self, held: Held, delivery: Delivery) -> None:
         """Take a new delivery of what is on the desk already."""
@@ -234,7 +234,7 @@ class Desk:
         if held.report is not None:
             self._publish(held.report, delivery, held.job.announcement.key)
 
-    def _start(self, key: Key, held: Held) -> None:
+    def _start(self, held: Held) -> None:
         held.running = True
         self._lanes.submit(held.job)
 
@@ -246,9 +246,8 @@ class Desk:
 
     def _full(self, key: Key, held: Held, full: DestinationFull) -> None:
         """No room at the destination: try again slowly, at last give up."""
-        if time.monotonic() > held.begun + self._config.retry_ttl:
-            held.hopeless = held.running = True
-            self._lanes.submit(held.job, give_up=full)
+        if self._too_old(held):
+            self._give_up(held, full)
             return
         wait = min(_FULL_MOST, _FULL_FIRST * 2 ** (held.attempt - 1))
         report = self._reporter.report(
@@ -259,6 +258,13 @@ class Desk:
         held.attempt += 1
         self._again(key, wait)
 
+    def _too_old(self, held: Held) -> bool:
+        return time.monotonic() > held.begun + self._config.retry_ttl
+
+    def _give_up(self, held: Held, error: TransferError) -> None:
+        held.hopeless = held.running = True
+        self._lanes.submit(held.job, give_up=error)
+
     def _settle(self, key: Key, held: Held, code: int, text: str, effort: Effort) -> None:
         """This is the end of it: report, and acknowledge once the report is confirmed."""
         attempt = held.attempt if held.attempt > 1 else None
@@ -266,7 +272,7 @@ class Desk:
         held.report = self._reporter.report(announcement, code, text, effort, attempt=attempt)
         self._count(announcement, held.report.report)
         for freed in self._order.done(key):
-            self._start(freed, self._held[freed])
+            self._start(self._held[freed])
         if held.delivery is not None:
             self._publish(held.report, held.delivery, key)
 
@@ -320,7 +326,7 @@ class Desk:
         held = self._held.pop(key)
         if held.report is None:
             for freed in self._order.done(key):
-                self._start(freed, self._held[freed])
+                self._start(self._held[freed])
 
     def _count(self, announcement: Announcement, report: Report | None) -> None:
         """Keep the tally, and tell people about what failed."""
@@ -334,6 +340,13 @@ class Desk:
         elif announcement.block is None:
             self.tally.arrived += 1
             log.debug("%s: %s (%d)", name, report.message, report.code)
+
+
+def _content(announcement: Announcement) -> int:
+    """Bytes that will be sent for an announcement."""
+    if announcement.blocks is None:
+        return announcement.size or 0
+    return 0 if announcement.is_finish else announcement.blocks.length
 
 
 def _name(held: Held) -> str:

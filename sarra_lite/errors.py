@@ -68,9 +68,13 @@ class BrokerError(SarraError):
 
 
 class BrokerRefused(BrokerError):
-    """The broker answered, and refused: wrong password, vhost or permission."""
+    """The broker answered, and refused: wrong password, vhost or permission.
+
+    ``code`` is AMQP's reply code (404: no such queue or exchange), 0 where there is none.
+    """
 
     exit_status = 77
+    code = 0
 
 
 class DestinationRefused(SarraError):

@@ -42,7 +42,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Down:
-    """The destination has not been reached since ``since`` (monotonic seconds); None: it is back."""
+    """The destination is not reached since ``since`` (monotonic seconds); None: it is back."""
 
     since: float | None
     reason: str

@@ -24,14 +24,16 @@ from sarra_lite.errors import MessageError
 from sarra_lite.units import nanoseconds, printable, time_string
 
 CONTENT_TYPE: Final = "application/json"
-MOST_BYTES: Final = 8 * 1024 * 1024  # of a body; sr3's manifest of 1 TiB in 50 MiB blocks has 2.7 MB
+MOST_BYTES: Final = (
+    8 * 1024 * 1024
+)  # of a body; sr3's manifest of 1 TiB in 50 MiB blocks has 2.7 MB
 TOPIC_BYTES: Final = 255  # AMQP 0.9.1, shortstr
 _V02: Final = re.compile(rb"\d{8}T?\d{6}\.\d+ \S+ ")  # <time> <baseUrl> <relPath>
 _ESCAPES: Final = str.maketrans({"#": "%23", "*": "%22"})  # "%22" for "*" is sr3's, sic
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Fingerprint of content; ``value`` is base64 but for method ``cod`` (calculate on delivery)."""
+    """A fingerprint; ``value`` is base64, but for method ``cod`` (calculate on delivery)."""
 
     method: str
     value: str
@@ -241,7 +243,12 @@ def _blocks(fields: dict[str, Any]) -> Blocks:
     blocks = Blocks(size, count, remainder, number, finish=fields.get("finish") is True)
     if fields.get("method", "inplace") != "inplace":
         raise ValueError(f"blocks of method {fields['method']!r}; only inplace is known")
-    if size <= 0 or count <= 0 or not 0 <= remainder < size or not -1 < (blocks.number or 0) < count:
+    if (
+        size <= 0
+        or count <= 0
+        or not 0 <= remainder < size
+        or not -1 < (blocks.number or 0) < count
+    ):
         raise ValueError(f"blocks make no sense: {blocks}")
     return blocks
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from sarra_lite import rules
 from sarra_lite.deliver import Job
 from sarra_lite.errors import MessageError, TransferError
 from sarra_lite.message import check_path
-from sarra_lite.rules import Rejected, Rules
+from sarra_lite.rules import Rejected
 
 if TYPE_CHECKING:
     from sarra_lite.broker import Delivery
@@ -25,14 +26,13 @@ def intended(config: SenderConfig, announcement: Announcement, delivery: Deliver
     _authorise(config, delivery.user_id)
     check_path(announcement.rel_path)
     source = _local(config, announcement.base_url, announcement.rel_path)
-    rules = Rules.of(config)
-    placed = rules.place(announcement, announcement.rel_path)
+    placed = rules.place(config, announcement, announcement.rel_path)
     if isinstance(placed, Rejected):
         raise TransferError(404, f"{placed.reason} of configuration {config.instance_name}")
     old = (announcement.file_op or {}).get("rename")
     old_path = None
     if old:
-        before = rules.place(announcement, _below_base(announcement.base_url, old))
+        before = rules.place(config, announcement, _below_base(announcement.base_url, old))
         old_path = None if isinstance(before, Rejected) else before.path
     return Job(
         announcement=announcement,
@@ -73,7 +73,7 @@ def _local(config: SenderConfig, base_url: str, rel_path: str) -> str:
 
 
 def _below_base(base_url: str, name: str) -> str:
-    """relPath of the old name of a rename: sr3 writes it absolute, with or without the base."""
+    """Path of the old name of a rename: sr3 writes it absolute, with or without the base."""
     base = unquote(urlsplit(base_url).path).rstrip("/")
     if base and name.startswith(base + "/"):
         name = name[len(base) :]

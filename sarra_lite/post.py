@@ -8,7 +8,6 @@ removed under the directories given.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import logging
 import os
@@ -16,7 +15,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from sarra_lite import cli, daemon, endpoints, setup, units, walk
+from sarra_lite import cli, daemon, endpoints, rules, setup, units, walk
 from sarra_lite.announce import Announcer
 from sarra_lite.config import PostConfig
 from sarra_lite.errors import (
@@ -28,7 +27,6 @@ from sarra_lite.errors import (
     UsageError,
 )
 from sarra_lite.progress import Progress
-from sarra_lite.rules import Rules
 from sarra_lite.waiting import Waiter
 
 if TYPE_CHECKING:
@@ -118,7 +116,6 @@ class _Posting:
     def __init__(self, config: PostConfig, args: argparse.Namespace, stop: Event) -> None:
         self._config = config
         self._args = args
-        self._rules = Rules.of(config)
         self._problems = 0
         self._announced = 0
         self._stop = stop
@@ -128,7 +125,7 @@ class _Posting:
             endpoints.connector(config, "sr_post"),
             stop,
             self._opened,
-            lambda announcement: None,
+            lambda _: None,
         )
         self._progress = Progress("arrived" if args.wait else "announced", quiet=args.quiet)
 
@@ -162,8 +159,8 @@ class _Posting:
             for path in _paths(args):
                 yield walk.removal(path, self._config, is_dir=path.endswith("/"))
         else:
-            for path in walk.walk(_paths(args)):
-                yield from self._of(path)
+            for found in walk.walk(_paths(args)):
+                yield from self._of(found)
 
     def _of(self, path: str | walk.Problem) -> Iterator[Announcement]:
         """Announcements of one path; a path that cannot be announced is told and counted."""
@@ -174,7 +171,7 @@ class _Posting:
             return
         try:
             found = walk.announcements(path, self._config)
-            if (first := next(found, None)) is not None and self._rules.accepts(first):
+            if (first := next(found, None)) is not None and rules.accepts(self._config, first):
                 self._announced += 1
                 yield from itertools.chain([first], found)
         except UsageError:
@@ -229,7 +226,9 @@ class _Posting:
     def _conclude(self, *, in_time: bool) -> int:
         """Say in one line how it went; return the exit status."""
         waiter = self._waiter
-        log.info("%d announced%s", self._announced, f", {self._problems} not" if self._problems else "")
+        log.info(
+            "%d announced%s", self._announced, f", {self._problems} not" if self._problems else ""
+        )
         if waiter is not None:
             late = f", {waiter.waiting} not reported in time" if waiter.waiting else ""
             log.info("%d arrived, %d failed%s", waiter.arrived, waiter.failed, late)

@@ -43,7 +43,7 @@ class Reporter:
         except (KeyError, OSError):  # no entry in passwd, as in some containers
             self._user = "unknown"
 
-    def report(  # noqa: PLR0913  one for each fact that a report may tell
+    def report(
         self,
         announcement: Announcement,
         code: int,

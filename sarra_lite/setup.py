@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sarra_lite.errors import BrokerRefused
 
@@ -13,19 +13,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sarra_lite")
 
+_DURABLE: Final = {"x-queue-type": "quorum"}
+
 
 def for_posting(broker: Broker, config: PostConfig) -> bool:
     """Exchange, the queue where one is named, the stream; False when reports are not kept."""
     broker.declare_exchange(config.exchange_name)
     if config.queueName:
-        _queue(broker, config.queueName, config.exchange_name, config.binding_keys)
+        _queue(broker, config, config.queueName)
     return _stream(broker, config)
 
 
 def for_sending(broker: Broker, config: SenderConfig) -> None:
     """Exchange, queue with its bindings, and the stream of reports."""
     broker.declare_exchange(config.exchange_name)
-    _queue(broker, config.queue, config.exchange_name, config.binding_keys)
+    _queue(broker, config, config.queue)
     _stream(broker, config)
 
 
@@ -36,23 +38,24 @@ def for_copying(broker: Broker, config: Src2logConfig) -> None:
     """
     broker.declare_exchange(config.xlog)
     topic = f"{config.report_topic}.#"
-    _queue(broker, config.queue, "", [])
+    broker.declare_queue(config.queue, _DURABLE)
     for exchange in config.exchanges:
         broker.bind(config.queue, exchange, topic)
-    broker.declare_queue(config.xlogStream, "stream", config.report_arguments)
+    broker.declare_queue(config.xlogStream, config.report_arguments)
     broker.bind(config.xlogStream, config.xlog, topic)
 
 
-def _queue(broker: Broker, queue: str, exchange: str, keys: list[str]) -> None:
-    broker.declare_queue(queue)
-    for key in keys:
-        broker.bind(queue, exchange, key)
+def _queue(broker: Broker, config: PostConfig | SenderConfig, queue: str) -> None:
+    # sr3 declares its queues without arguments, and refuses those that have any.
+    broker.declare_queue(queue, _DURABLE if config.queueType == "quorum" else None)
+    for key in config.binding_keys:
+        broker.bind(queue, config.exchange_name, key)
 
 
 def _stream(broker: Broker, config: PostConfig | SenderConfig) -> bool:
     """Reports are kept where they can be read again."""
     try:
-        broker.declare_queue(config.report_stream, "stream", config.report_arguments)
+        broker.declare_queue(config.report_stream, config.report_arguments)
         broker.bind(config.report_stream, config.exchange_name, f"{config.report_topic}.#")
     except BrokerRefused as error:
         log.warning("reports are not kept: %s", error)

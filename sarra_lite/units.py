@@ -41,7 +41,7 @@ def nanoseconds(text: str) -> int:
 
 
 def parse_size(value: str | int) -> int:
-    """Bytes from ``10Mi``, ``64MiB``, ``5k``, ``1024``; powers of 1024 with ``i``, of 1000 without."""
+    """Bytes from ``10Mi``, ``64MiB``, ``5k``, ``1024``: with ``i`` powers of 1024, else of 1000."""
     number, unit = _split(value, "a size like 64Mi")
     factor = _SIZES.get(unit.lower().removesuffix("b") if len(unit) > 1 else unit.lower())
     if factor is None:

@@ -36,9 +36,7 @@ class Waiter:
 
     def follow(self, broker: Broker) -> None:
         """Read on with this connection where the one before ended."""
-        broker.consume(
-            self._stream, self._deliveries.put, prefetch=_PREFETCH, offset=self._offset
-        )
+        broker.consume(self._stream, self._deliveries.put, prefetch=_PREFETCH, offset=self._offset)
 
     def expect(self, announcement: Announcement) -> None:
         """Wait for the final report on this one, too.  Blocks count when their file does."""

@@ -1,0 +1,74 @@
+"""How large files are cut into blocks, and how content is fingerprinted."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from sarra_lite.message import Announcement, Blocks, Identity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MIB: Final = 1024 * 1024
+LEAST: Final = 64 * _MIB  # below, a message and a mark for each block cost more than they bring
+MOST: Final = 1024 * _MIB  # above, too much is sent again after a crash
+_BLOCKS: Final = 1000  # of a file, about, between the two
+NEVER: Final = 1  # sr3's value of blockSize for "send files in one piece"
+
+METHODS: Final = ("sha512", "sha256", "md5")
+COD: Final = Identity("cod", "sha512")
+
+
+def block_size(size: int, configured: int) -> int:
+    """Bytes in a block of a file of ``size`` bytes.
+
+    ``configured`` is the option blockSize of sr3_options(7): 0 chooses by size, 1 never cuts.
+    """
+    if configured == NEVER:
+        return max(size, 1)
+    if configured:
+        return configured
+    wanted = -(-size // _BLOCKS)
+    return min(MOST, max(LEAST, -(-wanted // _MIB) * _MIB))
+
+
+def cut(whole: Announcement, configured: int) -> Iterator[Announcement]:
+    """Yield the announcements of a file's blocks, then the one of its finish.
+
+    All carry the pubTime of the whole, which tells that they belong together.
+    """
+    size = whole.size or 0
+    step = block_size(size, configured)
+    blocks = Blocks(step, -(-size // step), size % step, finish=True)
+    for number in range(blocks.count):
+        block = msgspec.structs.replace(blocks, number=number)
+        yield msgspec.structs.replace(whole, identity=COD, blocks=block)
+    yield msgspec.structs.replace(whole, identity=None, blocks=blocks)
+
+
+def to_be_cut(announcement: Announcement, configured: int) -> bool:
+    """Whether a file that was announced whole is so large that it is better sent in blocks."""
+    size = announcement.size or 0
+    return (
+        announcement.blocks is None
+        and not announcement.file_op
+        and announcement.mtime is not None
+        and size > block_size(size, configured)
+    )
+
+
+def hash_file(path: str, method: str) -> Identity:
+    """Identity of a file's content; OSError when it cannot be read."""
+    with Path(path).open("rb", buffering=0) as file:
+        digest = hashlib.file_digest(file, method)
+    return identity(method, digest.digest())
+
+
+def identity(method: str, digest: bytes) -> Identity:
+    """Identity as it goes on the wire, from a finished digest."""
+    return Identity(method, base64.b64encode(digest).decode())

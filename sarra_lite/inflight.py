@@ -1,0 +1,181 @@
+"""What a destination holds while a file is not complete: names, marks, and what is done with them.
+
+Beside the file: its content so far, in ``.<name>.<version>.inflight``, and for a file in blocks a
+directory ``.<name>.<version>.blocks`` with an empty file for each block that is written, named by
+its number, and ``<number>.failed`` for each that was given up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import stat
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sarra_lite.errors import DestinationFull, TransferError
+from sarra_lite.sftp import Attributes, Connection, File, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sarra_lite.message import Announcement
+
+PRIVATE: Final = 0o600  # nobody reads what is not complete
+_LONGEST: Final = 255  # bytes in a name, on all file systems that matter
+_FAILED: Final = ".failed"
+_SECOND: Final = 10**9
+_DENIED: Final = 3  # SSH_FX_PERMISSION_DENIED
+
+
+class Names(NamedTuple):
+    """Where things are while a file is not complete."""
+
+    path: str
+    inflight: str
+    blocks: str
+
+    def mark(self, number: int) -> str:
+        """Where it says that a block is written."""
+        return f"{self.blocks}/{number}"
+
+    def failed(self, number: int) -> str:
+        """Where it says that a block was given up."""
+        return f"{self.blocks}/{number}{_FAILED}"
+
+
+def names(path: str, announcement: Announcement) -> Names:
+    """Return the names for one version of a file."""
+    directory, _, name = path.rpartition("/")
+    room = _LONGEST - len(f"..{announcement.version}.inflight")
+    short = os.fsdecode(os.fsencode(name)[:room])
+    stem = posixpath.join(directory or ("/" if path.startswith("/") else ""), "." + short)
+    return Names(
+        path, f"{stem}.{announcement.version}.inflight", f"{stem}.{announcement.version}.blocks"
+    )
+
+
+class Marks(NamedTuple):
+    """Numbers of the blocks that are written, and of those given up."""
+
+    written: set[int]
+    failed: set[int]
+
+
+def marks(connection: Connection, where: Names) -> Marks | None:
+    """Read the marks; None when no block was ever begun."""
+    try:
+        found = connection.listdir(where.blocks)
+    except Refused as status:
+        if status.missing:
+            return None
+        raise
+    written = {int(name) for name in found if name.isdecimal()}
+    failed = {int(n) for name in found if (n := name.removesuffix(_FAILED)) != name}
+    return Marks(written, failed - written)
+
+
+def complete(connection: Connection, path: str, announcement: Announcement) -> bool:
+    """Whether a file of this size and modification time stands at the destination."""
+    found = connection.stat(path)
+    return (
+        found is not None
+        and announcement.mtime_ns is not None
+        and found.size == announcement.size
+        and found.mtime == announcement.mtime_ns // _SECOND
+        and stat.S_ISREG(found.mode or 0)
+    )
+
+
+def create(connection: Connection, path: str, directory_mode: int) -> File:
+    """Open a file for writing, and make the directories above it when they are missing."""
+    try:
+        return connection.create(path, PRIVATE)
+    except Refused as status:
+        if not status.missing:
+            raise
+    make_directories(connection, path.rpartition("/")[0], directory_mode)
+    return connection.create(path, PRIVATE)
+
+
+def make_directories(connection: Connection, path: str, mode: int) -> bool:
+    """Make a directory and those above it; False when it is there.  Others may do so meanwhile."""
+    if path in ("", "/"):
+        return False
+    try:
+        connection.mkdir(path, mode)
+    except Refused as status:
+        if status.missing:
+            make_directories(connection, path.rpartition("/")[0], mode)
+            with contextlib.suppress(Refused):
+                connection.mkdir(path, mode)
+                return True
+        found = connection.stat(path)
+        if found is None:
+            raise
+        if not stat.S_ISDIR(found.mode or 0):
+            raise TransferError(409, f"{path} is in the way: no directory") from None
+        return False
+    return True
+
+
+def discard(connection: Connection, where: Names) -> None:
+    """Remove all that is not complete; what is gone already does not matter."""
+    connection.remove_all([where.inflight])
+    with contextlib.suppress(Refused):
+        connection.remove_all(f"{where.blocks}/{name}" for name in connection.listdir(where.blocks))
+        connection.rmdir(where.blocks)
+
+
+def finish(
+    connection: Connection, file: File, where: Names, attributes: Attributes, size: int
+) -> None:
+    """Give a file its attributes, check its size, close it and put it in its place."""
+    file.flush()
+    found = file.stat().size
+    if found != size:
+        raise TransferError(500, f"{found} bytes at the destination instead of {size}")
+    file.set(attributes)
+    file.close()
+    try:
+        connection.rename(where.inflight, where.path)
+    except Refused:
+        there = connection.lstat(where.path)
+        if there is None or not stat.S_ISDIR(there.mode or 0):
+            raise
+        raise TransferError(409, "a directory is in the way at the destination") from None
+
+
+@contextlib.contextmanager
+def refusals(connection: Connection, path: str, *, writing: bool = False) -> Iterator[None]:
+    """Turn what the server refuses into the code and the line of a report.
+
+    The server's "failure" may mean a full disk, a quota or a file system that is read-only; it does
+    not say which.
+    """
+    try:
+        yield
+    except Refused as status:
+        raise _explained(connection, path, status, writing=writing) from None
+
+
+def _explained(
+    connection: Connection, path: str, status: Refused, *, writing: bool
+) -> TransferError:
+    if status.code == _DENIED:
+        return TransferError(403, f"destination: {str(status).lower()}")
+    if status.missing:
+        return TransferError(404, "destination: a directory vanished")
+    space = None
+    directory = path.rpartition("/")[0]
+    while space is None and directory:
+        space = connection.space(directory)
+        directory = directory.rpartition("/")[0]
+    space = space or connection.space("/" if path.startswith("/") else ".")
+    if space is not None and space.read_only:
+        return TransferError(403, "destination: read-only file system")
+    if space is not None and (space.bytes == 0 or space.names == 0):
+        return DestinationFull("destination: no space left")
+    if writing:
+        return DestinationFull("destination: write refused: over quota, or its disk failed")
+    return TransferError(499, f"destination: {str(status).lower()}")

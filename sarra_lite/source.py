@@ -1,0 +1,92 @@
+"""The announced file on this host: read only while it is still what was announced."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, Self
+
+from sarra_lite.errors import TransferError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from sarra_lite.message import Announcement
+
+_TOLERANCE = 1000  # ns; sr3 writes times from floating-point numbers
+
+
+class Source:
+    """A file that is open for reading."""
+
+    def __init__(self, path: str, announcement: Announcement) -> None:
+        """Open it; TransferError 410 when it is gone or another version, 403 when not readable."""
+        self._announced = announcement
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise TransferError(410, "gone at the source") from None
+        except OSError as error:
+            raise TransferError(403, f"cannot be read: {error.strerror}") from None
+        try:
+            self._check()
+        except BaseException:
+            os.close(self._fd)
+            raise
+        self.size = os.fstat(self._fd).st_size
+
+    def __enter__(self) -> Self:
+        """Nothing to do: it is open."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        os.close(self._fd)
+
+    @property
+    def mtime_ns(self) -> int:
+        """Modification time in nanoseconds since 1970."""
+        return os.fstat(self._fd).st_mtime_ns
+
+    def chunks(self, offset: int, length: int, step: int) -> Iterator[tuple[int, bytes]]:
+        """Yield offset and content of a range, at most ``step`` bytes at once.
+
+        TransferError 410 as soon as the file is another than was announced: what was yielded
+        before the change belongs to the version announced.
+        """
+        end = offset + length
+        while offset < end:
+            try:
+                data = os.pread(self._fd, min(step, end - offset), offset)
+            except OSError as error:
+                raise TransferError(403, f"cannot be read: {error.strerror}") from None
+            self._check()
+            if not data:
+                raise TransferError(410, "shorter than announced")
+            yield offset, data
+            offset += len(data)
+
+    def _check(self) -> None:
+        """Refuse another version of the file than the one announced."""
+        found, announced = os.fstat(self._fd), self._announced
+        if not stat.S_ISREG(found.st_mode):
+            raise TransferError(410, "no regular file any more")
+        if announced.size is not None and found.st_size != announced.size:
+            raise TransferError(
+                410, f"changed: {found.st_size} bytes now, {announced.size} announced"
+            )
+        mtime = announced.mtime_ns
+        if mtime is not None and abs(found.st_mtime_ns - mtime) > _TOLERANCE:
+            raise TransferError(410, "changed since it was announced")
+
+
+def unchanged(path: str, announcement: Announcement) -> None:
+    """Raise TransferError 410 or 403 when the file is not what was announced."""
+    with Source(path, announcement):
+        pass

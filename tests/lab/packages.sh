@@ -1,0 +1,32 @@
+#!/bin/sh
+# Installs from Debian what the lab runs, where it is missing.  The services of the machine are
+# neither started nor configured: the lab starts its own.
+set -eu
+
+missing=""
+need() { # path package
+    [ -e "$1" ] || missing="$missing $2"
+}
+need /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
+need /usr/sbin/sshd openssh-server
+need /usr/bin/ssh openssh-client
+need /usr/bin/man man-db
+python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
+[ -n "$missing" ] || exit 0
+
+run=""
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || { echo "as root, do: apt-get install$missing" >&2; exit 1; }
+    run=sudo
+fi
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    # Debian starts a service when its package is installed, unless this says no (101).
+    printf '#!/bin/sh\nexit 101\n' | $run tee "$policy" >/dev/null
+    $run chmod 755 "$policy"
+    trap '$run rm -f "$policy"' EXIT
+fi
+echo "installing from Debian:$missing"
+$run apt-get update -qq
+# shellcheck disable=SC2086  a list of packages
+$run env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
