@@ -32,6 +32,7 @@ log = logging.getLogger("sarra_lite")
 
 _FULL_FIRST: Final = 15.0  # seconds until a full destination is tried again; doubles
 _FULL_MOST: Final = 600.0
+_BLOCKS_MORE: Final = 3600.0  # seconds that a finish waits longer than any block is tried
 _OUTAGE: Final = 300.0  # seconds without the destination until that is reported
 
 
@@ -148,7 +149,7 @@ class Desk:
         held.seconds += done.seconds
         match done.result:
             case Outcome(wait=float(wait)):
-                if self._too_old(held):
+                if time.monotonic() > held.begun + 2 * self._config.retry_ttl + _BLOCKS_MORE:
                     self._give_up(held, TransferError(504, "its blocks did not all arrive in time"))
                 else:
                     self._again(key, wait)

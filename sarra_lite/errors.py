@@ -12,6 +12,7 @@
     ├── Interrupted            75   asked to stop in the middle of it
     ├── MessageError            -   a message that cannot be used (report 417)
     └── TransferError           -   one file was not sent (report ``code``)
+        ├── SourceLost      -   its announced version is no more to be had (410, 403)
         ├── DestinationDown     -   the SFTP host does not answer (503): wait, try again
         └── DestinationFull     -   disk full or over quota (507): try again, slowly
 
@@ -102,6 +103,10 @@ class TransferError(SarraError):
         """Keep the report code (see docs/reference/reports.md) beside the line for people."""
         super().__init__(message)
         self.code = code
+
+
+class SourceLost(TransferError):
+    """The version that was announced is not to be had any more, now or later (410, 403)."""
 
 
 class DestinationDown(TransferError):

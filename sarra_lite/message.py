@@ -13,6 +13,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 import json
+import math
 import re
 import time
 from functools import cached_property
@@ -28,6 +29,8 @@ MOST_BYTES: Final = (
     8 * 1024 * 1024
 )  # of a body; sr3's manifest of 1 TiB in 50 MiB blocks has 2.7 MB
 TOPIC_BYTES: Final = 255  # AMQP 0.9.1, shortstr
+_DEEPEST: Final = 50  # brackets within brackets in a field that we do not know
+_LARGEST: Final = 2**63 - 1  # bytes in a file, as POSIX and SFTP count
 _V02: Final = re.compile(rb"\d{8}T?\d{6}\.\d+ \S+ ")  # <time> <baseUrl> <relPath>
 _ESCAPES: Final = str.maketrans({"#": "%23", "*": "%22"})  # "%22" for "*" is sr3's, sic
 
@@ -189,7 +192,7 @@ def decode(body: bytes, content_type: str | None = CONTENT_TYPE) -> Announcement
     if len(body) > MOST_BYTES:
         raise MessageError(f"body of {len(body)} bytes; at most {MOST_BYTES} are read")
     try:
-        fields = json.loads(body)
+        fields = json.loads(body, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
         raise MessageError(f"not JSON ({error}): {excerpt(body)}") from None
     if not isinstance(fields, dict):
@@ -202,10 +205,11 @@ def from_fields(fields: dict[str, Any]) -> Announcement:
     known = {k: v for k, v in fields.items() if k in _FIELDS and v is not None}
     extra = {k: v for k, v in fields.items() if k not in _FIELDS}
     try:
+        _limit_depth(extra, _DEEPEST)
         _normalise(known)
         message = msgspec.convert({**known, "extra": extra}, Announcement, strict=False)
         _check(message)
-    except (msgspec.ValidationError, ValueError, TypeError, OverflowError, OSError) as error:
+    except (ValueError, TypeError, LookupError, ArithmeticError) as error:
         raise MessageError(f"unusable announcement: {printable(str(error))}") from None
     return message
 
@@ -218,7 +222,7 @@ def excerpt(body: bytes) -> str:
 def _normalise(fields: dict[str, Any]) -> None:
     """Bring what sr3 and sr3_cpost write differently into one shape."""
     if "mode" in fields:
-        fields["mode"] = int(str(fields["mode"]), 8)
+        fields["mode"] = _mode(fields["mode"])
     if "relPath" in fields and isinstance(fields["relPath"], str):
         fields["relPath"] = fields["relPath"].removeprefix("/")
     if isinstance(fields.get("blocks"), dict):
@@ -268,12 +272,44 @@ def _check(message: Announcement) -> None:
     nanoseconds(message.pub_time)
     if message.mtime:
         nanoseconds(message.mtime)
-    if message.size is not None and message.size < 0:
-        raise ValueError(f"size {message.size} is negative")
-    for path in (message.rel_path, *(message.file_op or {}).values()):
+    report = message.report
+    for size in (message.size, report.bytes if report else None):
+        if size is not None and not 0 <= size <= _LARGEST:
+            raise ValueError(f"no file has {str(size)[:25]} bytes")
+    for path in (message.base_url, message.rel_path, *(message.file_op or {}).values()):
         if "\0" in path:
             raise ValueError("a path contains a NUL byte")
         path.encode(errors="surrogateescape")  # other lone surrogates name no file
+    for text in (message.source, *(msgspec.structs.astuple(report) if report else ())):
+        if isinstance(text, str):
+            text.encode(errors="surrogateescape")  # nor can they be shown
+        elif isinstance(text, float) and not math.isfinite(text):
+            raise ValueError("a number of the report is out of range")
+
+
+def _finite(text: str) -> float:
+    """Refuse numbers that JSON has no way to write: NaN, Infinity, 1e999."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"number out of range: {text[:40]}")
+    return number
+
+
+def _limit_depth(value: Any, room: int) -> None:
+    """Refuse what is nested so deeply that it could be read, but perhaps not written again."""
+    if isinstance(value, dict | list):
+        if room == 0:
+            raise ValueError("nested too deeply")
+        for inner in value.values() if isinstance(value, dict) else value:
+            _limit_depth(inner, room - 1)
+
+
+def _mode(value: Any) -> int:
+    """Permission bits from an octal text."""
+    mode = int(str(value), 8)
+    if mode < 0:
+        raise ValueError(f"mode {value} is negative")
+    return mode & 0o7777
 
 
 def check_path(rel_path: str) -> str:

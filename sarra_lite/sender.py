@@ -126,6 +126,7 @@ class _Sender:
             on_lost=lambda reason: self._inbox.put(_Lost(reason)),
         )
         self._status.ready()
+        log.debug("ready: %s", self._config.queue)
         while not self._stop.is_set():
             self._next(self._desk.tick())
             self._show()

@@ -6,7 +6,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Self
 
-from sarra_lite.errors import TransferError
+from sarra_lite.errors import SourceLost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,20 +15,21 @@ if TYPE_CHECKING:
     from sarra_lite.message import Announcement
 
 _TOLERANCE = 1000  # ns; sr3 writes times from floating-point numbers
+_TOLERANCE_EXPONENT = 100_000  # ns; it loses digits of those so little above the whole second
 
 
 class Source:
     """A file that is open for reading."""
 
     def __init__(self, path: str, announcement: Announcement) -> None:
-        """Open it; TransferError 410 when it is gone or another version, 403 when not readable."""
+        """Open it; SourceLost 410 when it is gone or another version, 403 when not readable."""
         self._announced = announcement
         try:
             self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
-            raise TransferError(410, "gone at the source") from None
+            raise SourceLost(410, "gone at the source") from None
         except OSError as error:
-            raise TransferError(403, f"cannot be read: {error.strerror}") from None
+            raise SourceLost(403, f"cannot be read: {error.strerror}") from None
         try:
             self._check()
         except BaseException:
@@ -57,7 +58,7 @@ class Source:
     def chunks(self, offset: int, length: int, step: int) -> Iterator[tuple[int, bytes]]:
         """Yield offset and content of a range, at most ``step`` bytes at once.
 
-        TransferError 410 as soon as the file is another than was announced: what was yielded
+        SourceLost 410 as soon as the file is another than was announced: what was yielded
         before the change belongs to the version announced.
         """
         end = offset + length
@@ -65,10 +66,10 @@ class Source:
             try:
                 data = os.pread(self._fd, min(step, end - offset), offset)
             except OSError as error:
-                raise TransferError(403, f"cannot be read: {error.strerror}") from None
+                raise SourceLost(403, f"cannot be read: {error.strerror}") from None
             self._check()
             if not data:
-                raise TransferError(410, "shorter than announced")
+                raise SourceLost(410, "shorter than announced")
             yield offset, data
             offset += len(data)
 
@@ -76,17 +77,13 @@ class Source:
         """Refuse another version of the file than the one announced."""
         found, announced = os.fstat(self._fd), self._announced
         if not stat.S_ISREG(found.st_mode):
-            raise TransferError(410, "no regular file any more")
+            raise SourceLost(410, "no regular file any more")
         if announced.size is not None and found.st_size != announced.size:
-            raise TransferError(
+            raise SourceLost(
                 410, f"changed: {found.st_size} bytes now, {announced.size} announced"
             )
         mtime = announced.mtime_ns
-        if mtime is not None and abs(found.st_mtime_ns - mtime) > _TOLERANCE:
-            raise TransferError(410, "changed since it was announced")
+        tolerance = _TOLERANCE_EXPONENT if "e" in (announced.mtime or "") else _TOLERANCE
+        if mtime is not None and abs(found.st_mtime_ns - mtime) > tolerance:
+            raise SourceLost(410, "changed since it was announced")
 
-
-def unchanged(path: str, announcement: Announcement) -> None:
-    """Raise TransferError 410 or 403 when the file is not what was announced."""
-    with Source(path, announcement):
-        pass

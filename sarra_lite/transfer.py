@@ -8,7 +8,13 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite import blocks, inflight
-from sarra_lite.errors import DestinationDown, DestinationFull, Interrupted, TransferError
+from sarra_lite.errors import (
+    DestinationDown,
+    DestinationFull,
+    Interrupted,
+    SourceLost,
+    TransferError,
+)
 from sarra_lite.job import Job, Outcome
 from sarra_lite.sftp import Refused
 from sarra_lite.source import Source
@@ -103,15 +109,19 @@ def finish(connection: Connection, job: Job) -> Outcome:
 def _until_finish(connection: Connection, job: Job, where: Names) -> float:
     """Return seconds until it is worth looking again; 0: all blocks are there."""
     count = job.announcement.blocks.count if job.announcement.blocks else 0
-    marks = inflight.marks(connection, where) or inflight.Marks(set(), set())
-    if marks.failed:
-        shown = ", ".join(str(number + 1) for number in sorted(marks.failed)[:5])
-        raise TransferError(499, f"given up, since a block failed: {shown} of {count}")
     with Source(job.source, job.announcement) as local:
         # Until the second of its mtime is over, another version could get the same one.
         young = local.mtime_ns // _SECOND + 1 - time.time()
-    if (missing := count - len(marks.written)) > 0:
+    marks = inflight.marks(connection, where)
+    if marks is None:
+        # Here already, since where this fails no block can leave a mark, and we would wait long.
+        inflight.make_directories(connection, where.blocks, job.perm_dir_default)
+        marks = inflight.Marks(set(), set())
+    if (missing := count - len(marks.written) - len(marks.failed)) > 0:
         return min(missing * _LOOK_AGAIN, _LOOK_AT_MOST)
+    if marks.failed:
+        shown = ", ".join(str(number + 1) for number in sorted(marks.failed)[:5])
+        raise TransferError(499, f"given up, since a block failed: {shown} of {count}")
     return young if 0 < young <= 1 else 0.0
 
 
@@ -119,7 +129,7 @@ def abandon(connection: Connection, job: Job, error: TransferError) -> None:
     """Remove what there is of a file; of a block, leave a mark for those who wait for it."""
     where = inflight.names(job.path, job.announcement)
     number = job.announcement.block
-    if number is None:
+    if number is None or isinstance(error, SourceLost):  # no block of it can be sent any more
         inflight.discard(connection, where)
     elif not isinstance(error, DestinationDown):
         inflight.make_directories(connection, where.blocks, job.perm_dir_default)

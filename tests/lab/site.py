@@ -7,6 +7,7 @@ import os
 import secrets
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tests.lab.rabbitmq import User
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.lab.rabbitmq import Rabbit
     from tests.lab.sshd import Sshd
@@ -31,6 +32,36 @@ broker = "{broker}"
 baseUrl = "file:{source}"
 queueName = "q_{user}_default"
 """
+
+
+class Running(subprocess.Popen[str]):
+    """A program of ours, and what it says."""
+
+    log: Path
+
+    def said(self) -> str:
+        """Return all that it has said."""
+        return self.log.read_text(errors="surrogateescape")
+
+    def wait_for(self, text: str, seconds: float = 20.0) -> None:
+        """Return when it has said this."""
+        wait_until(lambda: text in self.said() or self.poll() is not None, seconds, self.said)
+        assert text in self.said(), self.said()
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time it has used."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def wait_until(
+    done: Callable[[], object], seconds: float = 20.0, tell: Callable[[], str] = lambda: ""
+) -> None:
+    """Return when something is true; fail when it is not in time."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, f"not within {seconds} s\n{tell()}"
+        time.sleep(0.05)
 
 
 class Site:
@@ -89,7 +120,7 @@ class Site:
 
     def command(self, program: str, *arguments: object) -> list[str]:
         """Return what to start for a program of ours."""
-        return [str(BIN / program), *map(os.fspath, map(_text, arguments))]
+        return [str(BIN / program), *(os.fsdecode(_text(a)) for a in arguments)]
 
     def run(
         self, program: str, *arguments: object, status: int | None = 0, **options: Any
@@ -113,13 +144,11 @@ class Site:
         return done
 
     @contextmanager
-    def running(
-        self, program: str, *arguments: object, **options: Any
-    ) -> Iterator[subprocess.Popen[str]]:
+    def running(self, program: str, *arguments: object, **options: Any) -> Iterator[Running]:
         """Run a program meanwhile; killed at the end, if it is still there."""
         log = self.directory / f"{program}-{secrets.token_hex(3)}.log"
         with log.open("w") as output:
-            process = subprocess.Popen(
+            process = Running(
                 self.command(program, *arguments),
                 env=self.env | options.pop("env", {}),
                 stdout=output,
@@ -127,7 +156,7 @@ class Site:
                 text=True,
                 **options,
             )
-        process.log = log  # type: ignore[attr-defined]
+        process.log = log
         try:
             yield process
         finally:
@@ -159,8 +188,10 @@ class Site:
         return found
 
     def queued(self) -> int:
-        """Return how many announcements are in the queue, or on a sender's desk."""
-        return self.rabbit.queues().get(self.queue, 0)
+        """Return how many announcements are in the queue, and on no sender's desk."""
+        with self.rabbit.channel() as channel:
+            found = channel.queue_declare(self.queue, passive=True)
+            return int(found.method.message_count)
 
     def leftovers(self) -> list[str]:
         """Return names at the destination that should not stay."""

@@ -1,0 +1,64 @@
+"""Fixtures: one node, one SFTP server, one authority for all tests."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+
+from tests.lab import Unavailable
+from tests.lab.authority import Authority
+from tests.lab.rabbitmq import Rabbit
+from tests.lab.site import Site
+from tests.lab.sshd import Sshd
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from pathlib import Path
+
+
+def _give_up(why: Unavailable) -> NoReturn:
+    """Skip what this machine cannot run, but where CI is set let it fail."""
+    if os.environ.get("CI"):
+        pytest.fail(str(why))
+    pytest.skip(str(why))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, object, object]:
+    try:
+        return (yield)
+    except Unavailable as error:
+        _give_up(error)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    try:
+        return (yield)
+    except Unavailable as error:
+        _give_up(error)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def rabbit(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[Rabbit]:
+    with Rabbit(tmp_path_factory.mktemp("rabbit"), tls=authority) as node:
+        yield node
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    with Sshd(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@pytest.fixture
+def site(rabbit: Rabbit, sshd: Sshd, tmp_path: Path) -> Site:
+    """A user with nothing sent yet, and a working configuration."""
+    return Site(rabbit, sshd, tmp_path / "site")

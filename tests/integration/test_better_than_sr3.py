@@ -1,0 +1,193 @@
+"""What sr3 3.3.1 was seen to do wrong, done right."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+
+import pytest
+
+from tests.lab.disks import small_disk
+from tests.lab.site import Site, wait_until
+
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize("paramiko", [False, True], ids=["ssh", "paramiko"])
+def test_a_full_disk_never_yields_a_201(site: Site, *, paramiko: bool) -> None:
+    """sr3: "sent ok", 201, and the tail of the file is zeros."""
+    sizes = [1, 1000, MIB, 2 * MIB - 1, 2 * MIB + 1, 3 * MIB, 5 * MIB, 20 * MIB]
+    for size in sizes:
+        (site.source / f"{size}").write_bytes(os.urandom(size))
+    with small_disk(site.dest, 2 * MIB):
+        site.run("sr_post", *(site.source / f"{size}" for size in sizes))
+        more = ["--stream", "paramiko"] if paramiko else []
+        done = site.drain(*more, status=75)
+        arrived = {name for name, codes in site.codes().items() if codes == [201]}
+        assert arrived
+        for name in arrived:
+            assert (site.dest / name).read_bytes() == (site.source / name).read_bytes()
+        for size in sizes:
+            if str(size) not in arrived:
+                assert not (site.dest / f"{size}").exists()
+        assert site.leftovers() == []
+    retried = {r["relPath"]: r for r in site.reports() if r["code"] == 507}
+    assert set(retried) == {f"{size}" for size in sizes} - arrived
+    assert all(r["willRetry"] > 0 for r in retried.values())
+    assert "no space left" in done.stderr
+
+
+def test_a_full_disk_is_tried_again_and_the_file_arrives_when_there_is_room(site: Site) -> None:
+    (site.source / "f").write_bytes(os.urandom(3 * MIB))
+    with small_disk(site.dest, 2 * MIB):
+        site.run("sr_post", site.source / "f")
+        site.drain(status=75)
+    site.drain()
+    assert (site.dest / "f").read_bytes() == (site.source / "f").read_bytes()
+
+
+def test_blocks_of_a_file_that_does_not_fit_never_make_a_file(site: Site) -> None:
+    (site.source / "f").write_bytes(os.urandom(5 * MIB))
+    with small_disk(site.dest, 2 * MIB):
+        site.run("sr_post", "--block-size", "1M", site.source / "f")
+        site.drain("--retry-ttl", "0s", status=1)
+        assert list(site.dest.iterdir()) == []
+    final = [r["code"] for r in site.reports() if "block" not in r and "willRetry" not in r]
+    assert len(final) == 1
+    assert final[0] in (499, 504)
+
+
+@pytest.mark.parametrize("how", ["kill", "terminate"])
+def test_a_sender_that_ends_while_the_destination_hangs_loses_nothing(site: Site, how: str) -> None:
+    """sr3: 5 of 5 files lost, by kill -9 as by an ordinary stop, which takes it 31 s."""
+    for number in range(5):
+        (site.source / f"f{number}").write_bytes(os.urandom(MIB))
+    with site.running("sr_sender") as sender:
+        sender.wait_for("", 1)
+        site.run("sr_post", "--wait", site.source / "f0")
+        site.sshd.freeze()
+        try:
+            site.run("sr_post", site.source)
+            wait_until(lambda: site.queued() == 0)
+            began = time.monotonic()
+            getattr(sender, how)()
+            sender.wait(10)
+            assert time.monotonic() - began < 5
+        finally:
+            site.sshd.thaw()
+    site.drain()
+    for number in range(5):
+        assert (site.dest / f"f{number}").read_bytes() == (site.source / f"f{number}").read_bytes()
+    assert site.leftovers() == []
+
+
+def test_a_file_that_is_overwritten_never_vanishes(site: Site) -> None:
+    """sr3: the name was missing 150 times in 300."""
+    file = site.source / "f"
+    file.write_text("0")
+    missing = 0
+    looked = 0
+    done = threading.Event()
+
+    def watch() -> None:
+        nonlocal missing, looked
+        while not done.is_set():
+            looked += 1
+            missing += not (site.dest / "f").exists()
+
+    with site.running("sr_sender"):
+        site.run("sr_post", "--wait", file)
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        for number in range(300):
+            # A name of its own for each version, so that none is overwritten before it is sent.
+            version = site.source / f"v{number}"
+            version.write_text(f"{number}")
+        try:
+            site.run("sr_post", "--wait", site.source)
+        finally:
+            done.set()
+            watcher.join()
+    assert looked > 300
+    assert missing == 0
+
+
+def test_nothing_outside_of_the_base_is_read_or_written(site: Site) -> None:
+    """sr3 followed ``..`` out of either end."""
+    (site.directory / "secret").write_text("secret")
+    bodies = [
+        '{"pubTime":"20260101T000000","baseUrl":"file:%s","relPath":"../secret","size":6}',
+        '{"pubTime":"20260101T000001","baseUrl":"file:%s","relPath":"a/../../secret","size":6}',
+        '{"pubTime":"20260101T000002","baseUrl":"file:%s","relPath":"//etc/passwd","size":6}',
+        '{"pubTime":"20260101T000003","baseUrl":"file:%s","relPath":"x",'
+        '"fileOp":{"rename":"/../secret"}}',
+    ]
+    site.run("sr_sender", "--declare")
+    with site.rabbit.channel(site.user, site.password) as channel:
+        for body in bodies:
+            channel.basic_publish(site.exchange, "v03.post", (body % site.source).encode())
+    site.drain(status=1)
+    assert list(site.dest.iterdir()) == []
+    assert {r["code"] for r in site.reports()} == {417}
+    assert len(site.reports()) == len(bodies)
+
+
+@pytest.mark.parametrize("program", ["sr_sender", "sr_post"])
+def test_nothing_secret_is_seen_in_the_list_of_processes(site: Site, program: str) -> None:
+    arguments = ["--watch", site.source] if program == "sr_post" else []
+    (site.source / "f").write_text("x")
+    site.run("sr_post", site.source / "f")
+    with site.running(program, *arguments) as process:
+        if program == "sr_sender":
+            wait_until((site.dest / "f").exists)
+        else:
+            time.sleep(1)
+        seen = subprocess.run(
+            ["ps", "-eww", "-o", "args,environ"], capture_output=True, check=False
+        )
+        seen_plain = subprocess.run(["ps", "eww", "-A"], capture_output=True, check=True)
+        assert site.password.encode() not in seen.stdout + seen_plain.stdout
+        assert process.poll() is None
+
+
+def test_post_fails_when_the_broker_is_away(site: Site) -> None:
+    (site.source / "f").write_text("x")
+    port = site.rabbit.port
+    for file in (site.config / "post" / "default.toml", site.credentials):
+        file.write_text(file.read_text().replace(f":{port}/", ":1/"))
+    done = site.run("sr_post", site.source / "f", status=69)
+    assert "refused" in done.stderr.lower()
+
+
+def test_post_warns_when_nobody_will_send_the_file(site: Site) -> None:
+    site.configure("post")
+    file = site.config / "post" / "default.toml"
+    file.write_text(
+        "\n".join(line for line in file.read_text().splitlines() if "queueName" not in line)
+    )
+    (site.source / "f").write_text("x")
+    done = site.run("sr_post", site.source / "f")
+    assert "1 of 1 announcements reached no queue" in done.stderr
+    site.run("sr_post", "--wait", site.source / "f", status=1)
+
+
+def test_the_first_announcement_of_a_large_tree_leaves_within_a_second(site: Site) -> None:
+    """sr3 walked and hashed all of it before: 47 s."""
+    for directory in range(50):
+        (site.source / f"{directory}").mkdir()
+        for number in range(1000):
+            (site.source / f"{directory}" / f"{number}").touch()
+    site.run("sr_sender", "--declare")
+    with site.running("sr_post", site.source, "--identity", "none") as post:
+        began = time.monotonic()
+        wait_until(lambda: site.queued() > 0)
+        first = time.monotonic() - began
+        post.wait(60)
+    assert post.returncode == 0
+    assert site.queued() == 50_050
+    # Python's own start is within this second, and so is declaring what is not there yet.
+    assert first < 1.0
+    with site.rabbit.channel() as channel:
+        channel.queue_purge(site.queue)

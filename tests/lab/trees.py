@@ -1,0 +1,58 @@
+"""Trees of files: making one with all that can be in it, and comparing two."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Entry = tuple[str, ...]
+
+
+def write_tree(root: Path) -> None:
+    """Write files, empty ones, directories, links and modes."""
+    for name in ("a/b", "with blank", "empty dir"):
+        (root / name).mkdir(parents=True)
+    (root / "a" / "hello.txt").write_text("hello\n")
+    (root / "a" / "b" / "empty").touch()
+    (root / "a" / "b" / "2 MB").write_bytes(os.urandom(2_000_000))
+    (root / "with blank" / "été #1").write_bytes(os.urandom(70_000))
+    (root / "a" / "link").symlink_to("hello.txt")
+    (root / "dangling").symlink_to("no/where")
+    (root / "a" / "hello.txt").chmod(0o640)
+    (root / "with blank").chmod(0o750)
+    os.utime(root / "a" / "hello.txt", (1_600_000_000, 1_500_000_000))
+
+
+def listing(root: Path) -> dict[bytes, Entry]:
+    """Return kind, mode, time and content of all that is below a directory, by name."""
+    top = os.fsencode(root)
+    found = {}
+    for directory, names, files in os.walk(top):
+        for name in names + files:
+            path = os.path.join(directory, name)  # noqa: PTH118  bytes
+            found[path[len(top) + 1 :]] = _entry(path)
+    return found
+
+
+def same(left: Path, right: Path) -> bool:
+    """Whether two trees are equal: names, content, modes, links, times to the second."""
+    a, b = listing(left), listing(right)
+    assert a == b, f"{dict(a.items() - b.items())} != {dict(b.items() - a.items())}"
+    return True
+
+
+def _entry(path: bytes) -> Entry:
+    found = os.lstat(path)
+    if stat.S_ISLNK(found.st_mode):
+        return ("link", os.fsdecode(os.readlink(path)))
+    mode = f"{stat.S_IMODE(found.st_mode):o}"
+    if stat.S_ISDIR(found.st_mode):
+        return ("directory", mode)
+    with open(path, "rb") as file:  # noqa: PTH123  bytes
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return ("file", mode, str(int(found.st_mtime)), digest)
