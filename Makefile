@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml
 
 demo: venv ## see a file cross: private broker and SFTP server, two users' ends, one machine
 	@tests/lab/packages.sh
-	@$(RUN)/python -m tests.lab.demo
+	@$(RUN)/python -m tests.lab.demo $(ARGS)
 
 test: lint unit integration interop ## everything that CI runs, the slowest part last
 

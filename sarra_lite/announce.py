@@ -63,7 +63,13 @@ class Announcer:
 
     def __enter__(self) -> Self:
         """Connect once: who cannot reach the broker now wants to know it now."""
-        self._open()
+        self._broker = self._connect().__enter__()
+        try:
+            self._opened(self._broker)
+        except BrokerRefused:
+            raise
+        except BrokerError:
+            self._reopen()
         return self
 
     def __exit__(
@@ -162,10 +168,8 @@ class Announcer:
                 raise Interrupted(f"stopped; {len(self._pending)} announcements are not confirmed")
 
     def _open(self) -> None:
-        broker = self._connect()
-        broker.__enter__()
-        self._broker = broker
-        self._opened(broker)
+        self._broker = self._connect().__enter__()
+        self._opened(self._broker)
 
     def _close(self) -> None:
         if self._broker is not None:

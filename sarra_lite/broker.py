@@ -185,18 +185,23 @@ class Broker:
     def read_stream(self, name: str, since: datetime) -> Iterator[Delivery]:
         """Yield what a stream holds since a moment, then end; the first ones may be older."""
         inbox: queue.SimpleQueue[Delivery | str] = queue.SimpleQueue()
-        channel = self.consume(
-            name, inbox.put, prefetch=_READ_AHEAD, on_lost=inbox.put, offset=since
-        )
+        newer: list[Delivery] = []  # the first message that came after we began, if any did
+        channels = [
+            self.consume(name, newer.append, prefetch=1, offset="next"),
+            self.consume(name, inbox.put, prefetch=_READ_AHEAD, on_lost=inbox.put, offset=since),
+        ]
         try:
             while isinstance(event := inbox.get(timeout=_QUIET), Delivery):
+                if newer and (event.offset or 0) >= (newer[0].offset or 0):
+                    return  # a busy stream is never quiet
                 yield event
                 self.ack(event)
         except queue.Empty:
             return
         finally:
             with contextlib.suppress(BrokerError):
-                self._connection.forget(channel)
+                for channel in channels:
+                    self._connection.forget(channel)
         raise BrokerError(event)
 
 

@@ -83,14 +83,21 @@ class PostConfig(ExchangeConfig, frozen=True, kw_only=True):
     def problems(self) -> Iterator[tuple[str, str]]:
         """Add base URLs that tell no directory."""
         yield from super().problems()
-        parts = urlsplit(self.baseUrl)
-        if parts.scheme != "file" and self.baseDir is None:
-            yield "baseUrl", "not file:, so baseDir must tell which directory it stands for"
-        if parts.password is not None:
-            yield "baseUrl", "contains a password"
+        yield from (("baseUrl", text) for text in self._base_url_problems())
         taken = sorted(self.header.keys() & set(_WIRE))
         if taken:
             yield "header", f"{', '.join(taken)}: set by sr_post itself"
+
+    def _base_url_problems(self) -> Iterator[str]:
+        try:
+            parts = urlsplit(self.baseUrl)
+        except ValueError as error:
+            yield f"not a URL: {error}"
+            return
+        if parts.scheme != "file" and self.baseDir is None:
+            yield "not file:, so baseDir must tell which directory it stands for"
+        if parts.password is not None:
+            yield "contains a password"
 
 
 class SenderConfig(ExchangeConfig, frozen=True, kw_only=True):
@@ -110,8 +117,8 @@ class SenderConfig(ExchangeConfig, frozen=True, kw_only=True):
         str,
         option(
             "Directory at the destination; relative to where the login ends, if not absolute."
-            " ${%Y%m%d} is the time of the announcement, ${source} who posted, ${0} the first"
-            " group of the rule that matched.",
+            " ${%Y%m%d} is the time of the announcement, ${source} who posted, ${BROKER_USER} our"
+            " broker user, ${0} the first group of the rule that matched.",
             metavar="DIR",
             example='"incoming/${%Y%m%d}"',
         ),
@@ -233,12 +240,16 @@ class SenderConfig(ExchangeConfig, frozen=True, kw_only=True):
         yield from super().problems()
         if (text := credentials.problem(self.sendTo, ["sftp"])) is not None:
             yield "sendTo", text
+        elif self.destination.path:
+            yield "sendTo", "must end after the host; write where files go as directory"
         yield from (
             ("directory", text.removeprefix("directory: "))
             for text in rules.template_problems(self.directory)
         )
-        if not self.flatten:
-            yield "flatten", "is empty"
+        if (text := rules.flatten_problem(self.flatten)) is not None:
+            yield "flatten", text
+        if self.timeout <= 0:
+            yield "timeout", "must be more than 0"
         if not 1 <= self.connections <= 64:  # noqa: PLR2004  more than sshd lets in by default
             yield "connections", "must be between 1 and 64"
         if not 0 <= self.prefetch <= 65535:  # noqa: PLR2004  AMQP 0.9.1, short

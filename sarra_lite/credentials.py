@@ -93,14 +93,24 @@ def complete(endpoint: Endpoint, file: Path) -> Endpoint:
     it is: keys may be found elsewhere.
     """
     for number, line in enumerate(_lines(file), start=1):
-        text = line.strip()
-        if not text or text.startswith("#"):
-            continue
-        url, _, rest = text.partition(" ")
-        found = _read(url, f"{file}: line {number}")
+        found = _read(line, f"{file}: line {number}")
         if found is not None and _same(found, endpoint):
-            return endpoint._replace(password=found.password, options=_options(rest))
+            return endpoint._replace(password=found.password, options=found.options)
     return endpoint
+
+
+def file_problems(file: Path) -> Iterator[str]:
+    """Yield what is wrong with a credentials file, with each line of it that we would read."""
+    try:
+        lines = _lines(file)
+    except ConfigError as error:
+        yield str(error)
+        return
+    for number, line in enumerate(lines, start=1):
+        try:
+            _read(line, f"{file}: line {number}")
+        except ConfigError as error:
+            yield str(error)
 
 
 def _lines(file: Path) -> list[str]:
@@ -109,7 +119,8 @@ def _lines(file: Path) -> list[str]:
         with file.open(encoding="utf-8") as opened:
             mode = stat.S_IMODE(os.fstat(opened.fileno()).st_mode)
             # systemd shows its files to the unit only, whatever their mode.
-            ours = os.environ.get("CREDENTIALS_DIRECTORY") == str(file.parent)
+            given = os.environ.get("CREDENTIALS_DIRECTORY")
+            ours = given is not None and Path(given) == file.parent
             if mode & 0o077 and not ours:
                 raise ConfigError(
                     f"{file}: others may read it (mode {mode:04o}); do: chmod 600 {file}"
@@ -121,15 +132,16 @@ def _lines(file: Path) -> list[str]:
         raise ConfigError(f"{file}: cannot be read: {error}") from None
 
 
-def _read(url: str, where: str) -> Endpoint | None:
-    """One URL of the file; None for schemes that we do not use (ftp, https …)."""
+def _read(line: str, where: str) -> Endpoint | None:
+    """One line of the file; None for comments and schemes that we do not use (ftp, https …)."""
+    url, *rest = line.split(maxsplit=1) or [""]
     scheme = url.partition(":")[0]
     if scheme not in _PORTS:
         return None
     if "#" in url:
         raise ConfigError(f"{where}: write # in a password as %23")
     try:
-        return parse_url(url, [scheme])
+        return parse_url(url, [scheme])._replace(options=_options("".join(rest)))
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from None
 
@@ -144,8 +156,8 @@ def _options(rest: str) -> dict[str, str]:
 
     def pairs() -> Iterator[tuple[str, str]]:
         for part in rest.split(","):
-            key, _, value = part.strip().partition("=")
-            if key:
-                yield key, value
+            key, _, value = part.partition("=")
+            if key.strip():
+                yield key.strip(), value.strip()
 
     return dict(pairs())

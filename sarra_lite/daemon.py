@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 from sarra_lite.errors import EX_OK, SarraError
 
@@ -64,12 +64,20 @@ def log_to_stderr(level: str) -> None:
 
     See sd-daemon(3) for the ``<N>`` prefix.
     """
-    handler = logging.StreamHandler()
+    handler = _ToStderr()
     under_systemd = bool(os.environ.get("JOURNAL_STREAM") or os.environ.get("NOTIFY_SOCKET"))
     handler.setFormatter(_ForJournal() if under_systemd else _ForPeople())
     log.handlers[:] = [handler]
     log.setLevel(level.upper())
     log.propagate = False
+
+
+class _ToStderr(logging.StreamHandler[TextIO]):
+    """Writes to what is standard error now: while progress is drawn, to the lines above it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 class _ForJournal(logging.Formatter):

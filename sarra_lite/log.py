@@ -150,8 +150,8 @@ def as_line(announcement: Announcement, report: Report) -> str:
         f"{units.show_size(report.bytes / report.seconds)}/s"
         if report.bytes and report.seconds
         else "-",
-        announcement.source or "-",
-        report.host or "-",
+        units.printable(announcement.source or "-"),
+        units.printable(report.host or "-"),
         name if report.arrived else f"{name}: {units.printable(report.message)}{retry}",
     ).rstrip()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import tomllib
 import typing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
@@ -32,6 +33,14 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 Config = TypeVar("Config", bound=Checked)
 Kind = Literal["text", "size", "duration", "mode", "count", "flag", "list", "table", "rules"]
 _OCTAL: Final = re.compile(r"[0-7]{3,4}")
+_TYPES: Final = {
+    "str": "a text",
+    "int": "a whole number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+    "float": "a number",
+}
 
 
 def option(text: str, kind: Kind = "text", *, example: str = "", metavar: str = "") -> msgspec.Meta:
@@ -57,6 +66,8 @@ class Option:
     @property
     def flag(self) -> str:
         """How it is spelt on the command line: ``--base-url`` for baseUrl."""
+        if self.kind == "rules":
+            return "--accept/--reject"
         return "--" + re.sub(r"(?<=[a-z])(?=[A-Z])|_", "-", self.key).lower()
 
     @property
@@ -67,7 +78,7 @@ class Option:
         return None
 
     def convert(self, value: Any, *, strict: bool = True) -> Any:
-        """Return the value as the program uses it; ValueError says, in one line, what is wrong.
+        """Return the value as the program uses it; ValueError has a line for each thing wrong.
 
         Not ``strict``: numbers may be written as text, as on a command line.
         """
@@ -75,16 +86,38 @@ class Option:
             case "size":
                 return units.parse_size(_plain(value))
             case "duration":
-                return units.parse_duration(_plain(value))
+                return units.parse_duration(value if isinstance(value, float) else _plain(value))
             case "mode":
                 if not isinstance(value, str) or not _OCTAL.fullmatch(value):
                     raise ValueError(f'not a mode like "644" (in quotes): {value!r}')
                 return int(value, 8)
+            case "rules":
+                return _tables(value, typing.get_args(self.type)[0])
             case _:
                 try:
                     return msgspec.convert(value, self.type, strict=strict)
                 except msgspec.ValidationError as error:
-                    raise ValueError(_readable(error)) from None
+                    text = f"not one of {', '.join(self.choices)}" if self.choices else ""
+                    raise ValueError(text or _readable(error)) from None
+
+    def plain(self, value: Any) -> Any:
+        """Return a value of the program as a file has it: the contrary of ``convert``."""
+        match self.kind:
+            case "size":
+                return units.plain_size(value)
+            case "duration":
+                return units.plain_duration(value)
+            case "mode":
+                return f"{value:o}"
+            case "rules":
+                tables = msgspec.to_builtins(value)
+                return [{k: v for k, v in table.items() if v is not None} for table in tables]
+            case _:
+                return value
+
+    def standin(self) -> Any:
+        """Return a value that is right, to go on with the check of others."""
+        return self.convert(tomllib.loads(f"it = {self.example}")["it"])
 
 
 def options(config: type[msgspec.Struct]) -> tuple[Option, ...]:
@@ -132,18 +165,19 @@ def build(
         try:
             converted[key] = known[key].convert(value)
         except ValueError as error:
-            errors.append(f"{where[key]}: {error}")
+            errors += [f"{where[key]}: {line}" for line in str(error).splitlines()]
+    lacking = {key: option for key, option in known.items() if option.required}
     errors += [
         f"{where['']}: {key} is missing; {option.text.partition('.')[0]}"
-        for key, option in known.items()
-        if option.required and key not in values
+        for key, option in lacking.items()
+        if key not in values
     ]
-    if not errors:
-        made = config(**converted, **fixed)
-        errors = [f"{where.get(key, where[''])}: {text}" for key, text in made.problems()]
-        if not errors:
-            return made
-    raise ConfigError("\n".join(errors))
+    standins = {k: option.standin() for k, option in lacking.items() if k not in converted}
+    made = config(**standins, **converted, **fixed)
+    errors += [f"{where.get(key, where[''])}: {text}" for key, text in made.problems()]
+    if errors:
+        raise ConfigError("\n".join(errors))
+    return made
 
 
 def shown(option: Option) -> str:
@@ -152,16 +186,12 @@ def shown(option: Option) -> str:
     if default in (None, "", [], {}):
         return ""
     match option.kind:
-        case "mode":
-            return f"{default:o}"
-        case "duration":
-            return f"{default:g}s"
         case "flag":
             return "yes" if default else "no"
         case "list":
             return " ".join(default)
         case _:
-            return str(default)
+            return str(option.plain(default))
 
 
 def _unknown(key: str, known: Iterable[str]) -> str:
@@ -176,16 +206,44 @@ def _plain(value: Any) -> str | int:
     return value
 
 
+def _tables(value: Any, made: type[msgspec.Struct]) -> list[Any]:
+    """Structs from a list of tables, of which each error of each is told."""
+    if not isinstance(value, list):
+        raise ValueError("not a list of tables")  # noqa: TRY004  one kind of error
+    types = {field.name: field.type for field in msgspec.structs.fields(made)}
+    errors = [
+        f"rule {number}: {text}"
+        for number, table in enumerate(value, start=1)
+        for text in _wrong(table, types)
+    ]
+    if errors:
+        raise ValueError("\n".join(errors))
+    return [msgspec.convert(table, made) for table in value]
+
+
+def _wrong(table: Any, types: Mapping[str, Any]) -> Iterator[str]:
+    if not isinstance(table, dict):
+        yield "not a table"
+        return
+    for key, value in table.items():
+        if key not in types:
+            yield f"{key}: {_unknown(key, types)}"
+            continue
+        try:
+            msgspec.convert(value, types[key])
+        except msgspec.ValidationError as error:
+            yield f"{key}: {_readable(error)}"
+
+
 def _readable(error: msgspec.ValidationError) -> str:
     """Msgspec's line in words that fit a TOML file."""
-    text = str(error)
-    for name, plain in {
-        "`str`": "a text",
-        "`int`": "a whole number",
-        "`bool`": "true or false",
-        "`array`": "a list",
-        "`object`": "a table",
-        "`float`": "a number",
-    }.items():
-        text = text.replace(name, plain)
+
+    def plainly(quoted: re.Match[str]) -> str:
+        name = quoted[1]
+        if name.startswith("$"):
+            number = name[2:-1]
+            return f"item {int(number) + 1}" if number.isdecimal() else "a value"
+        return " or ".join(_TYPES.get(word, word) for word in name.split(" | ") if word != "null")
+
+    text = re.sub(r"`([^`]*)`", plainly, str(error))
     return text[:1].lower() + text[1:]

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sarra_lite.message import Announcement
 
 _VARIABLE: Final = re.compile(r"\$\{([^}]*)\}")
+_DATE: Final = re.compile(r"%[aAbBdGHIjmMpSuUVwWyY](?:[^%]|%[aAbBdGHIjmMpSuUVwWyY])*")
+_NAMES: Final = ("source", "BROKER_USER")
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,6 +52,10 @@ class HasRules(Protocol):
 
 class HasDirectory(HasRules, Protocol):
     """What of a configuration tells where files go."""
+
+    @property
+    def user(self) -> str:
+        """Name of the broker user."""
 
     @property
     def directory(self) -> str:
@@ -86,6 +92,8 @@ def problems(rules: Sequence[Rule]) -> Iterator[str]:
         if (rule.accept is None) == (rule.reject is None):
             yield f"rule {number}: needs either accept or reject"
             continue
+        if rule.flatten is not None and (text := flatten_problem(rule.flatten)):
+            yield f"rule {number}: flatten: {text}"
         try:
             re.compile(rule.accept or rule.reject or "")
         except re.error as error:
@@ -99,8 +107,19 @@ def template_problems(directory: str) -> Iterator[str]:
     if ".." in directory.split("/"):
         yield "directory: .. is not allowed"
     for name in _VARIABLE.findall(directory):
-        if not (name.isdecimal() or name.startswith("%") or name in ("source", "BROKER_USER")):
+        if not (_is_group(name) or _DATE.fullmatch(name) or name in _NAMES):
             yield f"directory: unknown variable ${{{name}}}"
+
+
+def flatten_problem(flatten: str) -> str | None:
+    """Say what is wrong with what is written instead of /; None when nothing is."""
+    if not flatten:
+        return "is empty"
+    return "contains /" if "/" in flatten and flatten != "/" else None
+
+
+def _is_group(name: str) -> bool:
+    return name.isascii() and name.isdecimal()
 
 
 def accepts(config: HasRules, announcement: Announcement) -> bool:
@@ -123,11 +142,11 @@ def place(config: HasDirectory, announcement: Announcement, rel_path: str) -> Pl
         name, kept = flatten.join([*kept, name]), []
     elif not (config.mirror if rule.mirror is None else rule.mirror):
         kept = []
-    base = _filled(directory, announcement, match)
-    # No "..", since what variables bring comes from an announcement.
+    base = _filled(directory, announcement, match, config.user)
+    # No "..", nor a leading slash: what variables bring comes from an announcement.
     fixed = [part for part in base.split("/") if part not in ("", ".", "..")]
     path = "/".join([*fixed, *kept, name])
-    return Placed("/" + path if base.startswith("/") else path)
+    return Placed("/" + path if directory.startswith("/") else path)
 
 
 def _deciding(
@@ -147,7 +166,9 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.DOTALL)  # a name may contain a newline
 
 
-def _filled(template: str, announcement: Announcement, match: re.Match[str] | None) -> str:
+def _filled(
+    template: str, announcement: Announcement, match: re.Match[str] | None, user: str
+) -> str:
     """Directory with its variables replaced."""
 
     def value(variable: re.Match[str]) -> str:
@@ -155,10 +176,10 @@ def _filled(template: str, announcement: Announcement, match: re.Match[str] | No
         if name.startswith("%"):
             moment = datetime.fromtimestamp(units.nanoseconds(announcement.pub_time) / 1e9, UTC)
             return moment.strftime(name)
-        if name.isdecimal():
+        if _is_group(name):
             groups = match.groups("") if match else ()
             number = int(name)
             return groups[number] if number < len(groups) else ""
-        return announcement.source or ""
+        return user if name == "BROKER_USER" else announcement.source or ""
 
     return _VARIABLE.sub(value, template)

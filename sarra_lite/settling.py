@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from sarra_lite.changes import Change, Comparison, Found
 
-# The kernel stamps files with a clock that ticks at least each 10 ms: what is written twice within
-# a tick has one mtime.  We look when the tick is over, so one version is one content.
+# Before Linux 6.13 files are stamped with a clock that ticks each 1 to 10 ms: what is written twice
+# within a tick has one mtime.  We look when the tick is over, so one version is one content.
 _TICK: Final = 0.02
 
 
@@ -42,12 +42,8 @@ class Settling:
 
     def closed(self, path: str) -> Iterator[Change]:
         """Look at a file closed after writing, or at what was renamed to this name."""
-        self._files.pop(path, None)
-        if found := self._news(path):
-            if found.is_file and 0 <= time.time() - found.ctime < _TICK:
-                self._wait(path, _TICK, None)
-            else:
-                yield from self._comparison.compare(path, found)
+        for name in [path, *self._comparison.other_names(path)]:
+            yield from self._closed(name)
 
     def created(self, path: str) -> Iterator[Change]:
         """Look at a new name: of a link, or of a file that is closed later, or never."""
@@ -64,9 +60,10 @@ class Settling:
 
     def touched(self, path: str) -> None:
         """Look at a file whose mode or times were set; a new one will yet be closed."""
-        found = self._news(path)
-        if found and path not in self._files and self._comparison.was_announced(path):
-            self._wait(path, self._settle, found.version)
+        for name in [path, *self._comparison.other_names(path)]:
+            found = self._news(name)
+            if found and name not in self._files and self._comparison.was_announced(name):
+                self._wait(name, self._settle, found.version)
 
     def listed(self, path: str) -> Iterator[Change]:
         """Look at a name that was found, however it came there."""
@@ -97,9 +94,17 @@ class Settling:
         for name in [name for name in self._files if name.startswith(old + "/")]:
             self._remember(path + name[len(old) :], self._files.pop(name))
 
+    def _closed(self, path: str) -> Iterator[Change]:
+        self._files.pop(path, None)
+        if found := self._news(path):
+            if found.is_file and 0 <= time.time() - found.ctime < _TICK:
+                self._wait(path, _TICK, None)
+            else:
+                yield from self._comparison.compare(path, found)
+
     def _look_again(self, path: str, waiting: _Waiting) -> Iterator[Change]:
         if waiting.version is None:
-            yield from self.closed(path)
+            yield from self._closed(path)
         elif found := self._news(path):
             if found.version == waiting.version or not found.is_file:
                 yield from self._comparison.compare(path, found)

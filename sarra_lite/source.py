@@ -79,11 +79,8 @@ class Source:
         if not stat.S_ISREG(found.st_mode):
             raise SourceLost(410, "no regular file any more")
         if announced.size is not None and found.st_size != announced.size:
-            raise SourceLost(
-                410, f"changed: {found.st_size} bytes now, {announced.size} announced"
-            )
+            raise SourceLost(410, f"changed: {found.st_size} bytes now, {announced.size} announced")
         mtime = announced.mtime_ns
         tolerance = _TOLERANCE_EXPONENT if "e" in (announced.mtime or "") else _TOLERANCE
         if mtime is not None and abs(found.st_mtime_ns - mtime) > tolerance:
             raise SourceLost(410, "changed since it was announced")
-

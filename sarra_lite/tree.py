@@ -103,6 +103,7 @@ class Watch:
             wait = min(self._until - time.monotonic(), self._settling.until_due())
             for event in self._directories.events(max(0.0, wait)):
                 yield from self._look(event)
+                yield None
             yield from self._settling.due()
             self._check_roots()
             yield None

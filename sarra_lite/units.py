@@ -6,7 +6,8 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
-_TIME: Final = re.compile(r"(\d{8})T?(\d{6})(?:\.(\d{1,18}))?Z?")
+# sr3 writes a fraction below 0.0001 s with exponent, and loses its first digit: .00271606e-05
+_TIME: Final = re.compile(r"([0-9]{8})T?([0-9]{6})(?:\.([0-9]{1,18})|\.?[0-9]*e-[0-9]+)?Z?")
 _NUMBER: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
 _SIZES: Final = {
     "": 1,
@@ -26,7 +27,11 @@ def time_string(nanoseconds: int) -> str:
 
 
 def nanoseconds(text: str) -> int:
-    """Nanoseconds since 1970 from a Sarracenia time string; ValueError when it is none."""
+    """Nanoseconds since 1970 from a Sarracenia time string; ValueError when it is none.
+
+    What sr3 writes with an exponent, as in ``20261130T005320.00271606e-05``, is less than 100 µs
+    above the whole second, which is returned.
+    """
     match = _TIME.fullmatch(text)
     if match is None:
         raise ValueError(f"not a time like 20261123T222859.5: {text[:40]!r}")
@@ -55,6 +60,22 @@ def parse_duration(value: str | float) -> float:
     if unit.lower() not in _SECONDS:
         raise ValueError(f"not a duration like 5m: {value!r}")
     return number * _SECONDS[unit.lower()]
+
+
+def plain_size(count: int) -> str | int:
+    """Bytes as ``parse_size`` reads them: ``64Mi``; a number where no unit fits."""
+    for power, unit in ((5, "Pi"), (4, "Ti"), (3, "Gi"), (2, "Mi"), (1, "Ki")):
+        if count and count % 1024**power == 0:
+            return f"{count // 1024**power}{unit}"
+    return count
+
+
+def plain_duration(seconds: float) -> str:
+    """Seconds as ``parse_duration`` reads them: ``5m``, ``0.5s``."""
+    for unit in "dhm":
+        if seconds and seconds % _SECONDS[unit] == 0:
+            return f"{seconds / _SECONDS[unit]:.0f}{unit}"
+    return f"{int(seconds) if seconds == int(seconds) else seconds}s"
 
 
 def _split(value: str | float, want: str) -> tuple[float, str]:

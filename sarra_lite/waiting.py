@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite import reports, units
@@ -27,7 +28,7 @@ class Waiter:
         self._open: dict[tuple[str, str], int] = {}
         self._in_blocks: dict[tuple[str, str], int] = {}
         self._deliveries: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
-        self._offset: int | str = "next"
+        self._offset: int | str | datetime = "next"
 
     @property
     def waiting(self) -> int:
@@ -37,6 +38,10 @@ class Waiter:
     def follow(self, broker: Broker) -> None:
         """Read on with this connection where the one before ended."""
         broker.consume(self._stream, self._deliveries.put, prefetch=_PREFETCH, offset=self._offset)
+        if self._offset == "next":
+            # Where we are if the connection is lost before the first report has come.  An hour of
+            # grace, since the broker's clock may be another.
+            self._offset = datetime.now(UTC) - timedelta(hours=1)
 
     def expect(self, announcement: Announcement) -> None:
         """Wait for the final report on this one, too.  Blocks count when their file does."""

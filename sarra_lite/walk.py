@@ -6,6 +6,7 @@ import logging
 import os
 import stat
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -96,7 +97,9 @@ def removal(path: str, config: PostConfig, *, is_dir: bool) -> Announcement:
 
 def renaming(old: str, path: str, config: PostConfig) -> Announcement:
     """Announce that ``old`` is now called ``path``, with what a sender needs to send it anew."""
-    rename = {"rename": "/" + relative(old, config.base_dir)}
+    # Absolute, below the path of baseUrl, as sr3 does: its senders understand nothing else.
+    base = unquote(urlsplit(config.baseUrl).path).rstrip("/")
+    rename = {"rename": f"{base}/{relative(old, config.base_dir)}"}
     rel_path = relative(path, config.base_dir)
     try:
         found = os.lstat(path)

@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sarra_lite import daemon, endpoints, setup, walk
+from sarra_lite import daemon, endpoints, rules, setup, walk
 from sarra_lite.announce import Announcer
 from sarra_lite.errors import EX_OK, Interrupted, SarraError, UsageError
 from sarra_lite.ledger import Ledger
-from sarra_lite.rules import Rules
-from sarra_lite.watch import Change, Watch
+from sarra_lite.tree import Change, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
     from threading import Event
 
+    from sarra_lite.broker import Broker
     from sarra_lite.config import PostConfig
     from sarra_lite.message import Announcement
 
@@ -44,7 +44,7 @@ def serve(directories: Sequence[str], config: PostConfig, stop: Event) -> int:
 
 
 def ledger_file(config: PostConfig, roots: Iterable[str]) -> Path:
-    """Return where is kept what was announced: one file for each exchange and set of directories."""
+    """Return where is kept what was announced: a file for each exchange and set of directories."""
     told = "\0".join([config.broker, config.exchange_name, *sorted(roots)])
     name = hashlib.sha256(os.fsencode(told)).hexdigest()[:16]
     return config.state_directory / f"watch-{config.name}-{name}.ledger"
@@ -57,14 +57,13 @@ class _Watching:
         self._config = config
         self._watch = watch
         self._stop = stop
-        self._rules = Rules.of(config)
         self._status = daemon.Status()
         self._changes: dict[tuple[str, str, int | None], Change] = {}
         self._announcer = Announcer(
             config,
             endpoints.connector(config, "sr_post"),
             stop,
-            lambda broker: setup.for_posting(broker, config) and None,
+            self._opened,
             self._confirmed,
         )
         self._announcer.patience = _FOREVER
@@ -89,6 +88,9 @@ class _Watching:
         log.info("%d announced", self._announcer.published)
         return EX_OK
 
+    def _opened(self, broker: Broker) -> None:
+        setup.for_posting(broker, self._config)
+
     def _announce(self, change: Change) -> None:
         """Publish what a change means; the last message of it, confirmed, completes it."""
         try:
@@ -96,8 +98,9 @@ class _Watching:
         except SarraError as error:
             # Gone again, or changing: what comes next on that name will be seen.
             log.info("%s", error)
+            self._watch.failed(change)
             return
-        if not messages or not self._rules.accepts(messages[0]):
+        if not messages or not rules.accepts(self._config, messages[0]):
             self._watch.done(change)
             return
         self._changes[messages[-1].key] = change

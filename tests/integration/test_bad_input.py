@@ -228,7 +228,7 @@ def test_poisoned_messages_are_reported_and_stop_nobody(site: Site) -> None:
     assert site.queued() == 0
 
 
-def test_a_body_of_100_MB_is_refused(site: Site) -> None:  # noqa: N802  a unit
+def test_a_body_of_100_MB_is_refused(site: Site) -> None:
     site.run("sr_sender", "--declare")
     with site.rabbit.channel(site.user, site.password) as channel:
         channel.basic_publish(site.exchange, "v03.post", b"[" + b" " * 100_000_000 + b"]")

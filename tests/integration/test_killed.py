@@ -1,0 +1,224 @@
+"""Killed, cut off or stopped anywhere: same bytes in the end, nothing left over, one 201 a file."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lab.rabbitmq import Rabbit
+from tests.lab.site import Site, wait_until
+from tests.lab.trees import same, write_tree
+
+if TYPE_CHECKING:
+    from tests.lab.sshd import Sshd
+
+MB = 1_000_000
+ROOT = Path(__file__).parents[2]
+
+
+def _arrived_once(site: Site) -> None:
+    assert same(site.source, site.dest)
+    assert site.leftovers() == []
+    assert site.queued() == 0
+    assert {name: codes for name, codes in site.codes().items() if codes != [201]} == {}
+
+
+def _wait_for_bytes(site: Site) -> None:
+    """Return when something of a file is at the destination."""
+    wait_until(lambda: any(path.stat().st_size for path in site.dest.glob(".*.inflight")))
+
+
+@pytest.mark.parametrize("how", ["kill", "terminate"])
+@pytest.mark.parametrize("block_size", ["1", "10M"], ids=["whole", "blocks"])
+def test_a_sender_killed_in_the_middle_of_a_file(site: Site, how: str, block_size: str) -> None:
+    (site.source / "big").write_bytes(os.urandom(300 * MB))
+    site.run("sr_post", "--block-size", block_size, site.source / "big")
+    more = ["--block-size", block_size]
+    for _ in range(2):
+        with site.running("sr_sender", *more) as sender:
+            _wait_for_bytes(site)
+            time.sleep(0.1)
+            getattr(sender, how)()
+            sender.wait(10)
+    site.drain(*more)
+    _arrived_once(site)
+
+
+def test_blocks_that_are_written_are_not_sent_again(site: Site) -> None:
+    (site.source / "big").write_bytes(os.urandom(300 * MB))
+    site.run("sr_post", "--block-size", "10M", site.source / "big")
+    with site.running("sr_sender") as sender:
+        wait_until(lambda: len(list(site.dest.glob(".*.blocks/*"))) > 5)
+        sender.kill()
+    before = len(list(site.dest.glob(".*.blocks/*")))
+    site.drain()
+    sent_last = [r for r in site.reports(blocks=True) if r.get("bytes") and "block" in r]
+    assert before > 5
+    assert len(sent_last) <= 30 + 2  # one a connection may have been written and not marked
+    _arrived_once(site)
+
+
+@pytest.mark.parametrize("step", range(1, 40))
+def test_a_sender_killed_at_each_sftp_request(site: Site, step: int) -> None:
+    _post_small(site)
+    _die(site, "sftp", step, "sr_sender", "--drain", "--connections", "1")
+    site.drain()
+    _arrived_once(site)
+
+
+@pytest.mark.parametrize("step", range(1, 24))
+def test_a_sender_killed_at_each_thing_it_tells_the_broker(site: Site, step: int) -> None:
+    _post_small(site)
+    _die(site, "broker", step, "sr_sender", "--drain", "--connections", "1")
+    site.drain()
+    _arrived_once(site)
+
+
+@pytest.mark.parametrize("step", range(1, 14))
+def test_a_poster_killed_at_each_thing_it_tells_the_broker(site: Site, step: int) -> None:
+    write_tree(site.source)
+    _die(site, "broker", step, "sr_post", site.source)
+    site.run("sr_post", site.source)
+    site.drain()
+    assert same(site.source, site.dest)
+    assert site.leftovers() == []
+
+
+def test_a_sender_killed_at_random_again_and_again(site: Site) -> None:
+    write_tree(site.source)
+    (site.source / "big").write_bytes(os.urandom(100 * MB))
+    site.run("sr_post", "--block-size", "2M", site.source)
+    dice = random.Random(4)
+    for _ in range(12):
+        with (
+            site.running("sr_sender", "--connections", "1"),
+            site.running("sr_sender", "--connections", "2"),
+        ):
+            time.sleep(0.6 + dice.random())
+    site.drain()
+    _arrived_once(site)
+
+
+def test_all_broker_connections_are_closed_by_force(site: Site) -> None:
+    (site.source / "big").write_bytes(os.urandom(300 * MB))
+    write_tree(site.source)
+    site.run("sr_sender", "--declare")
+    with (
+        site.running("sr_sender"),
+        site.running("sr_post", "--wait", "--block-size", "10M", site.source) as post,
+    ):
+        for _ in range(3):
+            time.sleep(0.7)
+            site.rabbit.close_all_connections()
+        assert post.wait(60) == 0, post.said()
+    _arrived_once(site)
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_the_broker_goes_and_comes_back(sshd: Sshd, tmp_path: Path, how: str) -> None:
+    with Rabbit(tmp_path / "rabbit") as rabbit:
+        site = Site(rabbit, sshd, tmp_path / "site")
+        (site.source / "big").write_bytes(os.urandom(200 * MB))
+        write_tree(site.source)
+        site.run("sr_sender", "--declare")
+        with (
+            site.running("sr_sender") as sender,
+            site.running("sr_post", "--wait", "--block-size", "10M", site.source) as post,
+        ):
+            wait_until(lambda: any(site.dest.iterdir()))
+            getattr(rabbit, how)()
+            time.sleep(2)
+            rabbit.start()
+            assert post.wait(90) == 0, post.said() + sender.said()
+        _arrived_once(site)
+
+
+@pytest.mark.parametrize("seconds", [10, pytest.param(120, marks=pytest.mark.timeout(400))])
+def test_the_sftp_server_is_away_for_a_while(site: Site, seconds: int) -> None:
+    (site.source / "big").write_bytes(os.urandom(200 * MB))
+    write_tree(site.source)
+    site.run("sr_post", "--block-size", "10M", site.source)
+    with site.running("sr_sender") as sender:
+        _wait_for_bytes(site)
+        site.sshd.stop()
+        time.sleep(1)
+        used = sender.cpu_seconds()
+        time.sleep(seconds - 1)
+        assert sender.cpu_seconds() - used < 0.02 * seconds + 0.2  # it does not spin
+        site.sshd.start()
+        wait_until((site.dest / "big").exists, 90, sender.said)
+        wait_until(lambda: "201" in str(site.codes().get("big")), 20)
+        sender.terminate()
+        assert sender.wait(5) == 0
+    site.drain()
+    _arrived_once(site)
+
+
+def test_a_block_that_takes_longer_than_the_consumer_timeout(site: Site) -> None:
+    (site.source / "big").write_bytes(os.urandom(60 * MB))
+    (site.source / "small").write_text("x")
+    site.run("sr_post", "--block-size", "20M", site.source)
+    with site.rabbit.consumer_timeout(1000), site.running("sr_sender", "-v") as sender:
+        _wait_for_bytes(site)
+        site.sshd.freeze()
+        try:
+            sender.wait_for("trying again", 30)
+            time.sleep(2)
+        finally:
+            site.sshd.thaw()
+        wait_until(lambda: site.codes().get("big") == [201], 30, sender.said)
+    site.drain()
+    _arrived_once(site)
+
+
+def test_sessions_dropped_by_the_sftp_server(site: Site) -> None:
+    (site.source / "big").write_bytes(os.urandom(300 * MB))
+    site.run("sr_post", "--block-size", "10M", site.source)
+    with site.running("sr_sender") as sender:
+        for _ in range(4):
+            _wait_for_bytes(site)
+            time.sleep(0.3)
+            site.sshd.drop_sessions()
+        wait_until((site.dest / "big").exists, 60, sender.said)
+    site.drain()
+    _arrived_once(site)
+
+
+def test_a_poster_killed_in_the_middle_of_a_tree_is_run_again(site: Site) -> None:
+    for number in range(3000):
+        (site.source / f"{number}").write_text(f"{number}")
+    site.run("sr_sender", "--declare")
+    for how in ("kill", "terminate"):
+        with site.running("sr_post", site.source) as post:
+            wait_until(lambda: site.queued() > 200)
+            getattr(post, how)()
+            assert post.wait(5) in (-9, 75)
+    with site.running("sr_sender", "--connections", "4"):
+        site.run("sr_post", "--wait", site.source, timeout=100)
+    assert same(site.source, site.dest)
+    assert site.leftovers() == []
+
+
+def _post_small(site: Site) -> None:
+    (site.source / "d").mkdir()
+    (site.source / "d" / "small").write_text("small")
+    (site.source / "blocks").write_bytes(os.urandom(150_000))
+    (site.source / "link").symlink_to("small")
+    for path in (site.source / "blocks", site.source / "d" / "small"):
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+    site.run("sr_post", "--block-size", "100k", site.source)
+
+
+def _die(site: Site, where: str, step: int, program: str, *arguments: object) -> None:
+    command = [sys.executable, "-m", "tests.lab.dying", where, str(step), program]
+    done = subprocess.run(
+        [*command, *map(str, arguments)], env=site.env, cwd=ROOT, check=False, capture_output=True
+    )
+    assert done.returncode in (0, -9), done.stderr

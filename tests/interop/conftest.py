@@ -1,0 +1,18 @@
+"""Fixture: the real sr3 for the user of a site."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lab.sr3 import Sr3
+
+if TYPE_CHECKING:
+    from tests.lab.site import Site
+
+
+@pytest.fixture
+def sr3(site: Site) -> Sr3:
+    """Sr3 with nothing configured yet."""
+    return Sr3(site)

@@ -1,0 +1,52 @@
+"""Runs a program of ours that is killed, as by kill -9, at a given step of its work.
+
+``python -m tests.lab.dying sftp 7 sr_sender --drain``: after its seventh SFTP request.  With
+``broker`` the steps are what it tells the broker: publishing, acknowledging, declaring.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from sarra_lite import amqp, sftpwire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STEPS: dict[str, tuple[type, str]] = {
+    "sftp": (sftpwire.Wire, "send"),
+    "broker": (amqp.Connection, "do"),
+}
+
+
+def main() -> int:
+    """Run the program; it lives on when it has fewer steps."""
+    where, count, program, *arguments = sys.argv[1:]
+    owner, name = STEPS[where]
+    _die_after(int(count), owner, name)
+    sys.argv[0] = program
+    status: int = importlib.import_module(f"sarra_lite.{program[3:]}").main(arguments)
+    return status
+
+
+def _die_after(count: int, owner: type, name: str) -> None:
+    original: Callable[..., Any] = getattr(owner, name)
+    left = count
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        nonlocal left
+        result = original(*args, **kwargs)
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(owner, name, counted)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
