@@ -337,6 +337,8 @@ def explain(error: BaseException, url: str) -> BrokerError:  # noqa: PLR0911  a 
         if isinstance(cause, ProbableAccessDeniedError):
             return BrokerRefused(f"{url}: the broker does not let this user into this vhost")
         if isinstance(cause, ChannelClosed):
+            if "inaccessible" in cause.reply_text:  # a queue whose node is starting up
+                return BrokerError(f"{url}: {cause.reply_text}")
             refused = BrokerRefused(f"{url}: {cause.reply_text}")
             refused.code = cause.reply_code
             return refused

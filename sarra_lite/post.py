@@ -145,10 +145,8 @@ class _Posting:
 
     def _opened(self, broker: Broker) -> None:
         """Set up what must exist before the first announcement on a new connection."""
-        kept = setup.for_posting(broker, self._config)
+        setup.for_posting(broker, self._config, reports=self._waiter is not None)
         if self._waiter is not None:
-            if not kept:
-                raise SarraError("--wait needs the reports, and they are not kept; see above")
             self._waiter.follow(broker)
 
     def _announcements(self) -> Iterator[Announcement]:

@@ -8,6 +8,7 @@ twice.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import sys
@@ -109,6 +110,7 @@ class _Sender:
                         raise
                     log.warning("%s; trying again", error)
                     self._desk.detach()
+                    self._forget_broker()
                     self._stop.wait(next(delays))
         finally:
             self._status.stopping()
@@ -134,6 +136,16 @@ class _Sender:
                 raise BrokerError(broker.closed_because)
             if self._drain and self._drained(broker):
                 return
+
+    def _forget_broker(self) -> None:
+        """Drop what a connection that is gone has left in the inbox; the lanes' events stay."""
+        events = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                events.append(self._inbox.get_nowait())
+        for event in events:
+            if not isinstance(event, Delivery | Confirmed | _Lost):
+                self._inbox.put(event)
 
     def _next(self, patience: float) -> None:
         """Handle events until the inbox is empty; wait at most so many seconds for the first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from sarra_lite.errors import BrokerRefused
+from sarra_lite.errors import BrokerError
 
 if TYPE_CHECKING:
     from sarra_lite.broker import Broker
@@ -16,19 +16,22 @@ log = logging.getLogger("sarra_lite")
 _DURABLE: Final = {"x-queue-type": "quorum"}
 
 
-def for_posting(broker: Broker, config: PostConfig) -> bool:
-    """Exchange, the queue where one is named, the stream; False when reports are not kept."""
+def for_posting(broker: Broker, config: PostConfig, *, reports: bool = False) -> None:
+    """Exchange, the queue where one is named, the stream.  ``reports``: it is an error without."""
     broker.declare_exchange(config.exchange_name)
     if config.queueName:
         _queue(broker, config, config.queueName)
-    return _stream(broker, config)
+    if reports:
+        _stream(broker, config)
+    else:
+        _try_stream(broker, config)
 
 
 def for_sending(broker: Broker, config: SenderConfig) -> None:
     """Exchange, queue with its bindings, and the stream of reports."""
     broker.declare_exchange(config.exchange_name)
     _queue(broker, config, config.queue)
-    _stream(broker, config)
+    _try_stream(broker, config)
 
 
 def for_copying(broker: Broker, config: Src2logConfig) -> None:
@@ -52,12 +55,16 @@ def _queue(broker: Broker, config: PostConfig | SenderConfig, queue: str) -> Non
         broker.bind(queue, config.exchange_name, key)
 
 
-def _stream(broker: Broker, config: PostConfig | SenderConfig) -> bool:
-    """Reports are kept where they can be read again."""
+def _stream(broker: Broker, config: PostConfig | SenderConfig) -> None:
+    broker.declare_queue(config.report_stream, config.report_arguments)
+    broker.bind(config.report_stream, config.exchange_name, f"{config.report_topic}.#")
+
+
+def _try_stream(broker: Broker, config: PostConfig | SenderConfig) -> None:
+    """Keep reports where they can be read again; files go their way without that, too."""
     try:
-        broker.declare_queue(config.report_stream, config.report_arguments)
-        broker.bind(config.report_stream, config.exchange_name, f"{config.report_topic}.#")
-    except BrokerRefused as error:
+        _stream(broker, config)
+    except BrokerError as error:
+        if broker.lost.is_set():
+            raise
         log.warning("reports are not kept: %s", error)
-        return False
-    return True

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import queue
 import sys
-from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -38,6 +37,9 @@ class _Answer(NamedTuple):
     delivery: Delivery
     outcome: Outcome
     reason: str
+
+
+_Event = Delivery | _Answer | BrokerError | None
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -87,10 +89,8 @@ class _Copier:
 
     def __init__(self, config: Src2logConfig) -> None:
         self._config = config
-        self._inbox: queue.SimpleQueue[Delivery | _Answer | BrokerError | None] = (
-            queue.SimpleQueue()
-        )
-        self._stop = daemon.stop_on_signals(partial(self._inbox.put, None))
+        self._inbox: queue.SimpleQueue[_Event] = queue.SimpleQueue()
+        self._stop = daemon.stop_on_signals(lambda: self._inbox.put(None))
         self._status = daemon.Status()
         self._copied = self._rejected = 0
 
@@ -112,17 +112,19 @@ class _Copier:
         return EX_OK
 
     def _serve(self, broker: Broker) -> None:
+        # A new one, so that nothing of an earlier connection is taken for something of this one.
+        inbox = self._inbox = queue.SimpleQueue()
         setup.for_copying(broker, self._config)
         broker.consume(
             self._config.queue,
-            self._inbox.put,
+            inbox.put,
             prefetch=self._config.prefetch,
-            on_lost=lambda reason: self._inbox.put(BrokerError(reason)),
+            on_lost=lambda reason: inbox.put(BrokerError(reason)),
         )
         self._status.ready()
         while not self._stop.is_set():
             try:
-                event = self._inbox.get(timeout=1.0)
+                event = inbox.get(timeout=1.0)
             except queue.Empty:
                 event = None
             self._handle(broker, event)
@@ -130,7 +132,7 @@ class _Copier:
             if broker.lost.is_set():
                 raise BrokerError(broker.closed_because)
 
-    def _handle(self, broker: Broker, event: Delivery | _Answer | BrokerError | None) -> None:
+    def _handle(self, broker: Broker, event: _Event) -> None:
         match event:
             case Delivery():
                 self._copy(broker, event)
@@ -151,8 +153,10 @@ class _Copier:
         else:
             self._copied += 1
 
+        inbox = self._inbox
+
         def answered(outcome: Outcome, reason: str) -> None:
-            self._inbox.put(_Answer(delivery, outcome, reason))
+            inbox.put(_Answer(delivery, outcome, reason))
 
         topic = message.topic(self._config.report_topic, copy.rel_path)
         broker.publish(self._config.xlog, topic, message.encode(copy), done=answered)

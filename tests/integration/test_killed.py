@@ -128,6 +128,9 @@ def test_the_broker_goes_and_comes_back(sshd: Sshd, tmp_path: Path, how: str) ->
         (site.source / "big").write_bytes(os.urandom(200 * MB))
         write_tree(site.source)
         site.run("sr_sender", "--declare")
+        # RabbitMQ 3.10 never finds the first stream of a node again when it is killed within
+        # seconds of making it.
+        time.sleep(6)
         with (
             site.running("sr_sender") as sender,
             site.running("sr_post", "--wait", "--block-size", "10M", site.source) as post,
@@ -196,8 +199,9 @@ def test_a_poster_killed_in_the_middle_of_a_tree_is_run_again(site: Site) -> Non
         (site.source / f"{number}").write_text(f"{number}")
     site.run("sr_sender", "--declare")
     for how in ("kill", "terminate"):
+        before = site.queued()
         with site.running("sr_post", site.source) as post:
-            wait_until(lambda: site.queued() > 200)
+            wait_until(lambda before=before: site.queued() > before + 200)  # type: ignore[misc]
             getattr(post, how)()
             assert post.wait(5) in (-9, 75)
     with site.running("sr_sender", "--connections", "4"):
