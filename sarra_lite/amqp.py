@@ -26,6 +26,7 @@ from pika.exceptions import (
     ConnectionClosedByBroker,
     ProbableAccessDeniedError,
     ProbableAuthenticationError,
+    StreamLostError,
 )
 from pika.spec import Basic
 
@@ -346,6 +347,8 @@ def explain(error: BaseException, url: str) -> BrokerError:  # noqa: PLR0911  a 
             return BrokerError(f"{url}: closed by the broker: {cause.reply_text}")
         if isinstance(cause, ssl.SSLCertVerificationError):
             return BrokerRefused(f"{url}: its certificate is not good: {cause.verify_message}")
+        if isinstance(cause, StreamLostError):
+            return BrokerError(f"{url}: the connection was lost")
     last = causes[-1]
     text = str(last) if str(last) and not isinstance(last, AMQPError) else repr(last)
     return BrokerError(f"{url}: {text}")

@@ -52,6 +52,7 @@ class Announcer:
         self.published = 0
         self.unroutable = 0
         self.patience = 60.0  # seconds without a broker until BrokerError is raised
+        self.away: Callable[[], None] = lambda: None  # called while there is no broker
         self._config = config
         self._connect = connect
         self._stop = stop
@@ -164,6 +165,7 @@ class Announcer:
                 if time.monotonic() - started > self.patience:
                     raise
                 log.warning("%s; trying again", error)
+            self.away()
             if self._stop.wait(delay):
                 raise Interrupted(f"stopped; {len(self._pending)} announcements are not confirmed")
 

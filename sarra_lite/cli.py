@@ -92,11 +92,21 @@ def load(config: type[Config], name: str | None, given: dict[str, Any]) -> Confi
     """
     file = configfile.find(config.component, name or "default")
     told = name is not None or file.exists()
-    values = configfile.read(file) if told else {}
+    values = configfile.read(file) if told else _borrowed(config)
     where = {key: f"{file}: {key}" for key in values}
     where |= {option.key: option.flag for option in options.options(config) if option.key in given}
     where[""] = str(file) if told else "neither -c CONFIG nor all that is needed is given"
     return options.build(config, {**values, **given}, where, name=file.stem)
+
+
+def _borrowed(config: type[Config]) -> dict[str, Any]:
+    """Values for a command that has no configuration, from one that shares its broker."""
+    files = (configfile.find(component, "default") for component in config.borrows)
+    file = next((file for file in files if file.exists()), None)
+    if file is None:
+        return {}
+    shared = {option.key for option in options.options(BrokerConfig)}
+    return {key: value for key, value in configfile.read(file).items() if key in shared}
 
 
 def _add(group: argparse._ArgumentGroup, option: Option) -> None:

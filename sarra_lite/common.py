@@ -27,6 +27,7 @@ class BrokerConfig(Checked, frozen=True, kw_only=True, dict=True):
     """What every command needs to talk to a broker."""
 
     component: ClassVar[str] = ""
+    borrows: ClassVar[tuple[str, ...]] = ()  # components whose default will do, too
     name: str = "default"
 
     broker: Annotated[

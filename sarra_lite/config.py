@@ -313,6 +313,7 @@ class LogConfig(BrokerConfig, frozen=True, kw_only=True):
     """Options of sr_log."""
 
     component: ClassVar[str] = "log"
+    borrows: ClassVar[tuple[str, ...]] = ("post", "sender")
     queueName: Annotated[
         str | None,
         option(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+import os
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -211,7 +212,7 @@ class Desk:
             return
         if announcement.key in self._held:  # announced twice, and looked up together
             self._adopt(self._held[announcement.key], delivery)
-        elif blocks.to_be_cut(announcement, self._config.blockSize):
+        elif blocks.to_be_cut(announcement, self._config.blockSize) and _is_there(job):
             self._cut(delivery, announcement)
         else:
             self._hold(delivery, job)
@@ -341,6 +342,14 @@ class Desk:
         elif announcement.block is None:
             self.tally.arrived += 1
             log.debug("%s: %s (%d)", name, report.message, report.code)
+
+
+def _is_there(job: Job) -> bool:
+    """Whether the source is as large as announced: a size alone may be anybody's invention."""
+    try:
+        return os.stat(job.source).st_size == job.announcement.size  # noqa: PTH116  any bytes
+    except OSError:
+        return False
 
 
 def _content(announcement: Announcement) -> int:

@@ -32,7 +32,9 @@ def intended(config: SenderConfig, announcement: Announcement, delivery: Deliver
     old = (announcement.file_op or {}).get("rename")
     old_path = None
     if old:
-        before = rules.place(config, announcement, _below_base(announcement.base_url, old))
+        before = rules.place(
+            config, announcement, _below_base(announcement.base_url, config.baseDir, old)
+        )
         old_path = None if isinstance(before, Rejected) else before.path
     return Job(
         announcement=announcement,
@@ -72,9 +74,11 @@ def _local(config: SenderConfig, base_url: str, rel_path: str) -> str:
     return f"{base.rstrip('/')}/{rel_path}"
 
 
-def _below_base(base_url: str, name: str) -> str:
+def _below_base(base_url: str, base_dir: str | None, name: str) -> str:
     """Path of the old name of a rename: sr3 writes it absolute, with or without the base."""
-    base = unquote(urlsplit(base_url).path).rstrip("/")
-    if base and name.startswith(base + "/"):
-        name = name[len(base) :]
+    for base in (unquote(urlsplit(base_url).path), base_dir or ""):
+        inside = base.rstrip("/") + "/"
+        if len(inside) > 1 and name.startswith(inside):
+            name = name[len(inside) :]
+            break
     return check_path(name.lstrip("/"))

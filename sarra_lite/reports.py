@@ -95,16 +95,29 @@ def already_reported(
     if not keys:
         return {}
     files = {(pub_time, rel_path) for pub_time, rel_path, _ in keys}
-    oldest = min(units.nanoseconds(pub_time) for pub_time, _ in files)
-    # An hour of grace, since pubTime comes from another clock than the broker's.
-    since = datetime.fromtimestamp(oldest / 1e9, UTC) - timedelta(hours=1)
     codes: dict[Key, int] = {}
-    try:
-        for found in read(broker.read_stream(stream, since)):
-            final = found.report is not None and found.report.final
-            if final and (found.pub_time, found.rel_path) in files:
-                codes[found.key] = found.report.code if found.report else 0
-    except BrokerError as error:
-        log.warning("cannot read past reports: %s", error)
+    for found, report in _past(broker, stream, (pub_time for pub_time, _ in files)):
+        if report.final and (found.pub_time, found.rel_path) in files:
+            codes[found.key] = report.code
     whole = {key: codes.get((key[0], key[1], None)) for key in keys}
     return {key: code for key in keys if (code := codes.get(key, whole[key])) is not None}
+
+
+def copied(broker: Broker, stream: str, times: Iterable[str]) -> set[tuple[Key, str]]:
+    """Return key and timeCompleted of what a stream has, from the oldest of some times on."""
+    return {(found.key, report.time_completed) for found, report in _past(broker, stream, times)}
+
+
+def _past(
+    broker: Broker, stream: str, times: Iterable[str]
+) -> Iterator[tuple[Announcement, Report]]:
+    """Yield the reports in a stream since the oldest of some times; none when it cannot be read."""
+    oldest = min(map(units.nanoseconds, times))
+    # An hour of grace, since these times come from another clock than the broker's.
+    since = datetime.fromtimestamp(oldest / 1e9, UTC) - timedelta(hours=1)
+    try:
+        for found in read(broker.read_stream(stream, since)):
+            if found.report is not None:
+                yield found, found.report
+    except BrokerError as error:
+        log.warning("cannot read past reports: %s", error)

@@ -111,6 +111,7 @@ class _Sender:
                     log.warning("%s; trying again", error)
                     self._desk.detach()
                     self._forget_broker()
+                    self._status.alive("the broker is away")
                     self._stop.wait(next(delays))
         finally:
             self._status.stopping()

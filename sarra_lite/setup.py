@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from sarra_lite.errors import BrokerError
+from sarra_lite.errors import BrokerError, BrokerRefused
 
 if TYPE_CHECKING:
     from sarra_lite.broker import Broker
@@ -43,7 +43,11 @@ def for_copying(broker: Broker, config: Src2logConfig) -> None:
     topic = f"{config.report_topic}.#"
     broker.declare_queue(config.queue, _DURABLE)
     for exchange in config.exchanges:
-        broker.bind(config.queue, exchange, topic)
+        try:
+            broker.bind(config.queue, exchange, topic)
+        except BrokerRefused as error:
+            # One user's trouble is not to hold up the reports of all others.
+            log.warning("exchange %s is not bound, bind it when it is there: %s", exchange, error)
     broker.declare_queue(config.xlogStream, config.report_arguments)
     broker.bind(config.xlogStream, config.xlog, topic)
 

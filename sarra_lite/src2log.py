@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from sarra_lite import cli, daemon, endpoints, message, setup
+from sarra_lite import cli, daemon, endpoints, message, reports, setup
 from sarra_lite.broker import Delivery, Outcome
 from sarra_lite.config import Src2logConfig
 from sarra_lite.errors import EX_OK, BrokerError, BrokerRefused, MessageError
@@ -92,6 +92,7 @@ class _Copier:
         self._inbox: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         self._stop = daemon.stop_on_signals(lambda: self._inbox.put(None))
         self._status = daemon.Status()
+        self._suspects: list[Delivery] = []
         self._copied = self._rejected = 0
 
     def run(self, connect: Callable[[], Broker]) -> int:
@@ -106,6 +107,7 @@ class _Copier:
                 raise
             except BrokerError as error:
                 log.warning("%s; trying again", error)
+                self._status.alive("the broker is away")
                 self._stop.wait(next(delays))
         self._status.stopping()
         log.info("%d reports copied, %d rejected", self._copied, self._rejected)
@@ -114,6 +116,7 @@ class _Copier:
     def _serve(self, broker: Broker) -> None:
         # A new one, so that nothing of an earlier connection is taken for something of this one.
         inbox = self._inbox = queue.SimpleQueue()
+        self._suspects.clear()
         setup.for_copying(broker, self._config)
         broker.consume(
             self._config.queue,
@@ -124,18 +127,35 @@ class _Copier:
         self._status.ready()
         while not self._stop.is_set():
             try:
-                event = inbox.get(timeout=1.0)
+                event = inbox.get(timeout=0.1 if self._suspects else 1.0)
             except queue.Empty:
                 event = None
+                self._look_up_suspects(broker)
             self._handle(broker, event)
             self._status.alive(f"{self._copied} reports copied, {self._rejected} rejected")
             if broker.lost.is_set():
                 raise BrokerError(broker.closed_because)
 
+    def _look_up_suspects(self, broker: Broker) -> None:
+        """Copy what is delivered a second time, unless it was copied before all the same."""
+        if not self._suspects:
+            return
+        suspects, self._suspects = self._suspects, []
+        copies = [(delivery, checked(delivery, self._config)) for delivery in suspects]
+        times = [copy.report.time_completed for _, copy in copies if copy.report is not None]
+        there = reports.copied(broker, self._config.xlogStream, times)
+        for delivery, copy in copies:
+            if copy.report is not None and (copy.key, copy.report.time_completed) in there:
+                broker.ack(delivery)
+            else:
+                self._copy(broker, delivery, copy)
+
     def _handle(self, broker: Broker, event: _Event) -> None:
         match event:
+            case Delivery(redelivered=True):
+                self._suspects.append(event)
             case Delivery():
-                self._copy(broker, event)
+                self._copy(broker, event, checked(event, self._config))
             case _Answer(delivery, Outcome.CONFIRMED | Outcome.UNROUTABLE):
                 broker.ack(delivery)
             case _Answer(_, Outcome.REFUSED, reason):
@@ -145,8 +165,7 @@ class _Copier:
             case _:
                 pass  # lost: the broker delivers it again
 
-    def _copy(self, broker: Broker, delivery: Delivery) -> None:
-        copy = checked(delivery, self._config)
+    def _copy(self, broker: Broker, delivery: Delivery, copy: Announcement) -> None:
         if copy.report is not None and copy.report.rejected:
             self._rejected += 1
             log.warning("rejected on %s: %s", delivery.exchange, copy.report.rejected)

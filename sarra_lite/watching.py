@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import logging
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite import daemon, endpoints, rules, setup, walk
 from sarra_lite.announce import Announcer
-from sarra_lite.errors import EX_OK, Interrupted, SarraError, UsageError
+from sarra_lite.errors import EX_OK, BrokerError, Interrupted, SarraError, UsageError
 from sarra_lite.ledger import Ledger
 from sarra_lite.tree import Change, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
     from threading import Event
 
@@ -45,9 +48,21 @@ def serve(directories: Sequence[str], config: PostConfig, stop: Event) -> int:
 
 def ledger_file(config: PostConfig, roots: Iterable[str]) -> Path:
     """Return where is kept what was announced: a file for each exchange and set of directories."""
-    told = "\0".join([config.broker, config.exchange_name, *sorted(roots)])
+    # What the rules rejected is recorded, too: with other rules all is looked at anew.
+    shape = [config.base_dir, repr(config.rules), str(config.acceptUnmatched)]
+    told = "\0".join([config.broker, config.exchange_name, *shape, *sorted(roots)])
     name = hashlib.sha256(os.fsencode(told)).hexdigest()[:16]
     return config.state_directory / f"watch-{config.name}-{name}.ledger"
+
+
+@dataclass
+class _Opened:
+    """A change whose announcements are not all confirmed yet."""
+
+    change: Change
+    waiting: int = 0
+    posted: bool = False
+    failed: bool = False
 
 
 class _Watching:
@@ -58,7 +73,8 @@ class _Watching:
         self._watch = watch
         self._stop = stop
         self._status = daemon.Status()
-        self._changes: dict[tuple[str, str, int | None], Change] = {}
+        self._open: dict[tuple[str, str, int | None], _Opened] = {}
+        self._told = 0
         self._announcer = Announcer(
             config,
             endpoints.connector(config, "sr_post"),
@@ -67,6 +83,7 @@ class _Watching:
             self._confirmed,
         )
         self._announcer.patience = _FOREVER
+        self._announcer.away = lambda: self._status.alive("the broker is away")
 
     def run(self) -> int:
         """Announce changes until told to stop."""
@@ -78,7 +95,7 @@ class _Watching:
                         if change is not None:
                             self._announce(change)
                         self._announcer.collect()
-                        self._status.alive(f"{self._announcer.published} announced")
+                        self._show()
                         if self._stop.is_set():
                             break
                 self._announcer.flush()
@@ -92,30 +109,78 @@ class _Watching:
         setup.for_posting(broker, self._config)
 
     def _announce(self, change: Change) -> None:
-        """Publish what a change means; the last message of it, confirmed, completes it."""
+        """Publish what a change means; it is complete when every message of it is confirmed."""
+        opened = _Opened(change)
         try:
-            messages = self._messages(change)
+            for announcement in self._messages(change):
+                opened.waiting += 1
+                self._open[announcement.key] = opened
+                self._announcer.post(announcement)
         except SarraError as error:
+            if isinstance(error, BrokerError | Interrupted):
+                raise
             # Gone again, or changing: what comes next on that name will be seen.
             log.info("%s", error)
+            opened.failed = True
             self._watch.failed(change)
             return
-        if not messages or not rules.accepts(self._config, messages[0]):
-            self._watch.done(change)
-            return
-        self._changes[messages[-1].key] = change
-        for announcement in messages:
-            self._announcer.post(announcement)
+        opened.posted = True
+        self._complete(opened)
 
-    def _messages(self, change: Change) -> list[Announcement]:
+    def _messages(self, change: Change) -> Iterator[Announcement]:
+        """Announcements of a change, without those that the rules reject."""
         match change.kind:
             case "removed":
-                return [walk.removal(change.path, self._config, is_dir=change.is_dir)]
+                yield from self._accepted(
+                    walk.removal(change.path, self._config, is_dir=change.is_dir)
+                )
             case "renamed" if change.old is not None:
-                return [walk.renaming(change.old, change.path, self._config)]
+                yield from self._renaming(change, change.old)
             case _:
-                return list(walk.announcements(change.path, self._config))
+                found = walk.announcements(change.path, self._config)
+                if (first := next(found, None)) is not None and self._accepts(first):
+                    yield first
+                    yield from found
+
+    def _renaming(self, change: Change, old: str) -> Iterator[Announcement]:
+        renaming = walk.renaming(old, change.path, self._config)
+        if self._accepts(renaming):
+            yield renaming
+        else:
+            yield from self._accepted(walk.removal(old, self._config, is_dir=change.is_dir))
+        if not change.is_dir:
+            return
+        # What was announced under the old name, and not sent yet, cannot be sent any more.
+        for path in itertools.islice(walk.walk([change.path]), 1, None):
+            if isinstance(path, str):
+                with contextlib.suppress(SarraError):  # gone again: that will be seen, too
+                    for announcement in walk.announcements(path, self._config):
+                        yield from self._accepted(announcement)
+
+    def _accepted(self, announcement: Announcement) -> Iterator[Announcement]:
+        if self._accepts(announcement):
+            yield announcement
+
+    def _accepts(self, announcement: Announcement) -> bool:
+        return rules.accepts(self._config, announcement)
 
     def _confirmed(self, announcement: Announcement) -> None:
-        if (change := self._changes.pop(announcement.key, None)) is not None:
-            self._watch.done(change)
+        if (opened := self._open.pop(announcement.key, None)) is not None:
+            opened.waiting -= 1
+            self._complete(opened)
+
+    def _complete(self, opened: _Opened) -> None:
+        if opened.posted and not opened.failed and opened.waiting == 0:
+            self._watch.done(opened.change)
+
+    def _show(self) -> None:
+        self._status.alive(f"{self._announcer.published} announced")
+        if self._announcer.unroutable > self._told:
+            self._told = self._announcer.unroutable
+            log.warning(
+                "%d announcements reached no queue so far, so nobody will send them: start"
+                " sr_sender once on exchange %s, or set queueName, and remove %s to announce anew",
+                self._told,
+                self._config.exchange_name,
+                self._config.state_directory,
+            )
