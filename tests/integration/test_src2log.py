@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pika
 import pytest
 
 from tests.lab.rabbitmq import User
 from tests.lab.site import Site, wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 REPORT = {
     "pubTime": "20260101T000000",
@@ -63,7 +60,7 @@ class Scope:
 
 
 @pytest.fixture
-def scope(site: Site) -> Iterator[Scope]:
+def scope(site: Site) -> Scope:
     site.run("sr_sender", "--declare")
     return Scope(site)
 

@@ -1,0 +1,92 @@
+"""As a service: systemd is told, the watchdog fed, a wrong configuration not started again."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lab.site import Site, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def notified(tmp_path: Path) -> Iterator[socket.socket]:
+    """The socket that systemd would listen on."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "n"))
+        listening.settimeout(20)
+        yield listening
+
+
+def _states(notified: socket.socket, until: str) -> list[str]:
+    """Collect what systemd is told, until it hears one thing."""
+    heard: list[str] = []
+    while until not in heard:
+        heard += notified.recv(4096).decode().splitlines()
+    return heard
+
+
+@pytest.mark.parametrize("program", ["sr_sender", "sr_post"])
+def test_systemd_hears_that_it_is_ready_alive_and_stopping(
+    site: Site, notified: socket.socket, program: str
+) -> None:
+    arguments = ["--watch", site.source] if program == "sr_post" else []
+    with site.running(program, *arguments, env={"NOTIFY_SOCKET": notified.getsockname()}) as run:
+        _states(notified, "READY=1")
+        _states(notified, "WATCHDOG=1")
+        run.terminate()
+        assert "STOPPING=1" in _states(notified, "STOPPING=1")
+        assert run.wait(5) == 0
+
+
+def test_the_watchdog_is_fed_while_the_broker_is_away(site: Site, notified: socket.socket) -> None:
+    file = site.config / "sender" / "default.toml"
+    for edited in (file, site.credentials):
+        edited.write_text(edited.read_text().replace(f":{site.rabbit.port}/", ":1/"))
+    with site.running("sr_sender", env={"NOTIFY_SOCKET": notified.getsockname()}):
+        assert "STATUS=the broker is away" in _states(notified, "WATCHDOG=1")
+
+
+def test_the_journal_gets_priorities(site: Site) -> None:
+    (site.source / "f").write_text("x")
+    site.run("sr_post", site.source / "f")
+    (site.source / "f").unlink()
+    with site.running("sr_sender", env={"JOURNAL_STREAM": "8:1"}) as sender:
+        sender.wait_for("<4>f: gone at the source (410)")
+
+
+def test_credentials_come_from_systemd(site: Site, tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.mkdir()
+    site.credentials.rename(given / "credentials.conf")
+    (given / "credentials.conf").chmod(0o440)
+    (site.source / "f").write_text("x")
+    site.run("sr_post", site.source / "f", status=78)
+    site.env["CREDENTIALS_DIRECTORY"] = str(given)
+    site.run("sr_post", site.source / "f")
+
+
+def test_the_second_signal_ends_it_at_once(site: Site) -> None:
+    (site.source / "f").write_bytes(os.urandom(1_000_000))
+    with site.running("sr_sender") as sender:
+        wait_until(lambda: site.queue in site.rabbit.queues())
+        time.sleep(0.5)
+        site.run("sr_post", "--wait", site.source / "f")
+        site.sshd.freeze()
+        try:
+            (site.source / "g").write_bytes(os.urandom(1_000_000))
+            site.run("sr_post", site.source / "g")
+            wait_until(lambda: site.queued() == 0)
+            sender.terminate()
+            time.sleep(0.3)
+            sender.terminate()
+            assert sender.wait(1) == 128 + 15
+        finally:
+            site.sshd.thaw()
