@@ -1,4 +1,6 @@
-"""One AMQP connection in a thread of its own (decision 0001).  With broker.py, sole user of pika.
+"""One AMQP connection in a thread of its own (decision 0001).
+
+Pika is known here, in broker.py and in refusals.py only.
 
 ``do``, ``ask`` and ``publish`` may be called from any thread.  Callbacks run in the connection's
 thread and must not block.
@@ -8,7 +10,6 @@ from __future__ import annotations
 
 import enum
 import logging
-import ssl
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -19,19 +20,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pika import BasicProperties
 from pika.adapters.select_connection import IOLoop, SelectConnection
-from pika.exceptions import (
-    AMQPError,
-    AuthenticationError,
-    ChannelClosed,
-    ConnectionClosedByBroker,
-    ProbableAccessDeniedError,
-    ProbableAuthenticationError,
-    StreamLostError,
-)
+from pika.exceptions import ChannelClosed
 from pika.spec import Basic
 
-from sarra_lite.errors import BrokerError, BrokerRefused
+from sarra_lite.errors import BrokerError
 from sarra_lite.message import CONTENT_TYPE
+from sarra_lite.refusals import explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -323,41 +317,3 @@ class Connection:
         on_lost = self._consumers.pop(channel, None)
         if on_lost is not None and not self._ended:
             on_lost(reason)
-
-
-def explain(error: BaseException, url: str) -> BrokerError:  # noqa: PLR0911  a table
-    """Return an error of pika's as one of ours, in a line for people."""
-    causes = [error, *_causes(error)]
-    for cause in causes:
-        if isinstance(cause, BrokerError):
-            return cause
-        if isinstance(cause, AuthenticationError | ProbableAuthenticationError):
-            return BrokerRefused(
-                f"{url}: user or password refused by the broker; check credentials.conf"
-            )
-        if isinstance(cause, ProbableAccessDeniedError):
-            return BrokerRefused(f"{url}: the broker does not let this user into this vhost")
-        if isinstance(cause, ChannelClosed):
-            if "inaccessible" in cause.reply_text:  # a queue whose node is starting up
-                return BrokerError(f"{url}: {cause.reply_text}")
-            refused = BrokerRefused(f"{url}: {cause.reply_text}")
-            refused.code = cause.reply_code
-            return refused
-        if isinstance(cause, ConnectionClosedByBroker):
-            return BrokerError(f"{url}: closed by the broker: {cause.reply_text}")
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return BrokerRefused(f"{url}: its certificate is not good: {cause.verify_message}")
-        if isinstance(cause, StreamLostError):
-            return BrokerError(f"{url}: the connection was lost")
-    last = causes[-1]
-    text = str(last) if str(last) and not isinstance(last, AMQPError) else repr(last)
-    return BrokerError(f"{url}: {text}")
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Errors that an error was made of: pika keeps them in attributes and arguments."""
-    inner = [*error.args, *getattr(error, "exceptions", ()), getattr(error, "exception", None)]
-    for cause in inner:
-        if isinstance(cause, BaseException):
-            yield cause
-            yield from _causes(cause)

@@ -1,4 +1,6 @@
-"""The broker as the rest of the package sees it.  With amqp.py, sole user of pika.
+"""The broker as the rest of the package sees it.
+
+Pika is known here, in amqp.py and in refusals.py only.
 
 All methods may be called from any thread.  Callbacks run in the connection's thread and must not
 block: they put what they get into somebody's inbox.

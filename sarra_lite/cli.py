@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import shtab
@@ -13,11 +14,10 @@ from sarra_lite.common import BrokerConfig
 from sarra_lite.errors import EXIT_STATUSES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sarra_lite.options import Option
 
 Config = TypeVar("Config", bound=BrokerConfig)
+Examples = Sequence[tuple[str, str]]
 
 _FILES: Final = """\
 ~/.config/sarra_lite/{component}/NAME.toml, /etc/sarra_lite/{component}/NAME.toml
@@ -28,10 +28,14 @@ _FILES: Final = """\
 
 
 def make_parser(
-    program: str, doc: str | None, config: type[BrokerConfig]
+    program: str, doc: str | None, config: type[BrokerConfig], examples: Examples
 ) -> argparse.ArgumentParser:
-    """Return the command line of a program: ``doc`` explains it, ``config`` has its options."""
-    parser = bare_parser(program, doc, files=_FILES.format(component=config.component))
+    """Return the command line of a program: ``doc`` explains it, ``config`` has its options.
+
+    ``examples``: what one may want to do, and the command that does it.
+    """
+    files = _FILES.format(component=config.component)
+    parser = bare_parser(program, doc, examples, files=files)
     chosen: Any = parser.add_argument(
         "-c",
         "--config",
@@ -49,14 +53,23 @@ def make_parser(
     return parser
 
 
-def bare_parser(program: str, doc: str | None, *, files: str = "") -> argparse.ArgumentParser:
+def bare_parser(
+    program: str, doc: str | None, examples: Examples, *, files: str = ""
+) -> argparse.ArgumentParser:
     """Return a command line with nothing in it but help, version and shell completion."""
-    statuses = "\n".join(f"  {code:>2}  {text}" for code, text in EXIT_STATUSES.items())
+    sections = {
+        "examples": "\n".join(f"{text}\n    {command}" for text, command in examples),
+        "exit status": "\n".join(f"{code:>2}  {text}" for code, text in EXIT_STATUSES.items()),
+        "files": files,
+    }
     parser = argparse.ArgumentParser(
         program,
         description=doc,
-        epilog=f"exit status:\n{statuses}\n"
-        + (f"\nfiles:\n{textwrap.indent(files, '  ')}" if files else ""),
+        epilog="\n\n".join(
+            f"{title}:\n{textwrap.indent(text.rstrip(), '  ')}"
+            for title, text in sections.items()
+            if text
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -32,11 +32,19 @@ _FILES: Final = """\
 """
 # Stands for what another check complains of.
 _ANY_BROKER: Final = "amqp://user@localhost/"
+EXAMPLES: Final = (
+    ("Begin a configuration with all that can be in it:", "sr_config example sender"),
+    ("Is everything right, before a unit is started?", "sr_config check sender"),
+    (
+        "Turn a configuration of sr3 into one of ours:",
+        "sr_config convert ~/.config/sr3/sender/science.conf",
+    ),
+)
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the command line of sr_config."""
-    parser = cli.bare_parser("sr_config", __doc__, files=_FILES)
+    parser = cli.bare_parser("sr_config", __doc__, EXAMPLES, files=_FILES)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     check = actions.add_parser(
         "check", help="say all that is wrong with a configuration, or that it is ok"

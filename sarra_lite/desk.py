@@ -10,15 +10,15 @@ import heapq
 import logging
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite import blocks, message, reports, units
-from sarra_lite.broker import Outcome as Published
 from sarra_lite.deliver import Job, Outcome
-from sarra_lite.errors import BrokerRefused, DestinationFull, MessageError, TransferError
+from sarra_lite.errors import DestinationFull, MessageError, TransferError
 from sarra_lite.message import Announcement, Report
 from sarra_lite.order import Order
+from sarra_lite.outbox import Confirmed, Outbox
 from sarra_lite.place import intended
 from sarra_lite.reports import Effort, Key
 
@@ -51,26 +51,13 @@ class Held:
     report: Announcement | None = None
 
 
-@dataclass(frozen=True)
-class Confirmed:
-    """The broker has answered to a report (or to the blocks that replace an announcement)."""
-
-    delivery: Delivery | None
-    key: Key | None
-    result: Published
-    reason: str
-
-
 @dataclass
 class Tally:
     """What this sender has done since it started, for progress and the last line."""
 
     arrived: int = 0
     failed: int = 0
-    rejected: int = 0
-    bytes: int = 0
     expected: int = 0
-    codes: dict[int, int] = field(default_factory=dict)
 
 
 class Desk:
@@ -83,29 +70,29 @@ class Desk:
         self.tally = Tally()
         self._config = config
         self._lanes = lanes
-        self._tell = tell
+        self._outbox = Outbox(config, tell)
         self._reporter = reports.Reporter(config.instance_name)
         self._broker: Broker | None = None
         self._held: dict[Key, Held] = {}
         self._order: Order[Key] = Order()
         self._timers: list[tuple[float, Key]] = []
         self._suspects: list[tuple[Delivery, Announcement]] = []
-        self._outstanding = 0
 
     def __len__(self) -> int:
         """Number of announcements that are not acknowledged."""
-        return len(self._held) + len(self._suspects) + self._outstanding
+        return len(self._held) + len(self._suspects) + self._outbox.outstanding
 
     def attach(self, broker: Broker) -> None:
         """Begin with a fresh connection: it will deliver anew all that was unacknowledged."""
         self._broker = broker
+        self._outbox.attach(broker)
 
     def detach(self) -> None:
         """The connection is gone.  What no lane works on is forgotten: it will come again."""
         self._broker = None
         self._suspects.clear()
         self._timers.clear()
-        self._outstanding = 0
+        self._outbox.detach()
         # The latest first, so that nothing is started by what it waited for being dropped.
         for key, held in reversed(list(self._held.items())):
             held.delivery = None
@@ -121,7 +108,7 @@ class Desk:
             self._refuse(delivery, unreadable, TransferError(error.code, str(error)))
             return
         if announcement.report is not None:
-            self._ack(delivery)  # bound to v03.#, we see reports, too
+            self._outbox.ack(delivery)  # bound to v03.#, we see reports, too
         elif delivery.redelivered:
             self._suspects.append((delivery, announcement))
         else:
@@ -136,7 +123,7 @@ class Desk:
         codes = reports.already_reported(self._broker, self._config.report_stream, announcements)
         for delivery, announcement in suspects:
             if announcement.key in codes:
-                self._ack(delivery)
+                self._outbox.ack(delivery)
                 if (held := self._held.get(announcement.key)) and not held.running:
                     self._drop(announcement.key)
             else:
@@ -164,13 +151,8 @@ class Desk:
 
     def confirmed(self, event: Confirmed) -> None:
         """The broker has answered to a report: acknowledge what it was about."""
-        self._outstanding -= 1
-        if event.result is Published.LOST:
+        if not self._outbox.confirmed(event):
             return  # the connection is gone; the broker delivers again
-        if event.result is Published.REFUSED:
-            raise BrokerRefused(f"report refused by the broker: {event.reason}")
-        if event.delivery is not None:
-            self._ack(event.delivery)
         if event.key is not None and event.key in self._held:
             self._drop(event.key)
 
@@ -193,7 +175,7 @@ class Desk:
                 report = self._reporter.report(
                     held.job.announcement, 503, down.reason, attempt=1, will_retry=60.0
                 )
-                self._publish(report, None, None)
+                self._outbox.report(report)
                 return
 
     @property
@@ -213,7 +195,7 @@ class Desk:
         if announcement.key in self._held:  # announced twice, and looked up together
             self._adopt(self._held[announcement.key], delivery)
         elif blocks.to_be_cut(announcement, self._config.blockSize) and _is_there(job):
-            self._cut(delivery, announcement)
+            self._outbox.cut(delivery, announcement)
         else:
             self._hold(delivery, job)
 
@@ -230,11 +212,11 @@ class Desk:
     def _adopt(self, held: Held, delivery: Delivery) -> None:
         """Take a new delivery of what is on the desk already."""
         if held.delivery is not None:
-            self._ack(delivery)  # published twice: the other one stays until the report is out
+            self._outbox.ack(delivery)  # published twice; the other one stays until the report
             return
         held.delivery = delivery
         if held.report is not None:
-            self._publish(held.report, delivery, held.job.announcement.key)
+            self._outbox.report(held.report, delivery, held.job.announcement.key)
 
     def _start(self, held: Held) -> None:
         held.running = True
@@ -256,7 +238,7 @@ class Desk:
             held.job.announcement, full.code, str(full), attempt=held.attempt, will_retry=wait
         )
         log.warning("%s: %s; next attempt in %.0f s", _name(held), full, wait)
-        self._publish(report, None, None)
+        self._outbox.report(report)
         held.attempt += 1
         self._again(key, wait)
 
@@ -276,7 +258,7 @@ class Desk:
         for freed in self._order.done(key):
             self._start(self._held[freed])
         if held.delivery is not None:
-            self._publish(held.report, held.delivery, key)
+            self._outbox.report(held.report, held.delivery, key)
 
     def _refuse(
         self, delivery: Delivery, announcement: Announcement, error: MessageError | TransferError
@@ -284,44 +266,7 @@ class Desk:
         """Report an announcement that no lane will see."""
         report = self._reporter.report(announcement, error.code, str(error))
         self._count(announcement, report.report)
-        self._publish(report, delivery, None)
-
-    def _cut(self, delivery: Delivery, announcement: Announcement) -> None:
-        """Announce the blocks of a large file that was announced whole, instead of it."""
-        pieces = list(blocks.cut(announcement, self._config.blockSize))
-        waiting = len(pieces)
-        worst = Published.CONFIRMED
-
-        def answered(result: Published, reason: str) -> None:
-            nonlocal waiting, worst
-            waiting -= 1
-            worst = worst if result is Published.CONFIRMED else result
-            if waiting == 0:
-                self._tell(Confirmed(delivery, None, worst, reason))
-
-        self._outstanding += 1
-        for piece in pieces:
-            topic = self._config.finish_topic if piece.is_finish else self._config.post_topic
-            self._send(message.topic(topic, piece.rel_path), piece, answered)
-
-    def _publish(self, report: Announcement, delivery: Delivery | None, key: Key | None) -> None:
-        def answered(result: Published, reason: str) -> None:
-            self._tell(Confirmed(delivery, key, result, reason))
-
-        self._outstanding += 1
-        topic = message.topic(self._config.report_topic, report.rel_path)
-        self._send(topic, report, answered)
-
-    def _send(
-        self, topic: str, content: Announcement, answered: Callable[[Published, str], None]
-    ) -> None:
-        if self._broker is not None:
-            body = message.encode(content)
-            self._broker.publish(self._config.exchange_name, topic, body, done=answered)
-
-    def _ack(self, delivery: Delivery) -> None:
-        if self._broker is not None:
-            self._broker.ack(delivery)
+        self._outbox.report(report, delivery)
 
     def _drop(self, key: Key) -> None:
         """Take an announcement from the desk; what waited for it may start."""
@@ -335,7 +280,6 @@ class Desk:
         if report is None:
             return
         name = units.printable(announcement.rel_path) or "(unreadable announcement)"
-        self.tally.codes[report.code] = self.tally.codes.get(report.code, 0) + 1
         if not report.arrived:
             self.tally.failed += 1
             log.warning("%s: %s (%d)", name, report.message, report.code)

@@ -30,11 +30,19 @@ if TYPE_CHECKING:
 _HEAD: Final = ("TIME (UTC)", "CODE", "SIZE", "RATE", "USER", "HOST", "FILE")
 _LINE: Final = "{:<19} {:>4} {:>10} {:>11} {:<12} {:<14} {}"
 _PREFETCH: Final = 500
+EXAMPLES: Final = (
+    ("What happened to a file since yesterday:", "sr_log --since 1d big.bin"),
+    ("What failed, as it happens:", "sr_log --failed --follow"),
+    (
+        "All users' reports of the last hour, for a program:",
+        "sr_log --queue-name q_xlog --since 1h --json",
+    ),
+)
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the command line of sr_log."""
-    parser = cli.make_parser("sr_log", __doc__, LogConfig)
+    parser = cli.make_parser("sr_log", __doc__, LogConfig, EXAMPLES)
     parser.add_argument("names", nargs="*", metavar="FILE", help="only these names; * and ? match")
     parser.add_argument(
         "--since", default="1d", help="as in 5m, 2h, 7d, or 2026-11-23T22:00 in UTC; default 1d"

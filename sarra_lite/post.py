@@ -40,11 +40,21 @@ if TYPE_CHECKING:
 log = logging.getLogger("sarra_lite")
 
 _READ: Final = 65536
+EXAMPLES: Final = (
+    ("Announce a directory, and wait until each file is reported:", "sr_post --wait data/"),
+    (
+        "Announce what find(1) finds, whatever is in the names:",
+        "find data -name '*.nc' -print0 | sr_post --null -",
+    ),
+    ("Cut files larger than 256 MiB into blocks:", "sr_post --block-size 256Mi big.bin"),
+    ("Let a file go at the destination, too:", "sr_post --remove data/old.nc"),
+    ("Announce whatever is completed in a directory:", "sr_post --watch data/"),
+)
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the command line of sr_post."""
-    parser = cli.make_parser("sr_post", __doc__, PostConfig)
+    parser = cli.make_parser("sr_post", __doc__, PostConfig, EXAMPLES)
     parser.add_argument("paths", nargs="*", metavar="PATH", help="file or directory; - reads paths")
     parser.add_argument("-0", "--null", action="store_true", help="paths from - end with NUL")
     parser.add_argument("--wait", action="store_true", help="return when every file is reported")

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Final
 from sarra_lite import cli, daemon, endpoints, setup, units
 from sarra_lite.broker import Delivery
 from sarra_lite.config import SenderConfig
-from sarra_lite.desk import Confirmed, Desk
+from sarra_lite.desk import Desk
 from sarra_lite.errors import EX_FAILED, EX_OK, EX_TEMPFAIL, BrokerError, BrokerRefused
 from sarra_lite.lanes import Done, Down, Fatal, Lanes
+from sarra_lite.outbox import Confirmed
 from sarra_lite.progress import Progress
 
 if TYPE_CHECKING:
@@ -34,11 +35,19 @@ log = logging.getLogger("sarra_lite")
 
 _GRACE: Final = 2.5  # seconds that files in the middle have to end after SIGTERM
 _EMPTY: Final = 0.5  # seconds without a delivery after which --drain asks if the queue is empty
+EXAMPLES: Final = (
+    ("Make queue and bindings, before anything is posted:", "sr_sender --declare"),
+    ("Send what is in the queue, then end:", "sr_sender --drain"),
+    (
+        "Serve the configuration science, four connections at once:",
+        "sr_sender -c science --connections 4",
+    ),
+)
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the command line of sr_sender."""
-    parser = cli.make_parser("sr_sender", __doc__, SenderConfig)
+    parser = cli.make_parser("sr_sender", __doc__, SenderConfig, EXAMPLES)
     parser.add_argument("--drain", action="store_true", help="end when the queue is empty")
     parser.add_argument(
         "--declare", action="store_true", help="declare queue and bindings, send nothing"

@@ -31,6 +31,10 @@ log = logging.getLogger("sarra_lite")
 
 _REJECTED: Final = 417
 _FORGED: Final = 403
+EXAMPLES: Final = (
+    ("Serve the configuration default, as systemd does it:", "sr_src2log"),
+    ("Bind an exchange that nobody has bound yet, and serve:", "sr_src2log --exchanges xac_b"),
+)
 
 
 class _Answer(NamedTuple):
@@ -44,7 +48,7 @@ _Event = Delivery | _Answer | BrokerError | None
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the command line of sr_src2log."""
-    return cli.make_parser("sr_src2log", __doc__, Src2logConfig)
+    return cli.make_parser("sr_src2log", __doc__, Src2logConfig, EXAMPLES)
 
 
 def main(argv: list[str] | None = None) -> int:
