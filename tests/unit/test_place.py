@@ -20,9 +20,7 @@ def place(announcement: Announcement, *, author: str | None = "uearnest", **opti
     return intended(config, announcement, delivery)
 
 
-def announced(
-    path: str = "d/f", base: str = "file:/home/earnest", **fields: object
-) -> Announcement:
+def announced(path: str = "d/f", base: str = "file:/home/earnest", **fields: Any) -> Announcement:
     return Announcement("20260101T000000", base, path, **fields)
 
 
