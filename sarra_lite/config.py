@@ -169,7 +169,10 @@ class SenderConfig(ExchangeConfig, frozen=True, kw_only=True):
     timeout: Annotated[
         float,
         option(
-            "How long the SFTP host may leave a request unanswered.", "duration", example='"2m"'
+            "How long the SFTP host may leave a request unanswered, and with --drain, how long it"
+            " may be away.",
+            "duration",
+            example='"2m"',
         ),
     ] = 60.0
     retry_ttl: Annotated[

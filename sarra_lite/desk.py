@@ -167,7 +167,7 @@ class Desk:
 
     def outage(self, down: Down) -> None:
         """Report a destination that has been down for long, once, on what waits for it."""
-        if down.since is None or time.monotonic() - down.since < _OUTAGE:
+        if not down.lasts(_OUTAGE):
             return
         for held in self._held.values():
             if held.running and held.attempt == 1:

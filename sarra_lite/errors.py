@@ -9,6 +9,7 @@
     ├── BrokerError            69   the broker cannot be reached, or was lost
     │   └── BrokerRefused      77   the broker said no: password, permission
     ├── DestinationRefused     77   the SFTP host refused us: user, key or password
+    ├── DestinationAway    69   the SFTP host cannot be reached
     ├── Interrupted            75   asked to stop in the middle of it
     ├── MessageError            -   a message that cannot be used (report 417)
     └── TransferError           -   one file was not sent (report ``code``)
@@ -82,6 +83,12 @@ class DestinationRefused(SarraError):
     """The SFTP host does not let us in: user, key or password."""
 
     exit_status = 77
+
+
+class DestinationAway(SarraError):
+    """The SFTP host was not reached for so long that nobody wants to wait for it any more."""
+
+    exit_status = EX_UNAVAILABLE
 
 
 class Interrupted(SarraError):

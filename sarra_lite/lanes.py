@@ -47,6 +47,10 @@ class Down:
     since: float | None
     reason: str
 
+    def lasts(self, seconds: float) -> bool:
+        """Whether it has been away for longer than this."""
+        return self.since is not None and time.monotonic() - self.since > seconds
+
 
 @dataclass(frozen=True)
 class Fatal:

@@ -21,7 +21,14 @@ from sarra_lite import cli, daemon, endpoints, setup, units
 from sarra_lite.broker import Delivery
 from sarra_lite.config import SenderConfig
 from sarra_lite.desk import Desk
-from sarra_lite.errors import EX_FAILED, EX_OK, EX_TEMPFAIL, BrokerError, BrokerRefused
+from sarra_lite.errors import (
+    EX_FAILED,
+    EX_OK,
+    EX_TEMPFAIL,
+    BrokerError,
+    BrokerRefused,
+    DestinationAway,
+)
 from sarra_lite.lanes import Done, Down, Fatal, Lanes
 from sarra_lite.outbox import Confirmed
 from sarra_lite.progress import Progress
@@ -177,6 +184,8 @@ class _Sender:
                 self._desk.confirmed(event)
             case Down():
                 self._desk.outage(event)
+                if self._drain and event.lasts(self._config.timeout):
+                    raise DestinationAway(f"giving up: {event.reason}")
             case Fatal():
                 raise event.error
             case _Lost():

@@ -122,6 +122,19 @@ def test_a_key_that_the_host_does_not_take_is_told(site: Site, stream: str) -> N
     assert site.queued() == 1
 
 
+def test_an_sftp_host_that_is_away_is_told_and_nothing_is_lost(site: Site) -> None:
+    (site.source / "f").write_text("x")
+    site.run("sr_post", site.source / "f")
+    site.sshd.stop()
+    try:
+        done = site.drain("--timeout", "2s", status=69)
+    finally:
+        site.sshd.start()
+    assert "Connection refused" in done.stderr.splitlines()[-1]
+    site.drain()
+    assert site.codes() == {"f": [201]}
+
+
 def test_a_key_file_that_is_not_there_is_told(site: Site) -> None:
     _edit(site.credentials, str(site.sshd.user_key), "/no/such/key")
     line = _one_line(site.drain(status=78).stderr)
@@ -145,7 +158,7 @@ def test_a_path_outside_of_the_base_is_refused(site: Site) -> None:
     assert f"not below baseDir {site.source}" in line
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+@pytest.mark.bound_by_modes
 def test_a_path_that_is_not_readable_is_told(site: Site) -> None:
     (site.source / "f").touch(mode=0)
     done = site.run("sr_post", site.source / "f", status=1)

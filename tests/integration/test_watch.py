@@ -469,7 +469,7 @@ def test_roots_may_overlap_and_be_links(tmp_path: Path) -> None:
     assert sorted(found) == [str(tmp_path / "link" / name) for name in ("g", "in", "in/f")]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.bound_by_modes
 def test_a_directory_that_may_not_be_read_is_warned_of_and_read_when_it_may(
     watcher: Watcher, caplog: pytest.LogCaptureFixture
 ) -> None:
