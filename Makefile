@@ -5,8 +5,10 @@ SHELL := /bin/sh
 VENV := .venv
 RUN := $(VENV)/bin
 STAMP := $(VENV)/installed
+PLAYBOOK := PATH=$(CURDIR)/$(RUN):$$PATH CONTAINERS_CONF=$(CURDIR)/molecule/containers.conf \
+	ansible-playbook --inventory inventories/lab
 
-.PHONY: help venv demo test lint unit integration interop docs bench clean
+.PHONY: help venv demo scope scope-down test lint unit integration interop molecule docs bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +26,15 @@ demo: venv ## see a file cross: private broker and SFTP server, two users' ends,
 	@tests/lab/packages.sh
 	@$(RUN)/python -m tests.lab.demo $(ARGS)
 
+scope: venv ## the whole scope in containers, from one playbook, and a file through it
+	@tests/lab/packages.sh containers
+	@$(PLAYBOOK) molecule/shared/create.yml
+	@$(PLAYBOOK) molecule/shared/prepare.yml playbooks/site.yml
+	@$(RUN)/python -m tests.lab.scope_transfer $(ARGS)
+
+scope-down: venv ## remove the containers of the scope
+	@$(PLAYBOOK) molecule/shared/destroy.yml
+
 test: lint unit integration interop ## everything that CI runs, the slowest part last
 
 lint: venv ## types, style, layers, documentation in step with the code
@@ -32,9 +43,11 @@ lint: venv ## types, style, layers, documentation in step with the code
 	$(RUN)/mypy
 	$(RUN)/lint-imports --no-cache
 	$(RUN)/python -m tests.lab.reference --check
+	$(RUN)/yamllint --strict .
+	PATH=$(CURDIR)/$(RUN):$$PATH $(RUN)/ansible-lint
 
 unit: venv ## tests of what is pure
-	$(RUN)/python -m pytest tests/unit
+	PATH=$(CURDIR)/$(RUN):$$PATH $(RUN)/python -m pytest tests/unit
 
 integration: venv ## tests with a real broker and a real SFTP server
 	@tests/lab/packages.sh
@@ -43,6 +56,10 @@ integration: venv ## tests with a real broker and a real SFTP server
 interop: venv ## tests beside the real sr3 (metpx-sr3, installed into a venv of its own)
 	@tests/lab/packages.sh
 	CI=1 $(RUN)/python -m pytest tests/interop --durations=5
+
+molecule: venv ## the scope in containers: converge, idempotence, specification, on one host and on nine
+	@tests/lab/packages.sh containers
+	PATH=$(CURDIR)/$(RUN):$$PATH $(RUN)/molecule test --all
 
 docs: venv ## write manual pages and the reference anew from the code
 	$(RUN)/python -m tests.lab.reference

@@ -13,7 +13,11 @@ from sarra_lite.errors import ConfigError
 
 def directories() -> list[Path]:
     """Where configuration is looked for: the user's directory, then the host's."""
-    return [platformdirs.user_config_path("sarra_lite"), Path("/etc/sarra_lite")]
+    host = Path("/etc/sarra_lite")
+    try:
+        return [platformdirs.user_config_path("sarra_lite"), host]
+    except RuntimeError:  # a service's user may have no home, as with DynamicUser= of systemd
+        return [host]
 
 
 def find(component: str, name: str) -> Path:

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs from Debian what the lab runs, where it is missing.  The services of the machine are
-# neither started nor configured: the lab starts its own.
+# Installs from Debian what the lab runs, where it is missing; with the word `containers`, what
+# the scope in containers needs, too.  The services of the machine are neither started nor
+# configured: the lab starts its own.
 set -eu
 
 missing=""
@@ -11,6 +12,13 @@ need /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
 need /usr/sbin/sshd openssh-server
 need /usr/bin/ssh openssh-client
 need /usr/bin/man man-db
+if [ "${1:-}" = containers ]; then
+    need /usr/bin/podman podman
+    need /usr/sbin/runc runc
+    need /usr/lib/podman/netavark netavark
+    need /usr/sbin/iptables iptables
+    need /usr/bin/mmdebstrap mmdebstrap
+fi
 python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
 [ -n "$missing" ] || exit 0
 

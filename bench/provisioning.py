@@ -1,0 +1,142 @@
+"""How long the scope takes to stand up, and to find that nothing is to do.
+
+``python -m bench.provisioning`` starts a scope in containers for each number of SFTP nodes, runs
+``site.yml`` twice, then once more with each number of accounts and again without a change.  It
+takes the names and addresses of ``make scope``, so ``make scope-down`` first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+ROOT: Final = Path(__file__).parents[1]
+RECAP: Final = re.compile(r"^\S+ +: ok=(\d+) +changed=(\d+)", re.MULTILINE)
+SERVERS: Final = 3  # that hold the shared file system's data, where there are so many nodes
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the playbook: seconds, tasks in the play, tasks over all hosts, changes."""
+
+    seconds: float
+    tasks: int
+    executed: int
+    changed: int
+
+    def __str__(self) -> str:
+        """Return the run as a cell of the table."""
+        return (
+            f"{self.seconds:6.1f} s  {self.tasks:3} tasks  {self.executed:4} on all hosts"
+            f"  {self.changed:3} changed"
+        )
+
+
+def playbook(inventory: Path, *playbooks: str) -> Run:
+    """Run playbooks on an inventory; raise CalledProcessError, output shown, when they fail."""
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "CONTAINERS_CONF": str(ROOT / "molecule/containers.conf"),
+    }
+    command = ["ansible-playbook", "--inventory", str(inventory), *playbooks]
+    start = time.monotonic()
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    seconds = time.monotonic() - start
+    if done.returncode:
+        sys.stderr.write(done.stdout[-4000:] + done.stderr)
+        done.check_returncode()
+    recap = [(int(ok), int(changed)) for ok, changed in RECAP.findall(done.stdout)]
+    return Run(
+        seconds,
+        done.stdout.count("\nTASK ["),
+        sum(ok for ok, _ in recap),
+        sum(changed for _, changed in recap),
+    )
+
+
+def make_inventory(inventory: Path, nodes: int) -> None:
+    """Copy the lab's inventory with another number of SFTP nodes."""
+    shutil.copytree(
+        ROOT / "inventories/lab",
+        inventory,
+        ignore=shutil.ignore_patterns("secrets", "secrets.yml"),
+    )
+    hosts = yaml.safe_load((inventory / "hosts.yml").read_text())
+    names = [f"svrsftp{number}" for number in range(1, nodes + 1)]
+    hosts["sftp_nodes"]["hosts"] = {
+        name: {"ansible_host": f"10.89.77.{30 + number}"} for number, name in enumerate(names, 1)
+    }
+    servers = names[:SERVERS] if nodes >= SERVERS else names[:1]
+    hosts["shared_fs_servers"]["hosts"] = dict.fromkeys(servers)
+    (inventory / "hosts.yml").write_text(yaml.safe_dump(hosts))
+
+
+def write_accounts(inventory: Path, count: int) -> None:
+    """Add users to those of the lab until there are so many."""
+    path = inventory / "group_vars/all/accounts.yml"
+    document: dict[str, Any] = yaml.safe_load(path.read_text())
+    users = document["accounts"]["users"]
+    key = users[0]["keys"]
+    users.extend(
+        {"name": f"user{n:04}", "login": f"usr{n:04}", "uid": 30000 + n, "keys": key}
+        for n in range(len(users), count)
+    )
+    path.write_text(yaml.safe_dump(document))
+
+
+def measure_nodes(counts: list[int], accounts: list[int]) -> None:
+    """Print a line for each number of nodes, and for each number of accounts on the last."""
+    for nodes in counts:
+        with tempfile.TemporaryDirectory(prefix="sarra-bench-") as directory:
+            inventory = Path(directory) / "scope"
+            make_inventory(inventory, nodes)
+            try:
+                playbook(inventory, "molecule/shared/create.yml")
+                playbook(inventory, "molecule/shared/prepare.yml")
+                show(f"{nodes} nodes, first run", playbook(inventory, "playbooks/site.yml"))
+                show(f"{nodes} nodes, no change", playbook(inventory, "playbooks/site.yml"))
+                if nodes == counts[-1]:
+                    measure_accounts(inventory, accounts)
+            finally:
+                playbook(inventory, "molecule/shared/destroy.yml")
+
+
+def measure_accounts(inventory: Path, counts: list[int]) -> None:
+    """Print a line for each number of accounts: applied, and then without a change."""
+    for count in counts:
+        write_accounts(inventory, count)
+        playbook(inventory, "playbooks/secrets.yml")
+        show(f"{count} accounts, applied", playbook(inventory, "playbooks/site.yml"))
+        show(f"{count} accounts, no change", playbook(inventory, "playbooks/site.yml"))
+
+
+def show(what: str, run: Run) -> None:
+    """Print a line of the table."""
+    print(f"{what:26} {run}", flush=True)
+
+
+def main() -> None:
+    """Measure what the command line says."""
+    parser = argparse.ArgumentParser(description="Measure how long the scope takes to stand up.")
+    parser.add_argument("--nodes", type=int, nargs="+", default=[1, 6, 3], metavar="N")
+    parser.add_argument("--accounts", type=int, nargs="*", default=[10, 100, 1000], metavar="N")
+    arguments = parser.parse_args()
+    print(f"{os.cpu_count()} processors; site.yml from the control machine on the same host")
+    measure_nodes(arguments.nodes, arguments.accounts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""A replicated GlusterFS volume: servers joined, volume made, set and started, in one go."""
+
+from __future__ import annotations
+
+import time
+import xml.etree.ElementTree as ET
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = """
+module: gluster_volume
+short_description: Make a replicated GlusterFS volume
+description:
+  - Joins the servers, makes, sets and starts the volume.  Runs on the first server.
+options:
+  name: {description: Name of the volume., type: str, required: true}
+  servers: {description: Host names of the servers., type: list, elements: str, required: true}
+  brick: {description: Directory of the data on each server., type: path, required: true}
+  arbiter: {description: Whether the last of three holds names only., type: bool, default: true}
+  force: {description: Allow the root file system., type: bool, default: false}
+  settings: {description: Settings of the volume., type: dict, default: {}}
+"""
+REPLICAS = 3
+PATIENCE = 30  # seconds until a server that was asked has joined
+
+
+class Gluster:
+    """The command line of gluster, and what was changed by it."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        """Nothing is asked yet."""
+        self.module = module
+        self.done: list[str] = []
+
+    def ask(self, *command: str) -> ET.Element:
+        """Return the answer to a question."""
+        _, out, _ = self.module.run_command(["gluster", "--mode=script", "--xml", *command])
+        try:
+            return ET.fromstring(out)  # noqa: S314  our own program's output
+        except ET.ParseError:
+            self.module.fail_json(msg=f"gluster {' '.join(command)}: {out.strip()}")
+            raise
+
+    def do(self, *command: str) -> None:
+        """Change something, unless in check mode."""
+        self.done.append(" ".join(command))
+        if self.module.check_mode:
+            return
+        answer = self.ask(*command)
+        if answer.findtext("opRet") != "0":
+            self.module.fail_json(
+                msg=f"gluster {' '.join(command)}: {answer.findtext('opErrstr')}", done=self.done
+            )
+
+    def join(self, servers: list[str]) -> None:
+        """Have all servers in one pool, and wait until they are."""
+        joined = self.peers()
+        for server in servers[1:]:
+            if server not in joined:
+                self.do("peer", "probe", server)
+        deadline = time.monotonic() + PATIENCE
+        while not self.module.check_mode and not set(servers[1:]) <= self.peers(connected=True):
+            if time.monotonic() > deadline:
+                self.module.fail_json(msg=f"servers do not join: {servers}, see glusterd's log")
+            time.sleep(1)
+
+    def peers(self, *, connected: bool = False) -> set[str]:
+        """Return the names of the other servers of the pool."""
+        peers = self.ask("peer", "status").iter("peer")
+        return {
+            name.text or ""
+            for peer in peers
+            if not connected or (peer.findtext("connected"), peer.findtext("state")) == ("1", "3")
+            for name in [*peer.iter("hostname")]
+        }
+
+    def volume(self, name: str) -> tuple[str | None, dict[str, str]]:
+        """Return the state and the settings of a volume; None when there is none."""
+        for volume in self.ask("volume", "info").iter("volume"):
+            if volume.findtext("name") == name:
+                options = volume.iter("option")
+                set_ = {o.findtext("name") or "": o.findtext("value") or "" for o in options}
+                return volume.findtext("statusStr"), set_
+        return None, {}
+
+
+def reconcile(gluster: Gluster, given: dict[str, Any]) -> None:
+    """Make the volume as it should be."""
+    servers: list[str] = given["servers"]
+    gluster.join(servers)
+    state, settings = gluster.volume(given["name"])
+    if state is None:
+        kind = ["replica", str(REPLICAS)] if len(servers) == REPLICAS else []
+        if kind and given["arbiter"]:
+            kind = ["replica", "2", "arbiter", "1"]
+        bricks = [f"{server}:{given['brick']}" for server in servers]
+        last = ["force"] if given["force"] else []
+        gluster.do("volume", "create", given["name"], *kind, *bricks, *last)
+    for key, value in given["settings"].items():
+        if settings.get(key) != str(value):
+            gluster.do("volume", "set", given["name"], key, str(value))
+    if state != "Started":
+        gluster.do("volume", "start", given["name"])
+
+
+def main() -> None:
+    """Run as a module of Ansible."""
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "servers": {"type": "list", "elements": "str", "required": True},
+            "brick": {"type": "path", "required": True},
+            "arbiter": {"type": "bool", "default": True},
+            "force": {"type": "bool", "default": False},
+            "settings": {"type": "dict", "default": {}},
+        },
+        supports_check_mode=True,
+    )
+    gluster = Gluster(module)
+    if module.get_bin_path("gluster") is None and module.check_mode:
+        module.exit_json(changed=True, done=["all of it: gluster is not installed yet"])
+    reconcile(gluster, module.params)
+    module.exit_json(changed=bool(gluster.done), done=gluster.done)
+
+
+if __name__ == "__main__":
+    main()
