@@ -54,9 +54,9 @@ class Down:
 
 @dataclass(frozen=True)
 class Fatal:
-    """No lane can ever work: wrong host key, or nobody lets us in."""
+    """No lane can ever work: wrong host key, nobody lets us in, or a bug of ours."""
 
-    error: SarraError
+    error: Exception
 
 
 class _Task(NamedTuple):
@@ -135,7 +135,7 @@ class Lanes:
                     task, delays = None, daemon.backoff()
         except Interrupted:
             pass
-        except SarraError as error:
+        except Exception as error:  # noqa: BLE001  a lane that ended silently would hold its file
             self._tell(Fatal(error))
         finally:
             self._drop(number)

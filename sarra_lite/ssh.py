@@ -9,10 +9,10 @@ import base64
 import contextlib
 import hashlib
 import logging
+import os
 import shutil
 import socket
 import subprocess
-import tempfile
 from abc import ABC, abstractmethod
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -85,7 +85,8 @@ class _Program(Stream):
         for end in (self._socket, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         self._socket.settimeout(target.timeout)
-        self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed in close()
+        # In memory: a service may have no directory that it can write to.
+        self._complaints: IO[bytes] = os.fdopen(os.memfd_create("ssh"), "w+b")
         with theirs:
             self._process = subprocess.Popen(
                 _command(target),

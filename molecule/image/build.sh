@@ -8,7 +8,7 @@ CONTAINERS_CONF=$here/../containers.conf
 export CONTAINERS_CONF
 
 name=localhost/sarra-base:$(cat "$here/build.sh" \
-     "$here/host-keys.conf" "$here/base.txt" "$here/ahead.txt" | sha256sum | cut -c1-12)
+     "$here"/*.conf "$here"/*.service "$here/base.txt" "$here/ahead.txt" | sha256sum | cut -c1-12)
 if ! podman image exists "$name"; then
     base=$(grep -v '^#' "$here/base.txt" | paste -sd,)
     ahead=$(grep -v '^#' "$here/ahead.txt" | paste -sd' ')
@@ -20,6 +20,8 @@ if ! podman image exists "$name"; then
         --customize-hook='rm -f "$1"/etc/apt/apt.conf.d/docker-clean "$1"/etc/ssh/ssh_host_*' \
         --customize-hook='mkdir -p "$1"/etc/systemd/system/ssh.service.d' \
         --customize-hook="copy-in '$here/host-keys.conf' /etc/systemd/system/ssh.service.d" \
+        --customize-hook="copy-in '$here/shared-mounts.service' /etc/systemd/system" \
+        --customize-hook='chroot "$1" systemctl --quiet enable shared-mounts.service' \
         --customize-hook='chroot "$1" apt-get update --quiet=2' \
         --customize-hook="chroot \"\$1\" apt-get install --quiet=2 --yes --no-install-recommends --download-only $ahead" \
         trixie - |
