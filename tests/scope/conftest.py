@@ -21,6 +21,7 @@ import pytest
 import testinfra
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar
 from ansible.vars.manager import VariableManager
 
@@ -56,6 +57,7 @@ class Scope:
 
     def __init__(self, inventory: Path, directory: Path) -> None:
         """``directory``: for our own files."""
+        init_plugin_loader()
         self.inventory = inventory
         self._directory = directory
         loader = DataLoader()
@@ -157,7 +159,8 @@ class Client:
 
     def run(self, command: str, *, user: str | None = None) -> Any:
         """Run a shell command as the user; return its result, output and exit status."""
-        script = f"cd; {command}"
+        # ssh's own 255 would be taken for a failure to reach the host.
+        script = f"cd; ({command}) || {{ status=$?; [ $status = 255 ] && exit 1; exit $status; }}"
         return self.host.run(f"runuser -u {user or self.user} -- sh -c {shlex.quote(script)}")
 
     def ok(self, command: str, *, user: str | None = None) -> str:

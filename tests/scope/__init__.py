@@ -1,0 +1,1 @@
+"""The specification of a scope, run against one that stands."""

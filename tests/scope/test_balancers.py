@@ -1,0 +1,65 @@
+"""Load balancers: who holds the addresses, and who is served."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.scope.conftest import Client, Scope
+
+
+@pytest.mark.parametrize("name", ["scope_sftp_vip", "scope_broker_vip"])
+def test_exactly_one_balancer_holds_each_address(scope: Scope, name: str) -> None:
+    assert len(scope.holders(scope.var(name))) == 1
+
+
+def test_both_balancers_see_every_node_and_broker(scope: Scope) -> None:
+    for name in scope.group("load_balancers"):
+        command = "echo 'show stat' | socat /run/haproxy/admin.sock - | cut -d, -f1,2,18"
+        rows = scope.host(name).check_output(command).splitlines()
+        for node in scope.group("sftp_nodes"):
+            assert f"ssh,{node},UP" in rows
+        for broker in scope.group("brokers"):
+            assert f"amqps,{broker},UP" in rows
+
+
+def test_the_other_broker_is_a_backup(scope: Scope) -> None:
+    _, *others = scope.group("brokers")
+    for name in scope.group("load_balancers"):
+        text = scope.host(name).file("/etc/haproxy/haproxy.cfg").content_string
+        for other in others:
+            line = next(line for line in text.splitlines() if f"server {other} " in line)
+            assert line.rstrip().endswith("backup")
+
+
+def test_checks_of_the_balancers_are_never_penalised(scope: Scope) -> None:
+    balancers = scope.addresses("load_balancers").values()
+    for name in scope.group("sftp_nodes"):
+        settings = scope.host(name).check_output(
+            "/usr/sbin/sshd -T -f /etc/ssh/transfer/sshd_config"
+        )
+        exempt = next(
+            line for line in settings.splitlines() if line.startswith("persourcepenaltyexemptlist")
+        )
+        assert all(address in exempt for address in balancers), name
+
+
+def test_bad_logins_from_one_address_shut_nobody_else_out(scope: Scope, client: Client) -> None:
+    elsewhere = scope.host(scope.group("monitoring")[0])
+    elsewhere.check_output("rm -f /tmp/bad*; ssh-keygen -q -t ed25519 -N '' -f /tmp/bad")
+    options = "-o BatchMode=yes -o IdentitiesOnly=yes -o StrictHostKeyChecking=accept-new"
+    for _ in range(6):
+        elsewhere.run(f"ssh {options} -i /tmp/bad {client.login}@{client.sftp_name} || exit 1")
+    assert f"/home/{client.login}" in client.ok(
+        f"echo pwd | sftp -q -b - {client.login}@{client.sftp_name}"
+    )
+
+
+def test_checks_do_not_flood_the_brokers_log(scope: Scope) -> None:
+    for name in scope.group("brokers"):
+        log = f"/var/log/rabbitmq/rabbit@{name}.log"
+        lines = scope.host(name).check_output(f"tail -n 500 {log}").splitlines()
+        checks = [line for line in lines if "accepting AMQP connection" in line]
+        assert not checks, name

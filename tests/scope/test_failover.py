@@ -1,0 +1,137 @@
+"""What fails is taken over, nothing confirmed is lost, and nothing moves back by itself."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.scope.conftest import Client, Scope
+
+pytestmark = [pytest.mark.destructive, pytest.mark.timeout(400)]
+
+
+def until(true: Callable[[], bool], seconds: float = 60) -> bool:
+    """Wait until something is true, at most so long."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.5)
+    return True
+
+
+def serving(scope: Scope) -> set[str]:
+    """Return the brokers that clients are sent to, as the balancers know it."""
+    command = (
+        "echo 'show table amqps' | socat /run/haproxy/admin.sock - |"
+        " sed -n 's/.*server_key=\\([^ ]*\\).*/\\1/p'"
+    )
+    return {
+        scope.host(name).check_output(command).strip() for name in scope.group("load_balancers")
+    }
+
+
+def test_a_killed_primary_loses_nothing_and_clients_stay_where_they_went(
+    scope: Scope, client: Client
+) -> None:
+    primary, other = scope.group("brokers")
+    name = f"failover-{int(time.time())}"
+    assert serving(scope) == {primary}
+    client.ok(
+        f"mkdir {name}; cd {name}; for n in $(seq 300); do echo $n > $n; done; cd;"
+        f" (sr_post --quiet --wait {name} > {name}.log 2>&1; echo $? > {name}.rc) &"
+    )
+    time.sleep(0.5)
+    scope.host(primary).check_output("systemctl kill -s KILL rabbitmq-server")
+    assert until(lambda: other in serving(scope))
+    # An sr_post that could not confirm all says so, and may be run again: nothing comes twice.
+    assert until(lambda: client.run(f"cat {name}.rc").rc == 0, 120)
+    if client.ok(f"cat {name}.rc").strip() != "0":
+        client.ok(f"sr_post --quiet --wait {name}")
+    home = f"{scope.var('scope_homes')}/{client.login}/{client.directory}/{name}"
+    node = scope.host(scope.group("sftp_nodes")[0])
+    got, sent = node.check_output(f"cat {home}/*"), client.ok(f"cat {name}/*")
+    assert sorted(got.split()) == sorted(sent.split())
+    assert until(lambda: scope.host(primary).service("rabbitmq-server").is_running)
+    all_are_there = f"rabbitmqctl -q await_online_nodes {len(scope.group('broker_members'))}"
+    assert until(lambda: bool(scope.host(primary).run(all_are_there).rc == 0))
+    time.sleep(10)
+    assert serving(scope) == {other}
+
+
+def test_an_operator_moves_clients_back_and_may_say_so_twice(scope: Scope, client: Client) -> None:
+    primary, _ = scope.group("brokers")
+    moved = scope.playbook("switchover", "-e", f"to={primary}")
+    assert moved.returncode == 0, moved.stdout
+    assert until(lambda: serving(scope) == {primary})
+    again = scope.playbook("switchover", "-e", f"to={primary}")
+    assert again.returncode == 0, again.stdout
+    assert "changed=0" in again.stdout
+    client.ok("echo 1 > switched; sr_post --quiet --wait switched")
+
+
+def test_a_balancer_without_haproxy_gives_its_addresses_away(scope: Scope, client: Client) -> None:
+    for variable in ("scope_sftp_vip", "scope_broker_vip"):
+        assert len(scope.holders(scope.var(variable))) == 1
+    (holder,) = scope.holders(scope.var("scope_sftp_vip"))
+    scope.host(holder).check_output("systemctl stop haproxy")
+    try:
+        others = [name for name in scope.group("load_balancers") if name != holder]
+        assert until(lambda: scope.holders(scope.var("scope_sftp_vip")) == others, 30)
+        client.ok("echo 2 > moved; sr_post --quiet --wait moved")
+    finally:
+        scope.host(holder).check_output("systemctl start haproxy")
+    time.sleep(6)
+    assert scope.holders(scope.var("scope_sftp_vip")) == others
+
+
+def test_a_drained_node_gets_no_connections_until_it_is_back(scope: Scope, client: Client) -> None:
+    node = scope.group("sftp_nodes")[-1]
+    arguments = ("-e", f"node={node}", "-e", "drain_wait=60")
+    client.host.run("systemctl stop 'sr_sender-*'")
+    try:
+        drained = scope.playbook("drain", *arguments)
+        assert drained.returncode == 0, drained.stdout
+        since = scope.host(node).check_output("date +%s")
+        for _ in range(6):
+            client.ok(f"echo pwd | sftp -q -b - {client.login}@{client.sftp_name}")
+        log = scope.host(node).run(f"journalctl -u sshd-transfer --since @{since.strip()}").stdout
+        assert "Accepted publickey" not in log
+        # What an operator set is not undone by a reload.
+        for name in scope.group("load_balancers"):
+            scope.host(name).check_output("systemctl reload haproxy")
+        time.sleep(2)
+        for name in scope.group("load_balancers"):
+            command = "echo 'show stat' | socat /run/haproxy/admin.sock - | cut -d, -f1,2,18"
+            assert f"ssh,{node},DRAIN" in scope.host(name).check_output(command)
+    finally:
+        back = scope.playbook("drain", *arguments, "-e", "state=ready")
+        client.host.run("systemctl start 'sr_sender-*' --all")
+    assert back.returncode == 0, back.stdout
+
+
+def test_the_witness_may_be_away(scope: Scope, client: Client) -> None:
+    for name in scope.group("broker_witness"):
+        scope.host(name).check_output("systemctl stop rabbitmq-server")
+        try:
+            client.ok("echo 3 > witness; sr_post --quiet --wait witness")
+        finally:
+            scope.host(name).check_output("systemctl start rabbitmq-server")
+
+
+def test_reports_of_all_that_was_sent_are_in_xlog_in_the_end(scope: Scope, client: Client) -> None:
+    watcher = scope.host(scope.group("monitoring")[0])
+
+    def arrived() -> set[str]:
+        lines = watcher.check_output("sr_log --json --since 1h").splitlines()
+        return {
+            report["relPath"] for report in map(json.loads, lines) if report["code"] in (201, 304)
+        }
+
+    assert until(lambda: {"switched", "moved", "witness"} <= arrived(), 30), client.name

@@ -1,0 +1,55 @@
+"""Every host runs what its groups say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.scope.conftest import Scope
+
+UNITS = {
+    "scope": ["ssh"],
+    "load_balancers": ["haproxy", "keepalived", "haproxy-client-addresses"],
+    "broker_members": ["rabbitmq-server"],
+    "sftp_nodes": ["sshd-transfer", "sftp-client-addresses"],
+    "monitoring": ["sr_src2log@1", "sr_src2log@2"],
+}
+
+
+@pytest.mark.parametrize(
+    ("group", "unit"), [(group, unit) for group, units in UNITS.items() for unit in units]
+)
+def test_units_are_enabled_and_run(scope: Scope, group: str, unit: str) -> None:
+    for name in scope.group(group):
+        host = scope.host(name)
+        journal = host.run(f"journalctl --no-pager -n 20 -u {unit}").stdout
+        assert host.service(unit).is_running, f"{name}: {unit}\n{journal}"
+        assert host.service(unit).is_enabled, f"{name}: {unit}"
+
+
+def test_no_unit_has_failed(scope: Scope) -> None:
+    for name in scope.group("scope"):
+        failed = scope.host(name).run("systemctl --failed --plain --no-legend").stdout
+        assert failed.strip() == "", name
+
+
+def test_the_firewall_drops_what_no_rule_lets_in(scope: Scope) -> None:
+    for name in scope.group("scope"):
+        rules = scope.host(name).check_output("nft list chain inet scope input")
+        assert "policy drop" in rules, name
+
+
+def test_hosts_know_each_other_by_name(scope: Scope) -> None:
+    for name in scope.group("scope"):
+        for other, address in scope.addresses("scope").items():
+            found = scope.host(name).check_output("getent ahostsv4 %s", other).split()[0]
+            assert other == name or found == address, f"{other} as {name} knows it"
+
+
+def test_a_node_refuses_to_serve_without_the_shared_file_system(scope: Scope) -> None:
+    mount = scope.var("scope_homes")
+    for name in scope.group("sftp_nodes"):
+        needs = scope.host(name).check_output("systemctl show -p RequiresMountsFor sshd-transfer")
+        assert mount in needs, name

@@ -1,0 +1,60 @@
+"""The shared file system, whatever its backend."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.scope.conftest import Scope
+
+
+def test_it_is_mounted_by_a_unit(scope: Scope) -> None:
+    if scope.var("scope_shared_fs") == "local":
+        return
+    mount = scope.var("scope_homes")
+    unit = mount[1:].replace("/", "-") + ".mount"
+    for name in scope.group("sftp_nodes"):
+        assert scope.host(name).service(unit).is_running, name
+        assert scope.host(name).mount_point(mount).exists, name
+
+
+def test_what_one_node_writes_every_node_reads_at_once(scope: Scope) -> None:
+    nodes = [scope.host(name) for name in scope.group("sftp_nodes")]
+    path = f"{scope.var('scope_homes')}/.spec-{secrets.token_hex(4)}"
+    try:
+        for writer in nodes:
+            # In place, as senders write blocks: caches must not give the content of before.
+            text = secrets.token_hex(8)
+            writer.check_output(f"[ -e {path} ] || touch {path}; printf {text} 1<>{path}")
+            for reader in nodes:
+                assert reader.check_output(f"cat {path}") == text
+    finally:
+        nodes[0].run(f"rm -f {path}")
+
+
+def test_a_rename_replaces_a_file_for_every_node(scope: Scope) -> None:
+    nodes = [scope.host(name) for name in scope.group("sftp_nodes")]
+    path = f"{scope.var('scope_homes')}/.spec-{secrets.token_hex(4)}"
+    try:
+        nodes[0].check_output(f"echo old > {path}; echo new > {path}.inflight")
+        for node in nodes:
+            assert node.check_output(f"cat {path}") == "old"
+        nodes[-1].check_output(f"mv {path}.inflight {path}")
+        for node in nodes:
+            assert node.check_output(f"cat {path}; ls {path}*").split() == ["new", path]
+    finally:
+        nodes[0].run(f"rm -f {path} {path}.inflight")
+
+
+def test_accounts_have_the_same_numbers_on_every_node(scope: Scope) -> None:
+    for user in scope.var("accounts")["users"]:
+        for name in scope.group("sftp_nodes"):
+            assert scope.host(name).user(user["login"]).uid == user["uid"], name
+
+
+def test_homes_are_their_users_own(scope: Scope) -> None:
+    for user in scope.var("accounts")["users"]:
+        for name in scope.group("sftp_nodes"):
+            home = scope.host(name).file(f"{scope.var('scope_homes')}/{user['login']}")
+            assert (home.uid, home.mode) == (user["uid"], 0o700), name

@@ -1,0 +1,93 @@
+"""A file crosses, from a user's host through the virtual addresses into his home."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.scope.conftest import Client, Scope
+
+
+@pytest.fixture(scope="module")
+def crossed(client: Client, file_size: str) -> str:
+    """Name of a directory with a large file in blocks and a few small ones, all reported."""
+    name = f"spec-{int(time.time())}"
+    client.ok(
+        f"mkdir -p {name}; cd {name}; truncate -s {file_size} large.bin;"
+        " head -c 64M /dev/urandom | dd of=large.bin conv=notrunc status=none;"
+        " head -c 1M /dev/urandom | dd of=large.bin seek=1000 bs=1M conv=notrunc status=none;"
+        " touch empty; echo x > 'with blank #1'"
+    )
+    client.ok(f"sr_post --quiet --wait --block-size 128Mi {name}")
+    return name
+
+
+@pytest.mark.timeout(600)
+def test_a_file_of_several_gb_arrives_and_every_node_has_it(
+    scope: Scope, client: Client, crossed: str
+) -> None:
+    sent = client.ok(f"cd {crossed} && sha256sum * | sort")
+    home = f"{scope.var('scope_homes')}/{client.login}/{client.directory}"
+    for name in scope.group("sftp_nodes"):
+        got = scope.host(name).check_output(f"cd '{home}/{crossed}' && sha256sum * | sort")
+        assert got.strip() == sent.strip(), name
+
+
+def test_its_reports_are_in_xlog(scope: Scope, client: Client, crossed: str) -> None:
+    watcher = scope.host(scope.group("monitoring")[0])
+    deadline = time.monotonic() + 20
+    wanted = {f"{crossed}/{name}" for name in ("large.bin", "empty", "with blank #1")}
+    while True:
+        lines = watcher.check_output("sr_log --json --since 1h").splitlines()
+        reports = [json.loads(line) for line in lines]
+        arrived = {
+            report["relPath"]
+            for report in reports
+            if report["code"] == 201 and report["source"] == client.broker_user
+        }
+        if wanted <= arrived or time.monotonic() > deadline:
+            break
+        time.sleep(1)
+    assert wanted <= arrived
+
+
+def test_connections_of_the_senders_land_on_different_nodes(
+    scope: Scope, client: Client, crossed: str
+) -> None:
+    logins = re.compile(rf"Accepted publickey for {client.login} ")
+    used = [
+        name
+        for name in scope.group("sftp_nodes")
+        if logins.search(scope.host(name).run("journalctl -u sshd-transfer").stdout)
+    ]
+    assert len(used) >= min(2, len(scope.group("sftp_nodes"))), crossed
+
+
+def test_the_nodes_log_the_clients_own_address(scope: Scope, client: Client, crossed: str) -> None:
+    own = client.host.check_output("hostname -I").split()
+    balancers = set(scope.addresses("load_balancers").values())
+    seen: set[str] = set()
+    for name in scope.group("sftp_nodes"):
+        log = scope.host(name).run("journalctl -u sshd-transfer").stdout
+        seen |= set(re.findall(rf"Accepted publickey for {client.login} from (\S+) ", log))
+    assert seen, crossed
+    assert seen <= set(own)
+    assert not seen & balancers
+
+
+def test_the_nodes_log_what_is_written(scope: Scope, client: Client, crossed: str) -> None:
+    logs = "".join(
+        scope.host(name).run("journalctl -t internal-sftp -t sftp-server").stdout
+        for name in scope.group("sftp_nodes")
+    )
+    assert f'open "{client.directory}/{crossed}/' in logs
+
+
+def test_one_host_identity_through_fifty_connections(client: Client) -> None:
+    arguments = (client.sftp_name, client.login, ".ssh/id_ed25519", "identities", "50")
+    assert len(json.loads(client.python(*arguments))) == 1
