@@ -15,29 +15,39 @@ from tests.lab import LabError
 from tests.lab.site import BIN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 _GRACE: Final = 10.0  # seconds a command may take to end
 
 
 class Person(NamedTuple):
-    """Who types a command: the name in the prompt, and what the command finds there."""
+    """Who types a command: the name in the prompt, and what the command finds there.
+
+    ``through`` is a command that runs another: a way to be elsewhere.
+    """
 
     prompt: str
     directory: Path
     env: Mapping[str, str]
+    through: tuple[str, ...] = ()
+
+    def command(self, argv: Sequence[str]) -> list[str]:
+        """Return what to run here for a command; the path of its program, if it is one of ours."""
+        program = BIN / argv[0]
+        here = not self.through and program.exists()
+        return [*self.through, str(program) if here else argv[0], *argv[1:]]
 
 
 class Background:
     """A command that was started with ``&``."""
 
-    def __init__(self, who: Person, argv: list[str], log: Path) -> None:
+    def __init__(self, who: Person, argv: Sequence[str], log: Path) -> None:
         """Start it; its output goes to the log."""
         self._log = log
         with log.open("w") as output:
             self._process = subprocess.Popen(
-                _resolved(argv),
+                who.command(argv),
                 env={**who.env, "PYTHONUNBUFFERED": "1"},
                 cwd=who.directory,
                 stdin=subprocess.DEVNULL,
@@ -108,14 +118,14 @@ class Stage:
         # Into a file or pipe goes all of it, in order; at a terminal, progress is to be seen.
         errors = None if self._console.is_terminal else subprocess.STDOUT
         done = subprocess.run(
-            _resolved(argv), env=who.env, cwd=who.directory, check=False, stderr=errors
+            who.command(argv), env=who.env, cwd=who.directory, check=False, stderr=errors
         )
         self.ended(argv[0], done.returncode, status)
 
     def ask(self, who: Person, *argv: str) -> str:
         """Run a command unseen and return its output."""
         done = subprocess.run(
-            _resolved(argv),
+            who.command(argv),
             env=who.env,
             cwd=who.directory,
             check=False,
@@ -131,7 +141,7 @@ class Stage:
         self.echo(who, f"{shlex.join(argv)} &")
         self._started += 1
         log = self._logs / f"{self._started}-{argv[0]}.log"
-        return Background(who, list(argv), log)
+        return Background(who, argv, log)
 
     def ended(self, name: str, got: int, expected: int) -> None:
         """Show an exit status where it is not 0; LabError when it is not the one expected."""
@@ -153,13 +163,7 @@ def environment(config: Path, state: Path) -> dict[str, str]:
     }
 
 
-def complain(line: str) -> None:
+def complain(line: str, program: str = "demo") -> None:
     """Tell on standard error why the demo failed."""
     sys.stdout.flush()
-    sys.stderr.write(f"demo: {line}\n")
-
-
-def _resolved(argv: list[str] | tuple[str, ...]) -> list[str]:
-    """Return the command with the path of its program, where it is one of ours."""
-    program = BIN / argv[0]
-    return [str(program) if program.exists() else argv[0], *argv[1:]]
+    sys.stderr.write(f"{program}: {line}\n")
