@@ -32,7 +32,7 @@ HOST_NAME: Final = re.compile(r"[a-zA-Z]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
 
 
 def scope_mistakes(groups: Groups, hostvars: HostVars) -> list[str]:
-    """List all mistakes of names, addresses, groups, variables and passwords; empty if none."""
+    """List all mistakes of names, addresses, groups and variables; empty if none."""
     everybody = hostvars["localhost"]
     missing = [f"{name} is not set" for name in NEEDED if name not in everybody]
     if missing:
@@ -42,8 +42,12 @@ def scope_mistakes(groups: Groups, hostvars: HostVars) -> list[str]:
         *_addresses(everybody, groups, hostvars),
         *_membership(groups),
         *_unknown_variables(groups, hostvars),
-        *_passwords(everybody),
     ]
+
+
+def scope_secrets_lacking(everybody: Mapping[str, Any]) -> list[str]:
+    """List the secrets that an inventory with correct accounts lacks."""
+    return list(_passwords(everybody))
 
 
 def _names(everybody: Mapping[str, Any]) -> Iterator[str]:
@@ -136,4 +140,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by their names in templates."""
-        return {"scope_mistakes": scope_mistakes}
+        return {"scope_mistakes": scope_mistakes, "scope_secrets_lacking": scope_secrets_lacking}

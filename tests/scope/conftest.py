@@ -88,13 +88,18 @@ class Scope:
     def playbook(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a playbook on this inventory."""
         return subprocess.run(
-            ["ansible-playbook", "-i", str(self.inventory), f"playbooks/{name}.yml", *arguments],
+            [*self.command(name), *arguments],
             cwd=ROOT,
             env=self.environment,
             capture_output=True,
             text=True,
             check=False,
         )
+
+    def command(self, name: str) -> list[str]:
+        """Return the command that runs a playbook on this inventory."""
+        playbook = str(ROOT / f"playbooks/{name}.yml")
+        return ["ansible-playbook", "-i", str(self.inventory), playbook]
 
     @property
     def environment(self) -> dict[str, str]:

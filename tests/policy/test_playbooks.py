@@ -1,0 +1,121 @@
+"""Playbooks and inventories: what holds for all of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+ROLES = sorted(path.parent.name for path in ROOT.glob("roles/*/meta"))
+PLAYBOOKS = sorted(path.stem for path in ROOT.glob("playbooks/*.yml"))
+INVENTORIES = ["example", "lab", "single"]
+GROUPS = set(yaml.safe_load((ROOT / "inventories/common/groups.yml").read_text()))
+
+
+def plays(name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = yaml.safe_load((ROOT / f"playbooks/{name}.yml").read_text())
+    return [play for play in found if "hosts" in play]
+
+
+def hosts_of_roles() -> dict[str, str]:
+    """Return the roles in the order of site.yml, with the hosts they are for."""
+    return {role["role"]: play["hosts"] for play in plays("site") for role in play.get("roles", [])}
+
+
+@pytest.mark.parametrize("name", PLAYBOOKS)
+def test_a_playbook_says_what_it_is_for_and_how_it_fails(name: str) -> None:
+    text = (ROOT / f"playbooks/{name}.yml").read_text()
+    assert text.startswith("---\n# ")
+    for play in plays(name):
+        if play["hosts"] != "localhost":
+            assert "any_errors_fatal" in play, play["name"]
+            assert play["max_fail_percentage"] == 0, play["name"]
+
+
+@pytest.mark.parametrize("name", PLAYBOOKS)
+def test_the_readme_tells_of_every_playbook(name: str) -> None:
+    assert f"playbooks/{name}.yml" in (ROOT / "README.md").read_text()
+
+
+def test_site_has_every_role() -> None:
+    assert sorted(hosts_of_roles()) == ROLES
+
+
+def test_validate_asks_every_role_that_has_something_to_ask() -> None:
+    (play,) = plays("validate")
+    asked = next(task["loop"] for task in play["tasks"] if "loop" in task)
+    assert asked == sorted(path.parts[-3] for path in ROOT.glob("roles/*/tasks/validate.yml"))
+
+
+def test_purge_undoes_every_role_on_the_same_hosts_the_last_first() -> None:
+    loop = plays("purge")[-1]["tasks"][0]["loop"]
+    undone = {item["name"]: item["hosts"] for item in loop}
+    done = hosts_of_roles()
+    whole = {role for role in done if (ROOT / f"roles/{role}/tasks/purge.yml").exists()}
+    # What a role made on the broker goes with the broker.
+    assert set(done) - whole == {"broker_objects"}
+    sets = {role: set(hosts.split(":")) for role, hosts in done.items() if role in whole}
+    assert {role: set(hosts.split(":")) for role, hosts in undone.items()} == sets
+    assert list(undone)[-1] == "base"
+    assert next(iter(undone)) == "source_host"
+
+
+@pytest.mark.parametrize("name", INVENTORIES)
+def test_an_inventory_is_read_and_has_the_groups_of_all(name: str) -> None:
+    done = subprocess.run(
+        [
+            Path(sys.executable).with_name("ansible-inventory"),
+            "-i",
+            f"inventories/{name}",
+            "--list",
+        ],
+        cwd=ROOT,
+        env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    named = set(found["all"]["children"]) | {
+        child for group in found.values() for child in group.get("children", [])
+    }
+    assert named - {"ungrouped"} <= GROUPS | {"scope", "broker_members"}
+    assert not (ROOT / f"inventories/{name}/hosts.yml").is_symlink()
+    for link, source in (("00-groups", "groups"), ("group_vars/all/00-common", "all")):
+        path = ROOT / f"inventories/{name}/{link}.yml"
+        assert path.resolve() == ROOT / f"inventories/common/{source}.yml"
+
+
+def test_no_inventory_has_groups_of_its_own_meaning() -> None:
+    comments = (ROOT / "inventories/common/groups.yml").read_text()
+    for group in GROUPS:
+        assert re.search(rf"^# .+\n{group}:", comments, re.MULTILINE), group
+
+
+def kept_files() -> list[Path]:
+    """Return the files that are kept in version control, or are about to be."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    paths = [ROOT / name for name in listed.stdout.split("\0") if name]
+    return [path for path in paths if path.is_file()]
+
+
+def test_no_secret_is_kept_here() -> None:
+    begins = re.compile(r"^-----BEGIN [A-Z ]*PRIVATE KEY-----\n[A-Za-z0-9+/=\n]{40}", re.MULTILINE)
+    for path in kept_files():
+        assert "secrets" not in path.relative_to(ROOT).parts, path
+        assert path.parts[-3:] != ("group_vars", "all", "secrets.yml"), path
+        assert not begins.search(path.read_text(errors="replace")), path
+
+
+def test_decision_records_are_short() -> None:
+    for path in ROOT.glob("docs/decisions/*.md"):
+        assert len(path.read_text().splitlines()) < 40, path
