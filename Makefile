@@ -8,7 +8,7 @@ STAMP := $(VENV)/installed
 PLAYBOOK := PATH=$(CURDIR)/$(RUN):$$PATH CONTAINERS_CONF=$(CURDIR)/molecule/containers.conf \
 	ansible-playbook --inventory inventories/lab
 
-.PHONY: help venv demo scope scope-down test lint unit integration interop molecule docs bench clean
+.PHONY: help venv demo scope scope-down test lint unit policy integration interop molecule docs bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +35,7 @@ scope: venv ## the whole scope in containers, from one playbook, and a file thro
 scope-down: venv ## remove the containers of the scope
 	@$(PLAYBOOK) molecule/shared/destroy.yml
 
-test: lint unit integration interop ## everything that CI runs, the slowest part last
+test: lint unit policy integration interop molecule ## everything that CI runs, the slowest part last
 
 lint: venv ## types, style, layers, documentation in step with the code
 	$(RUN)/ruff check .
@@ -49,6 +49,9 @@ lint: venv ## types, style, layers, documentation in step with the code
 unit: venv ## tests of what is pure
 	PATH=$(CURDIR)/$(RUN):$$PATH $(RUN)/python -m pytest tests/unit
 
+policy: venv ## what holds for all roles, playbooks and inventories; mistakes in an inventory
+	PATH=$(CURDIR)/$(RUN):$$PATH $(RUN)/python -m pytest tests/policy tests/playbooks
+
 integration: venv ## tests with a real broker and a real SFTP server
 	@tests/lab/packages.sh
 	CI=1 $(RUN)/python -m pytest tests/integration --durations=10
@@ -59,7 +62,8 @@ interop: venv ## tests beside the real sr3 (metpx-sr3, installed into a venv of 
 
 molecule: venv ## the scope in containers: converge, idempotence, specification, on one host and on nine
 	@tests/lab/packages.sh containers
-	PATH=$(CURDIR)/$(RUN):$$PATH $(RUN)/molecule test --all
+	PATH=$(CURDIR)/$(RUN):$$PATH tests/lab/timed.sh "the scope on one host" molecule test -s single
+	PATH=$(CURDIR)/$(RUN):$$PATH tests/lab/timed.sh "the scope on nine hosts" molecule test -s default
 
 docs: venv ## write manual pages and the reference anew from the code
 	$(RUN)/python -m tests.lab.reference

@@ -19,7 +19,7 @@ description:
 options:
   units: {description: Names or patterns of units., type: list, elements: str, default: []}
   packages: {description: Packages to remove., type: list, elements: str, default: []}
-  configurations: {description: "Whether to remove packages' own files, too.", type: bool, default: true}
+  configurations: {description: Whether their own files go, too., type: bool, default: true}
   tables: {description: "Tables of nftables, as in ip x.", type: list, elements: str, default: []}
   paths: {description: Files and directories., type: list, elements: path, default: []}
 """

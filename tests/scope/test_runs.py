@@ -104,13 +104,13 @@ def test_an_account_that_is_taken_out_is_shut_out_at_once_and_its_files_stay(
     address = f"{login}@{client.sftp_name}"
     client.ok(
         f"echo kept > kept; echo put kept | sftp -q -b - {address}; rm -f session session.rc;"
-        f" (sleep 300 | sftp -q {address} > session 2>&1; echo $? > session.rc) & sleep 3",
+        f" (sleep 300 | sftp -q {address}; echo $? > session.rc) > session 2>&1 & sleep 3",
         user=name,
     )
     assert client.run("cat ~/session.rc", user=name).rc != 0
     done = scope.playbook("site", *without_bobby)
     assert done.returncode == 0, done.stdout
-    refused = client.run(f"echo pwd | sftp -q -b - {address}", user=name)
+    refused = client.run(f"echo pwd | sftp -b - {address}", user=name)
     assert "Permission denied" in refused.stderr
     # His session ended with his account, not with his patience.
     processes = f"pgrep -u {user['uid']} || true"
