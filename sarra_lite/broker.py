@@ -54,6 +54,35 @@ class Delivery:
     channel: Channel | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True)
+class Consumer:
+    """Something that has messages of a queue delivered."""
+
+    connection: amqp.Connection
+    channel: Channel
+    begin: Callable[[Channel, int, Callable[[Any], None]], None]
+
+    def renew(self, prefetch: int) -> None:
+        """Have more, or fewer, delivered before any of it is acknowledged.
+
+        What is on its way meanwhile is given back, and delivered again in its order.
+        """
+
+        def send() -> None:
+            if self.channel.is_open:
+                for tag in self.channel.consumer_tags:
+                    self.channel.basic_cancel(tag)
+                self.begin(self.channel, prefetch, lambda _: None)
+
+        with contextlib.suppress(BrokerError):
+            self.connection.do(send)
+
+    def forget(self) -> None:
+        """Have no more delivered, and give back what is not acknowledged."""
+        with contextlib.suppress(BrokerError):
+            self.connection.forget(self.channel)
+
+
 class Broker:
     """One connection to the broker, open between ``__enter__`` and ``__exit__``."""
 
@@ -154,15 +183,14 @@ class Broker:
         prefetch: int,
         on_lost: Callable[[str], None] = lambda _: None,
         offset: str | int | datetime | None = None,
-    ) -> Channel:
+    ) -> Consumer:
         """Have messages of a queue delivered, at most ``prefetch`` unacknowledged at once.
 
         Of a stream, those from ``offset`` on.  ``on_lost`` gets the reason when it has ended.
-        Returns the channel it is on.
         """
         arguments = {} if offset is None else {"x-stream-offset": offset}
 
-        def begin(channel: Channel, ok: Callable[[Channel], None]) -> None:
+        def begin(channel: Channel, prefetch: int, ok: Callable[[Any], None]) -> None:
             channel.basic_qos(prefetch_count=prefetch)
             channel.basic_consume(
                 name,
@@ -171,8 +199,10 @@ class Broker:
                 callback=lambda _: ok(channel),
             )
 
-        channel: Channel = self._connection.ask(begin, on_lost)
-        return channel
+        channel: Channel = self._connection.ask(
+            lambda channel, ok: begin(channel, prefetch, ok), on_lost
+        )
+        return Consumer(self._connection, channel, begin)
 
     def ack(self, delivery: Delivery) -> None:
         """Tell the broker that a message is dealt with; nothing happens when it is too late."""
@@ -188,7 +218,7 @@ class Broker:
         """Yield what a stream holds since a moment, then end; the first ones may be older."""
         inbox: queue.SimpleQueue[Delivery | str] = queue.SimpleQueue()
         newer: list[Delivery] = []  # the first message that came after we began, if any did
-        channels = [
+        consumers = [
             self.consume(name, newer.append, prefetch=1, offset="next"),
             self.consume(name, inbox.put, prefetch=_READ_AHEAD, on_lost=inbox.put, offset=since),
         ]
@@ -201,9 +231,8 @@ class Broker:
         except queue.Empty:
             return
         finally:
-            with contextlib.suppress(BrokerError):
-                for channel in channels:
-                    self._connection.forget(channel)
+            for consumer in consumers:
+                consumer.forget()
         raise BrokerError(event)
 
 

@@ -140,12 +140,18 @@ class SenderConfig(ExchangeConfig, frozen=True, kw_only=True):
     ] = "/"
     connections: Annotated[
         int,
-        option("Connections to the SFTP host, which work side by side.", "count", example="4"),
-    ] = 2
+        option(
+            "Connections to the SFTP host, which work side by side. 0: two, and more the farther"
+            " away it is, up to 8.",
+            "count",
+            example="4",
+        ),
+    ] = 0
     prefetch: Annotated[
         int,
         option(
-            "Announcements to take from the queue before the first is done. 0: 16 a connection.",
+            "Announcements to take from the queue before the first is done. 0: 16 a connection,"
+            " and up to 1000 while they are small.",
             "count",
             example="100",
         ),
@@ -175,6 +181,34 @@ class SenderConfig(ExchangeConfig, frozen=True, kw_only=True):
             example='"2m"',
         ),
     ] = 60.0
+    limit: Annotated[
+        int,
+        option(
+            "Bytes a second that a process sends at most, all its connections together. 0: as fast"
+            " as it can.",
+            "size",
+            metavar="RATE",
+            example='"20Mi"',
+        ),
+    ] = 0
+    verify: Annotated[
+        bool,
+        option(
+            "Whether what was written is read again, and compared, before it is reported. Takes"
+            " as long as the way back does.",
+            "flag",
+            example="true",
+        ),
+    ] = False
+    fsync: Annotated[
+        bool,
+        option(
+            "Whether a file is to be on the server's disk, not only in its memory, before it is"
+            " reported (fsync@openssh.com).",
+            "flag",
+            example="true",
+        ),
+    ] = False
     retry_ttl: Annotated[
         float,
         option(
@@ -226,7 +260,7 @@ class SenderConfig(ExchangeConfig, frozen=True, kw_only=True):
     @property
     def prefetch_count(self) -> int:
         """Announcements that may be on the desk at once."""
-        return self.prefetch or 16 * self.connections
+        return self.prefetch or 16 * (self.connections or 2)
 
     @property
     def instance_name(self) -> str:
@@ -253,10 +287,12 @@ class SenderConfig(ExchangeConfig, frozen=True, kw_only=True):
             yield "flatten", text
         if self.timeout <= 0:
             yield "timeout", "must be more than 0"
-        if not 1 <= self.connections <= 64:  # noqa: PLR2004  more than sshd lets in by default
-            yield "connections", "must be between 1 and 64"
+        if not 0 <= self.connections <= 64:  # noqa: PLR2004  more than sshd lets in by default
+            yield "connections", "must be between 0 and 64"
         if not 0 <= self.prefetch <= 65535:  # noqa: PLR2004  AMQP 0.9.1, short
             yield "prefetch", "must be between 0 and 65535"
+        if self.limit < 0:
+            yield "limit", "is negative"
         if self.strip < 0:
             yield "strip", "is negative"
 

@@ -139,6 +139,7 @@ class _Sender(Conversion):
         self.handlers |= {
             **dict.fromkeys(PLACING, self.places.take),
             "sendTo": self._send_to,
+            "byteRateMax": lambda line: self._plain(self.options["limit"], line),
             "post_baseDir": self._base,
             "subtopic": self._subtopic,
             "instances": self._instances,

@@ -9,40 +9,52 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from sarra_lite import inflight, operations, transfer
-from sarra_lite.errors import TransferError
-from sarra_lite.job import Job, Outcome
+from sarra_lite.errors import DestinationDown, DestinationFull, TransferError
+from sarra_lite.job import Hooks, Job, Outcome
+from sarra_lite.sftp import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from threading import Event
-
     from sarra_lite.sftp import Connection
 
-__all__ = ["Job", "Outcome", "deliver", "give_up"]
+__all__ = ["Hooks", "Job", "Outcome", "deliver", "give_up"]
 
 
-def deliver(connection: Connection, job: Job, stop: Event, moved: Callable[[int], None]) -> Outcome:
-    """Do what an announcement asks for; ``moved`` is called with bytes as they are written.
+async def deliver(connection: Connection, job: Job, hooks: Hooks) -> Outcome:
+    """Do what an announcement asks for.
 
     Raises TransferError when it cannot be done, DestinationDown when it can be tried again on
-    another connection, Interrupted when ``stop`` was set in the middle of a long one.
+    another connection, Interrupted when it was told to stop in the middle of a long one.
     """
-    with inflight.refusals(connection, job.path):
-        operation = job.announcement.file_op or {}
-        for name, do in _OPERATIONS.items():
-            if name in operation and (outcome := do(connection, job)) is not None:
-                return outcome
-        if job.announcement.is_finish:
-            return transfer.finish(connection, job)
-        if job.announcement.block is not None:
-            return transfer.block(connection, job, stop, moved)
-        return transfer.whole(connection, job, stop, moved)
+    try:
+        return await _done(connection, job, hooks)
+    except DestinationDown:
+        raise
+    except Refused as status:
+        error = await inflight.explained(connection, job.path, status)
+    except TransferError as cannot:
+        error = cannot
+    # What is tried again where there is room need not be begun anew.
+    if job.announcement.blocks is None or not isinstance(error, DestinationFull):
+        await give_up(connection, job, error)
+    raise error
 
 
-def give_up(connection: Connection, job: Job, error: TransferError) -> None:
+async def give_up(connection: Connection, job: Job, error: TransferError) -> None:
     """Leave nothing of a file that was given up; of a block, a mark for those who wait for it."""
-    with contextlib.suppress(TransferError), inflight.refusals(connection, job.path):
-        transfer.abandon(connection, job, error)
+    with contextlib.suppress(TransferError, Refused):
+        await transfer.abandon(connection, job, error)
+
+
+async def _done(connection: Connection, job: Job, hooks: Hooks) -> Outcome:
+    operation = job.announcement.file_op or {}
+    for name, do in _OPERATIONS.items():
+        if name in operation and (outcome := await do(connection, job)) is not None:
+            return outcome
+    if job.announcement.is_finish:
+        return await transfer.finish(connection, job)
+    if job.announcement.block is not None:
+        return await transfer.block(connection, job, hooks)
+    return await transfer.whole(connection, job, hooks)
 
 
 _OPERATIONS = {

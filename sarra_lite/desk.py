@@ -53,10 +53,11 @@ class Held:
 
 @dataclass
 class Tally:
-    """What this sender has done since it started, for progress and the last line."""
+    """What this sender has done since it started; ``expected``: bytes of all that was taken."""
 
     arrived: int = 0
     failed: int = 0
+    taken: int = 0
     expected: int = 0
 
 
@@ -202,6 +203,7 @@ class Desk:
     def _hold(self, delivery: Delivery, job: Job) -> None:
         announcement, key = job.announcement, job.announcement.key
         held = self._held[key] = Held(job, delivery, time.monotonic())
+        self.tally.taken += 1
         self.tally.expected += _content(announcement)
         paths = [path for path in (job.path, job.old_path) if path]
         operation = announcement.file_op or {}

@@ -17,8 +17,6 @@ from sarra_lite.errors import DestinationFull, TransferError
 from sarra_lite.sftp import Attributes, Connection, File, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sarra_lite.message import Announcement
 
 PRIVATE: Final = 0o600  # nobody reads what is not complete
@@ -62,10 +60,10 @@ class Marks(NamedTuple):
     failed: set[int]
 
 
-def marks(connection: Connection, where: Names) -> Marks | None:
+async def marks(connection: Connection, where: Names) -> Marks | None:
     """Read the marks; None when no block was ever begun."""
     try:
-        found = connection.listdir(where.blocks)
+        found = await connection.listdir(where.blocks)
     except Refused as status:
         if status.missing:
             return None
@@ -75,9 +73,9 @@ def marks(connection: Connection, where: Names) -> Marks | None:
     return Marks(written, failed - written)
 
 
-def complete(connection: Connection, path: str, announcement: Announcement) -> bool:
+async def complete(connection: Connection, path: str, announcement: Announcement) -> bool:
     """Whether a file of this size and modification time stands at the destination."""
-    found = connection.stat(path)
+    found = await connection.stat(path)
     return (
         found is not None
         and announcement.mtime_ns is not None
@@ -87,30 +85,30 @@ def complete(connection: Connection, path: str, announcement: Announcement) -> b
     )
 
 
-def create(connection: Connection, path: str, directory_mode: int) -> File:
+async def create(connection: Connection, path: str, directory_mode: int) -> File:
     """Open a file for writing, and make the directories above it when they are missing."""
     try:
-        return connection.create(path, PRIVATE)
+        return await connection.create(path, PRIVATE)
     except Refused as status:
         if not status.missing:
             raise
-    make_directories(connection, path.rpartition("/")[0], directory_mode)
-    return connection.create(path, PRIVATE)
+    await make_directories(connection, path.rpartition("/")[0], directory_mode)
+    return await connection.create(path, PRIVATE)
 
 
-def make_directories(connection: Connection, path: str, mode: int) -> bool:
+async def make_directories(connection: Connection, path: str, mode: int) -> bool:
     """Make a directory and those above it; False when it is there.  Others may do so meanwhile."""
     if path in ("", "/"):
         return False
     try:
-        connection.mkdir(path, mode)
+        await connection.mkdir(path, mode)
     except Refused as status:
         if status.missing:
-            make_directories(connection, path.rpartition("/")[0], mode)
+            await make_directories(connection, path.rpartition("/")[0], mode)
             with contextlib.suppress(Refused):
-                connection.mkdir(path, mode)
+                await connection.mkdir(path, mode)
                 return True
-        found = connection.stat(path)
+        found = await connection.stat(path)
         if found is None:
             raise
         if not stat.S_ISDIR(found.mode or 0):
@@ -119,49 +117,41 @@ def make_directories(connection: Connection, path: str, mode: int) -> bool:
     return True
 
 
-def discard(connection: Connection, where: Names) -> None:
+async def discard(connection: Connection, where: Names) -> None:
     """Remove all that is not complete; what is gone already does not matter."""
-    connection.remove_all([where.inflight])
+    await connection.remove_all([where.inflight])
     with contextlib.suppress(Refused):
-        connection.remove_all(f"{where.blocks}/{name}" for name in connection.listdir(where.blocks))
-        connection.rmdir(where.blocks)
+        listed = await connection.listdir(where.blocks)
+        await connection.remove_all(f"{where.blocks}/{name}" for name in listed)
+        await connection.rmdir(where.blocks)
 
 
-def finish(
+async def finish(
     connection: Connection, file: File, where: Names, attributes: Attributes, size: int
-) -> None:
-    """Give a file its attributes, check its size, close it and put it in its place."""
-    file.flush()
-    found = file.stat().size
-    if found != size:
-        raise TransferError(500, f"{found} bytes at the destination instead of {size}")
-    file.set(attributes)
-    file.close()
+) -> int:
+    """Give a file its attributes, close it, check its size and put it in its place.
+
+    Return the bytes now known written, not told before.
+    """
+    written, found = await file.finish(attributes)
+    if found.size != size:
+        raise TransferError(500, f"{found.size} bytes at the destination instead of {size}")
     try:
-        connection.rename(where.inflight, where.path)
+        await connection.rename(where.inflight, where.path)
     except Refused:
-        there = connection.lstat(where.path)
+        there = await connection.lstat(where.path)
         if there is None or not stat.S_ISDIR(there.mode or 0):
             raise
         raise TransferError(409, "a directory is in the way at the destination") from None
+    return written
 
 
-@contextlib.contextmanager
-def refusals(connection: Connection, path: str, *, writing: bool = False) -> Iterator[None]:
+async def explained(connection: Connection, path: str, status: Refused) -> TransferError:
     """Turn what the server refuses into the code and the line of a report.
 
     The server's "failure" may mean a full disk, a quota or a file system that is read-only; it does
     not say which.
     """
-    try:
-        yield
-    except Refused as status:
-        raise _explained(connection, path, status, writing=writing) from None
-
-
-def _explained(
-    connection: Connection, path: str, status: Refused, *, writing: bool
-) -> TransferError:
     if status.code == _DENIED:
         return TransferError(403, f"destination: {str(status).lower()}")
     if status.missing:
@@ -169,13 +159,13 @@ def _explained(
     space = None
     directory = path.rpartition("/")[0]
     while space is None and directory:
-        space = connection.space(directory)
+        space = await connection.space(directory)
         directory = directory.rpartition("/")[0]
-    space = space or connection.space("/" if path.startswith("/") else ".")
+    space = space or await connection.space("/" if path.startswith("/") else ".")
     if space is not None and space.read_only:
         return TransferError(403, "destination: read-only file system")
     if space is not None and (space.bytes == 0 or space.names == 0):
         return DestinationFull("destination: no space left")
-    if writing:
+    if status.writing:
         return DestinationFull("destination: write refused: over quota, or its disk failed")
     return TransferError(499, f"destination: {str(status).lower()}")

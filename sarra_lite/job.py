@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sarra_lite.sftp import Attributes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from threading import Event
+
+    from sarra_lite.limit import Limit
     from sarra_lite.message import Announcement, Identity
 
 
@@ -16,7 +20,8 @@ class Job:
     """An announcement, the file here, and its path at the destination.
 
     ``old_path``: the name that a rename takes away there.  ``redelivered``: somebody may have done
-    it before, and died before he could report it.
+    it before, and died before he could report it.  ``verify``: what was written is read again and
+    compared.  ``fsync``: it is on the server's disk before it is reported.
     """
 
     announcement: Announcement
@@ -28,6 +33,8 @@ class Job:
     time_copy: bool = True
     perm_default: int = 0o644
     perm_dir_default: int = 0o775
+    verify: bool = False
+    fsync: bool = False
 
     @property
     def mode(self) -> int:
@@ -57,3 +64,16 @@ class Outcome:
     identity: Identity | None = None
     seconds: float | None = None
     wait: float | None = None
+
+
+class Hooks(NamedTuple):
+    """What a transfer tells while it goes on, and how it is stopped.
+
+    ``read`` and ``moved`` are called with bytes: sent by us, and known written at the destination.
+    """
+
+    limit: Limit
+
+    stop: Event
+    read: Callable[[int], None]
+    moved: Callable[[int], None]

@@ -3,41 +3,39 @@
 from __future__ import annotations
 
 import logging
-import queue
+import math
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from sarra_lite import daemon
-from sarra_lite.deliver import Job, Outcome, deliver, give_up
-from sarra_lite.errors import (
-    ConfigError,
-    DestinationDown,
-    DestinationRefused,
-    Interrupted,
-    SarraError,
-    TransferError,
-)
+from sarra_lite.errors import DestinationRefused, SarraError, TransferError
+from sarra_lite.lane import Done, Lane, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sarra_lite.deliver import Job
+    from sarra_lite.limit import Limit
     from sarra_lite.sftp import Connection
+
+__all__ = ["Done", "Down", "Fatal", "Lanes"]
+
+_LEAST: Final = 2
+_MOST: Final = 8  # sshd lets 10 log in at once
+_RATE: Final = 125_000_000  # bytes a second
+_SERVER_WINDOW: Final = 2 * 1024 * 1024  # bytes
 
 log = logging.getLogger("sarra_lite")
 
-_BUG: Final = 500
-_LOGIN_RETRY: Final = 30.0  # seconds; sshd punishes a source that keeps failing to log in
 
+def wanted(round_trip: float) -> int:
+    """Return how many connections fill a line of 1 Gbit/s at this distance, in seconds.
 
-@dataclass(frozen=True)
-class Done:
-    """A lane has finished with a job: an outcome, or why there is none, and the seconds it took."""
-
-    job: Job
-    result: Outcome | TransferError
-    seconds: float
+    OpenSSH's server takes 2 MiB a round trip on a connection; one more makes up for what is idle.
+    """
+    return max(_LEAST, min(_MOST, math.ceil(_RATE * round_trip / _SERVER_WINDOW) + 1))
 
 
 @dataclass(frozen=True)
@@ -59,11 +57,6 @@ class Fatal:
     error: Exception
 
 
-class _Task(NamedTuple):
-    job: Job
-    give_up: TransferError | None
-
-
 class Lanes:
     """Threads that deliver.  Jobs go in by ``submit``; what became of them comes by ``tell``."""
 
@@ -71,129 +64,103 @@ class Lanes:
         self,
         count: int,
         connect: Callable[[], Connection],
+        limit: Limit,
         tell: Callable[[Done | Down | Fatal], None],
         moved: Callable[[int], None],
     ) -> None:
-        """``connect`` opens a connection; ``tell`` and ``moved`` are called in the lanes."""
-        self._connect = connect
+        """``count`` 0: as many as the distance wants.
+
+        ``connect`` makes a connection; ``tell`` and ``moved`` are called in the lanes.
+        """
         self._tell = tell
         self._moved = moved
-        self._jobs: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
-        self._stop = threading.Event()
+        self._tasks: deque[Task] = deque()
         self._down_since: float | None = None
         self._ever_up = False
         self._lock = threading.Lock()
-        self._connections: dict[int, Connection] = {}
-        self._threads = [
-            threading.Thread(target=self._run, args=(n,), name=f"lane-{n}", daemon=True)
-            for n in range(count)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._automatic = count == 0
+        self._connect = connect
+        self._limit = limit
+        self._lanes: list[Lane] = []
+        for _ in range(count or _LEAST):
+            self._add()
 
     def submit(self, job: Job, *, give_up: TransferError | None = None) -> None:
         """Hand a job to the next free lane; ``give_up``: only leave a mark that it was given up."""
-        self._jobs.put(_Task(job, give_up))
+        self._tasks.append(Task(job, give_up))
+        for lane in self._lanes:
+            if lane.idle:
+                lane.idle = False
+                lane.wake()
+                return
 
     def close(self, grace: float) -> None:
         """Stop within ``grace`` seconds: files in the middle are left for the next run to resume.
 
         A connection that hangs is cut.
         """
-        self._stop.set()
-        for _ in self._threads:
-            self._jobs.put(None)
+        with self._lock:
+            self._automatic = False
+        for lane in self._lanes:
+            lane.stop.set()
+            lane.wake()
         deadline = time.monotonic() + grace
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        with self._lock:
-            hanging = list(self._connections.values())
-        for connection in hanging:
-            connection.abort()
-        for thread in self._threads:
-            thread.join(1.0)
+        for lane in self._lanes:
+            lane.join(deadline - time.monotonic())
+            lane.cut()
+        for lane in self._lanes:
+            lane.join(1.0)
 
-    def _run(self, number: int) -> None:
-        """One lane: take a job, deliver it, tell; after an outage begin with the same job again."""
-        delays = daemon.backoff()
-        task: _Task | None = None
+    def _add(self) -> None:
+        self._lanes.append(Lane(self, self._connect, self._limit, f"lane-{len(self._lanes)}"))
+
+    # What lanes call, each in its thread; see lane.Office.
+
+    def take(self) -> Task | None:
+        """Return the next task; None when there is none."""
         try:
-            while (task := task or self._jobs.get()) is not None and not self._stop.is_set():
-                try:
-                    self._do(number, task)
-                except DestinationDown as error:
-                    self._went_down(error)
-                    self._drop(number)
-                    self._stop.wait(next(delays))
-                except DestinationRefused as error:
-                    self._drop(number)
-                    if not self._ever_up:
-                        raise
-                    self._went_down(error)
-                    self._stop.wait(_LOGIN_RETRY)
-                else:
-                    task, delays = None, daemon.backoff()
-        except Interrupted:
-            pass
-        except Exception as error:  # noqa: BLE001  a lane that ended silently would hold its file
-            self._tell(Fatal(error))
-        finally:
-            self._drop(number)
+            return self._tasks.popleft()
+        except IndexError:
+            return None
 
-    def _do(self, number: int, task: _Task) -> None:
-        connection = self._connected(number)
-        begun = time.monotonic()
-        result: Outcome | TransferError
-        try:
-            if task.give_up is None:
-                result = deliver(connection, task.job, self._stop, self._moved)
-            else:
-                give_up(connection, task.job, task.give_up)
-                result = task.give_up
-        except DestinationDown:
-            raise
-        except TransferError as error:
-            result = error
-        except (SarraError, OSError) as error:
-            if isinstance(error, Interrupted | ConfigError | DestinationRefused):
-                raise
-            result = TransferError(getattr(error, "code", _BUG), str(error))
-        except Exception as error:  # one poisoned announcement must not stop all the others
-            log.exception("this is a bug; please report it")
-            result = TransferError(_BUG, f"bug in the sender: {error!r}")
-        self._tell(Done(task.job, result, time.monotonic() - begun))
+    def waiting(self) -> bool:
+        """Whether there is a next task."""
+        return bool(self._tasks)
 
-    def _connected(self, number: int) -> Connection:
-        """Return the connection of this lane, opened when it is not."""
-        with self._lock:
-            connection = self._connections.get(number)
-        if connection is None:
-            connection = self._connect()
-            with self._lock:
-                self._connections[number] = connection
-            if self._stop.is_set():
-                raise Interrupted("stopping")
-            connection.open()
-            self._came_up()
-        return connection
+    def put_back(self, task: Task) -> None:
+        """Take back a task that was not done, to be given out before all others."""
+        self._tasks.appendleft(task)
 
-    def _drop(self, number: int) -> None:
-        with self._lock:
-            connection = self._connections.pop(number, None)
-        if connection is not None:
-            connection.close()
+    def tell(self, done: Done) -> None:
+        """Hear of what became of a task."""
+        self._tell(done)
 
-    def _came_up(self) -> None:
+    def moved(self, count: int) -> None:
+        """Hear of bytes that are written."""
+        self._moved(count)
+
+    def up(self, connection: Connection) -> None:
+        """Hear that a connection is open; open more where the way is long."""
         with self._lock:
             self._ever_up = True
             was_down, self._down_since = self._down_since is not None, None
+            if self._automatic:
+                self._automatic = False
+                for _ in range(wanted(connection.round_trip) - len(self._lanes)):
+                    self._add()
         if was_down:
             self._tell(Down(None, ""))
 
-    def _went_down(self, error: SarraError) -> None:
+    def down(self, error: SarraError) -> None:
+        """Hear that the destination is not reached; raises it when nobody ever let us in."""
         with self._lock:
+            if isinstance(error, DestinationRefused) and not self._ever_up:
+                raise error
             first, self._down_since = self._down_since is None, self._down_since or time.monotonic()
             since = self._down_since
-        if not self._stop.is_set():
-            (log.warning if first else log.info)("destination down, trying again: %s", error)
-            self._tell(Down(since, str(error)))
+        (log.warning if first else log.info)("destination down, trying again: %s", error)
+        self._tell(Down(since, str(error)))
+
+    def fatal(self, error: Exception) -> None:
+        """Hear that a lane can never work."""
+        self._tell(Fatal(error))

@@ -20,72 +20,74 @@ if TYPE_CHECKING:
 _OWNER: Final = 0o300  # without, the owner himself could put nothing into his directory
 
 
-def remove(connection: Connection, job: Job) -> Outcome:
+async def remove(connection: Connection, job: Job) -> Outcome:
     """Remove a file, a link, or an empty directory."""
-    found = connection.lstat(job.path)
+    found = await connection.lstat(job.path)
     if found is None:
         return _already(job, "removed", "is not there")
     try:
         if stat.S_ISDIR(found.mode or 0):
-            connection.rmdir(job.path)
+            await connection.rmdir(job.path)
         else:
-            connection.remove(job.path)
+            await connection.remove(job.path)
     except Refused as status:
         if status.missing:
             return Outcome(201, "removed")
-        if stat.S_ISDIR(found.mode or 0) and connection.listdir(job.path):
+        if stat.S_ISDIR(found.mode or 0) and await connection.listdir(job.path):
             raise TransferError(409, "directory is not empty at the destination") from None
         raise
     return Outcome(201, "removed")
 
 
-def rename(connection: Connection, job: Job) -> Outcome | None:
+async def rename(connection: Connection, job: Job) -> Outcome | None:
     """Rename, when the old name is there and what it names is what was announced."""
-    old = connection.lstat(job.old_path) if job.old_path is not None else None
+    old = await connection.lstat(job.old_path) if job.old_path is not None else None
     if job.old_path is None or old is None:
         return None
-    inflight.make_directories(connection, job.path.rpartition("/")[0], job.perm_dir_default)
+    await inflight.make_directories(connection, job.path.rpartition("/")[0], job.perm_dir_default)
     with contextlib.suppress(Refused):
-        connection.rename(job.old_path, job.path)
+        await connection.rename(job.old_path, job.path)
         operation = job.announcement.file_op or {}
         if "link" in operation or "directory" in operation:
             return Outcome(201, "renamed")
-        if inflight.complete(connection, job.path, job.announcement):
+        if await inflight.complete(connection, job.path, job.announcement):
             return Outcome(201, "renamed")
     return None
 
 
-def link(connection: Connection, job: Job) -> Outcome:
+async def link(connection: Connection, job: Job) -> Outcome:
     """Make a symbolic link, in place of whatever file or link has its name."""
     target = (job.announcement.file_op or {})["link"]
-    found = connection.lstat(job.path)
+    found = await connection.lstat(job.path)
     if found is not None and stat.S_ISLNK(found.mode or 0):
-        if connection.readlink(job.path) == target:
+        if await connection.readlink(job.path) == target:
             return _already(job, "linked", "link is there")
     elif found is not None and stat.S_ISDIR(found.mode or 0):
         raise TransferError(409, "a directory is in the way at the destination")
     where = inflight.names(job.path, job.announcement)
-    connection.remove_all([where.inflight])
+    await connection.remove_all([where.inflight])
     try:
-        connection.symlink(target, where.inflight)
+        await connection.symlink(target, where.inflight)
     except Refused as status:
         if not status.missing:
             raise
-        inflight.make_directories(connection, job.path.rpartition("/")[0], job.perm_dir_default)
-        connection.symlink(target, where.inflight)
-    connection.rename(where.inflight, job.path)
+        await inflight.make_directories(
+            connection, job.path.rpartition("/")[0], job.perm_dir_default
+        )
+        await connection.symlink(target, where.inflight)
+    await connection.rename(where.inflight, job.path)
     return Outcome(201, "linked")
 
 
-def directory(connection: Connection, job: Job) -> Outcome:
+async def directory(connection: Connection, job: Job) -> Outcome:
     """Make a directory, and give it the mode announced."""
     mode = job.announcement.mode if job.perm_copy else None
     wanted = job.perm_dir_default if mode is None else mode | _OWNER
-    made = inflight.make_directories(connection, job.path, job.perm_dir_default)
-    found = connection.stat(job.path)
+    made = await inflight.make_directories(connection, job.path, job.perm_dir_default)
+    found = await connection.stat(job.path)
     if found is None or stat.S_IMODE(found.mode or 0) != wanted:
         if made or mode is not None:
-            connection.set(job.path, Attributes(mode=wanted))
+            await connection.set(job.path, Attributes(mode=wanted))
     elif not made:
         return _already(job, "directory made", "directory is there")
     return Outcome(201, "directory made")

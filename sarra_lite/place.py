@@ -46,6 +46,8 @@ def intended(config: SenderConfig, announcement: Announcement, delivery: Deliver
         time_copy=config.timeCopy,
         perm_default=config.permDefault,
         perm_dir_default=config.permDirDefault,
+        verify=config.verify,
+        fsync=config.fsync,
     )
 
 

@@ -29,7 +29,9 @@ from sarra_lite.errors import (
     BrokerRefused,
     DestinationAway,
 )
+from sarra_lite.intake import Intake
 from sarra_lite.lanes import Done, Down, Fatal, Lanes
+from sarra_lite.limit import Limit
 from sarra_lite.outbox import Confirmed
 from sarra_lite.progress import Progress
 
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("sarra_lite")
 
 _GRACE: Final = 2.5  # seconds that files in the middle have to end after SIGTERM
+_TURN: Final = 0.2  # seconds that events are handled before anything else is looked at
 _EMPTY: Final = 0.5  # seconds without a delivery after which --drain asks if the queue is empty
 EXAMPLES: Final = (
     ("Make queue and bindings, before anything is posted:", "sr_sender --declare"),
@@ -103,10 +106,17 @@ class _Sender:
         self._moved = 0
         self._moved_lock = threading.Lock()
         lanes = Lanes(
-            config.connections, endpoints.opener(config), self._inbox.put, self._count_bytes
+            config.connections,
+            endpoints.opener(config),
+            Limit(config.limit),
+            self._inbox.put,
+            self._count_bytes,
         )
         self._lanes = lanes
         self._desk = Desk(config, lanes, self._inbox.put)
+        self._intake = Intake(
+            config, self._inbox.put, lambda reason: self._inbox.put(_Lost(reason))
+        )
         self._last_delivery = time.monotonic()
 
     def run(self, connect: endpoints.Connector) -> int:
@@ -138,12 +148,7 @@ class _Sender:
         """Consume on one connection until told to stop, or drained; BrokerError when it is lost."""
         setup.for_sending(broker, self._config)
         self._desk.attach(broker)
-        broker.consume(
-            self._config.queue,
-            self._inbox.put,
-            prefetch=self._config.prefetch_count,
-            on_lost=lambda reason: self._inbox.put(_Lost(reason)),
-        )
+        self._intake.begin(broker)
         self._status.ready()
         log.debug("ready: %s", self._config.queue)
         while not self._stop.is_set():
@@ -165,9 +170,10 @@ class _Sender:
                 self._inbox.put(event)
 
     def _next(self, patience: float) -> None:
-        """Handle events until the inbox is empty; wait at most so many seconds for the first."""
+        """Handle events until the inbox is empty, or for a while; wait so long for the first."""
+        until = time.monotonic() + patience + _TURN
         try:
-            while not self._stop.is_set():
+            while not self._stop.is_set() and time.monotonic() < until:
                 self._handle(self._inbox.get(timeout=max(0.0, patience)))
                 patience = 0.0
         except queue.Empty:
@@ -178,6 +184,7 @@ class _Sender:
             case Delivery():
                 self._last_delivery = time.monotonic()
                 self._desk.receive(event)
+                self._intake.look(self._desk.tally.taken, self._desk.tally.expected)
             case Done():
                 self._desk.finished(event)
             case Confirmed():

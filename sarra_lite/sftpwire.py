@@ -1,54 +1,33 @@
 """Requests to an SFTP server and its answers, many under way at once.
 
-draft-ietf-secsh-filexfer-02 (version 3), and OpenSSH's PROTOCOL.  One thread uses a wire; ``abort``
-alone may come from another.
+draft-ietf-secsh-filexfer-02 (version 3), and OpenSSH's PROTOCOL.  A wire lives in one asyncio loop.
+Requests of one turn of the loop leave together; requests on one file are done in the order in which
+they were sent (section 4.1), so that nobody needs to wait for a write before the close.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
+import asyncio
 import struct
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections import deque
+from itertools import islice
+from typing import Any, Final
 
 from paramiko import sftp as names
 from paramiko.message import Message
 
 from sarra_lite import ssh
 from sarra_lite.errors import DestinationDown
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from sarra_lite.sftpcodec import Answer, checked, pairs
 
 _VERSION: Final = 3
-_SIZE: Final = 1
-_OWNER: Final = 2
-_MODE: Final = 4
-_TIMES: Final = 8
 _ANSWERS_AT_ONCE: Final = 256 * 1024
+_PARTS_AT_ONCE: Final = 128  # of a message to the socket; IOV_MAX is 1024
 _MOST: Final = 1024 * 1024  # bytes of an answer; longer ones are none
+_WINDOW: Final = 8 * 1024 * 1024  # bytes of writes and reads under way on one connection
 
-
-class Refused(Exception):
-    """The server answered with a status other than OK."""
-
-    def __init__(self, code: int, text: str) -> None:
-        """``code`` is SSH_FX_…, see section 7 of the draft."""
-        super().__init__(text)
-        self.code = code
-
-    @property
-    def missing(self) -> bool:
-        """There is no such file or directory."""
-        return self.code == names.SFTP_NO_SUCH_FILE
-
-
-class Attributes(NamedTuple):
-    """What is known of, or to be set on, a file; times in whole seconds."""
-
-    size: int | None = None
-    mode: int | None = None
-    mtime: int | None = None
+_HEAD: Final = struct.Struct(">IBI")  # length, kind, number
+_LENGTH: Final = struct.Struct(">I")
 
 
 class Wire:
@@ -58,159 +37,188 @@ class Wire:
         """Nothing is connected yet."""
         self.target = target
         self._stream: ssh.Stream | None = None
-        self._aborted = False
-        self._number = 0
+        self._loop = asyncio.get_running_loop()
+        self._number = _VERSION
+        self._out: deque[bytes | memoryview] = deque()
+        self._flushing = False
         self._buffer = bytearray()
-        self._answers: dict[int, tuple[int, Message]] = {}
+        self._waiting: dict[int, asyncio.Future[Answer]] = {}
+        self._room = _WINDOW
+        self._holding: dict[int, int] = {}
+        self._queueing: deque[asyncio.Future[None]] = deque()
+        self._heard = 0.0
+        self._watchman: asyncio.TimerHandle | None = None
+        self._ended: BaseException | None = None
 
-    def open(self) -> dict[bytes, bytes]:
+    async def open(self) -> dict[bytes, bytes]:
         """Connect, log in, and return the extensions that the server has."""
         self._stream = ssh.connect(self.target)
-        if self._aborted:
-            self._stream.close()
-        self._write_all(struct.pack(">IBI", 5, names.CMD_INIT, _VERSION))
-        kind, answer = self._read_packet()
-        if kind != names.CMD_VERSION:
+        self._loop.add_reader(self._stream.socket, self._readable)
+        self._heard = self._loop.time()
+        self._watch()
+        # The answer has its version where others have their number.
+        self._out.append(_HEAD.pack(5, names.CMD_INIT, _VERSION))
+        version = self._expect(_VERSION)
+        answer = await version
+        if answer.kind != names.CMD_VERSION:
             raise DestinationDown(f"{self.target.endpoint}: no SFTP server answers")
-        answer.get_int()
-        return dict(_pairs(answer))
+        return dict(pairs(Message(answer.body)))
+
+    @property
+    def ended(self) -> bool:
+        """Whether it was closed, or failed."""
+        return self._ended is not None
 
     def close(self) -> None:
-        """End the connection."""
+        """End the connection; whoever waits for an answer gets DestinationDown."""
+        self.fail(DestinationDown(f"{self.target.endpoint}: not connected"))
+
+    def fail(self, error: BaseException) -> None:
+        """End the connection with an error for all who wait, now and later."""
+        if self._ended is not None:
+            return
+        self._ended = error
+        if self._watchman is not None:
+            self._watchman.cancel()
         if self._stream is not None:
+            self._loop.remove_reader(self._stream.socket)
+            self._loop.remove_writer(self._stream.socket)
             self._stream.close()
-            self._stream = None
+        self._out.clear()
+        waiting: list[asyncio.Future[Any]] = [*self._waiting.values(), *self._queueing]
+        for future in waiting:
+            if not future.done():
+                future.set_exception(error)
+                future.exception()  # not everybody who asked waits for the answer
+        self._waiting.clear()
+        self._queueing.clear()
 
-    def abort(self) -> None:
-        """Wake the thread that uses this wire with an error."""
-        self._aborted = True
-        if (stream := self._stream) is not None:
-            stream.close()
-
-    def ask(self, kind: int, *arguments: bytes | int | Packed) -> Message:
-        """Send a request and wait for its answer."""
-        return self.answer(self.send(kind, *arguments))
-
-    def settle(self, number: int) -> None:
-        """Wait for an answer that does not matter."""
-        with contextlib.suppress(Refused):
-            self.answer(number)
+    async def ask(self, kind: int, *arguments: bytes) -> Message:
+        """Send a request and wait for its answer; Refused when it is a status other than OK."""
+        return checked(await self.send(kind, *arguments))
 
     def send(
-        self, kind: int, *arguments: bytes | int | Packed, data: bytes | memoryview = b""
-    ) -> int:
-        """Send a request and return its number; ``data`` goes after it, not copied."""
-        self._number = (self._number + 1) & 0xFFFFFFFF
-        message = Message()
-        message.add_int(self._number)
-        for argument in arguments:
-            if isinstance(argument, Packed):
-                message.add_bytes(argument)
-            elif isinstance(argument, bytes):
-                message.add_string(argument)
-            else:
-                message.add_int(argument)
-        body = message.asbytes()
-        head = struct.pack(">IB", 1 + len(body) + len(data), kind)
-        self._write_all(head + body, data)
-        return self._number
+        self, kind: int, *arguments: bytes, data: bytes | memoryview = b""
+    ) -> asyncio.Future[Answer]:
+        """Send a request; ``data`` goes after it, not copied.  Who does not care need not wait."""
+        self._number = number = (self._number + 1) & 0xFFFFFFFF or _VERSION + 1
+        body = b"".join(arguments)
+        self._out.append(_HEAD.pack(5 + len(body) + len(data), kind, number) + body)
+        if data:
+            self._out.append(memoryview(data))
+        return self._expect(number)
 
-    def answer(self, number: int) -> Message:
-        """Wait for the answer to a request; Refused when it is a status other than OK."""
-        while number not in self._answers:
-            kind, message = self._read_packet()
-            self._answers[message.get_int()] = (kind, message)
-        kind, message = self._answers.pop(number)
-        if kind == names.CMD_STATUS:
-            code = message.get_int()
-            if code != names.SFTP_OK:
-                raise Refused(code, message.get_text() or f"status {code}")
-        return message
+    def send_much(
+        self, count: int, kind: int, *arguments: bytes, data: bytes | memoryview = b""
+    ) -> asyncio.Future[Answer]:
+        """Send a request that moves ``count`` bytes, for which ``room`` was waited."""
+        future = self.send(kind, *arguments, data=data)
+        self._holding[self._number] = count
+        self._room -= count
+        return future
 
-    def _write_all(self, *parts: bytes | memoryview) -> None:
-        stream = self._connected()
+    async def room(self) -> None:
+        """Wait until another large request may be under way."""
+        while self._room <= 0 or self._queueing:
+            if self._ended is not None:
+                raise self._ended
+            turn = self._loop.create_future()
+            self._queueing.append(turn)
+            await turn
+            if self._room > 0:
+                return
+
+    def _expect(self, number: int) -> asyncio.Future[Answer]:
+        if self._ended is not None:
+            raise self._ended
+        if not self._waiting:
+            self._heard = self._loop.time()
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        self._waiting[number] = future
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self.flush)
+        return future
+
+    def flush(self) -> None:
+        """Send what there is, as far as the socket takes it."""
+        stream, out = self._stream, self._out
+        if stream is None or self._ended is not None:
+            return
         try:
-            stream.send(*[part for part in parts if part])
-        except (OSError, EOFError) as error:
-            raise self._gone(error) from None
+            while out:
+                sent = stream.socket.sendmsg(list(islice(out, _PARTS_AT_ONCE)))
+                while sent:
+                    if sent < len(out[0]):
+                        out[0] = memoryview(out[0])[sent:]
+                        break
+                    sent -= len(out.popleft())
+        except BlockingIOError:
+            self._loop.add_writer(stream.socket, self.flush)
+            return
+        except OSError:
+            self._lost()
+            return
+        self._loop.remove_writer(stream.socket)
+        self._flushing = False
 
-    def _read_packet(self) -> tuple[int, Message]:
-        length = int.from_bytes(self._read(4), "big")
-        if not 0 < length <= _MOST:
-            raise DestinationDown(f"{self.target.endpoint}: no SFTP server answers")
-        packet = self._read(length)
-        return packet[0], Message(packet[1:])
+    def _readable(self) -> None:
+        assert self._stream is not None  # noqa: S101  for the type checker
+        try:
+            data = self._stream.socket.recv(_ANSWERS_AT_ONCE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._lost()
+            return
+        self._heard = self._loop.time()
+        self._buffer += data
+        self._take_answers()
 
-    def _read(self, count: int) -> bytes:
-        stream = self._connected()
-        while len(self._buffer) < count:
-            try:
-                got = stream.receive(_ANSWERS_AT_ONCE)
-            except (OSError, EOFError) as error:
-                raise self._gone(error) from None
-            if not got:
-                raise self._gone(EOFError())
-            self._buffer += got
-        taken = bytes(self._buffer[:count])
-        del self._buffer[:count]
-        return taken
+    def _take_answers(self) -> None:
+        """Give every complete answer to who waits for it."""
+        buffer, begin, end = self._buffer, 0, len(self._buffer)
+        while end - begin >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(buffer, begin)
+            if not _HEAD.size - _LENGTH.size <= length <= _MOST:
+                self.fail(DestinationDown(f"{self.target.endpoint}: no SFTP server answers"))
+                return
+            after = begin + _LENGTH.size + length
+            if after > end:
+                break
+            _, kind, number = _HEAD.unpack_from(buffer, begin)
+            self._answered(number, Answer(kind, bytes(buffer[begin + _HEAD.size : after])))
+            begin = after
+        del buffer[:begin]
 
-    def _connected(self) -> ssh.Stream:
-        if self._stream is None:
-            raise DestinationDown(f"{self.target.endpoint}: not connected")
-        return self._stream
+    def _answered(self, number: int, answer: Answer) -> None:
+        if count := self._holding.pop(number, 0):
+            self._room += count
+            while self._queueing and self._room > 0:
+                turn = self._queueing.popleft()
+                if not turn.done():
+                    turn.set_result(None)
+                    break
+        future = self._waiting.pop(number, None)
+        if future is None:
+            self.fail(DestinationDown(f"{self.target.endpoint}: no SFTP server answers"))
+        elif not future.done():
+            future.set_result(answer)
 
-    def _gone(self, error: Exception) -> Exception:
-        """Why the connection cannot be used any more."""
-        if isinstance(error, TimeoutError):
-            return DestinationDown(
-                f"{self.target.endpoint}: no answer for {self.target.timeout:.0f} s"
-            )
-        return self._connected().why_ended()
+    def _watch(self) -> None:
+        """End a connection on which an answer is due for too long."""
+        timeout = self.target.timeout
+        late = self._heard + timeout - self._loop.time() if self._waiting else timeout
+        if late <= 0:
+            text = f"{self.target.endpoint}: no answer for {timeout:.0f} s"
+            self.fail(DestinationDown(text))
+            return
+        self._watchman = self._loop.call_later(late, self._watch)
 
-
-class Packed(bytes):
-    """Bytes that go into a request as they are."""
-
-
-def halves(offset: int) -> tuple[int, int]:
-    """Return the two 32-bit halves of a 64-bit number."""
-    return offset >> 32, offset & 0xFFFFFFFF
-
-
-def encoded(path: str) -> bytes:
-    """Return the bytes of a path."""
-    return os.fsencode(path)
-
-
-def packed(attributes: Attributes) -> Packed:
-    """Return attributes as section 5 of the draft has them."""
-    message = Message()
-    flags = 0
-    if attributes.mode is not None:
-        flags |= _MODE
-    if attributes.mtime is not None:
-        flags |= _TIMES
-    message.add_int(flags)
-    if attributes.mode is not None:
-        message.add_int(attributes.mode)
-    if attributes.mtime is not None:
-        message.add_int(attributes.mtime)  # atime comes with it
-        message.add_int(attributes.mtime)
-    return Packed(message.asbytes())
-
-
-def unpacked(message: Message) -> Attributes:
-    """Read attributes, see ``packed``."""
-    flags = message.get_int()
-    size = message.get_int64() if flags & _SIZE else None
-    if flags & _OWNER:
-        message.get_int64()
-    mode = message.get_int() if flags & _MODE else None
-    times = (message.get_int(), message.get_int()) if flags & _TIMES else None
-    return Attributes(size, mode, times[1] if times else None)
-
-
-def _pairs(message: Message) -> Iterator[tuple[bytes, bytes]]:
-    while message.get_remainder():
-        yield message.get_string(), message.get_string()
+    def _lost(self) -> None:
+        assert self._stream is not None  # noqa: S101  for the type checker
+        self._loop.remove_reader(self._stream.socket)
+        self._loop.remove_writer(self._stream.socket)
+        self.fail(self._stream.why_ended())

@@ -36,7 +36,8 @@ _NOT_NEEDED: Final = {
 _INSTEAD: Final = {
     "not kept: the queue lives, with all that is in it, until someone deletes it. Delete the one"
     " that sr3 made first: it was declared with other arguments": "expire messageAgeMax",
-    "bandwidth is not limited here": "byteRateMax messageRateMax messageRateMin",
+    "the rate of announcements is not limited here": "messageRateMax messageRateMin",
+    "a post sends no files; limit is an option of senders": "byteRateMax",
     "plugins are not run here; sr_log --follow --json tells other programs what was sent": (
         "callback set setting import plugin destfn_script do_send do_put do_download do_get do_poll"
         " do_task on_message on_msg on_file on_post on_part on_report on_start on_stop on_watch"

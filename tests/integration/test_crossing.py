@@ -196,14 +196,6 @@ def test_a_broker_whose_certificate_is_not_trusted_is_refused(
     assert "certificate" in done.stderr
 
 
-def test_paramiko_sends_what_ssh_would(site: Site) -> None:
-    write_tree(site.source)
-    site.run("sr_post", "--block-size", "1M", site.source)
-    site.drain("--stream", "paramiko")
-    assert same(site.source, site.dest)
-    assert site.leftovers() == []
-
-
 def test_a_user_without_a_configuration_gives_all_by_options(site: Site) -> None:
     (site.source / "f").write_text("x")
     for component in ("post", "sender"):

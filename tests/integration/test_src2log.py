@@ -9,6 +9,7 @@ from typing import Any
 import pika
 import pytest
 
+from tests.lab.demo_checks import queue_state
 from tests.lab.rabbitmq import User
 from tests.lab.site import Site, wait_until
 
@@ -44,6 +45,10 @@ class Scope:
             f'broker = "{url}"\nqueueName = "{self.queue}"\nexchanges = ["{site.exchange}"]\n'
             f'xlog = "{self.xlog}"\nxlogStream = "{self.stream}"\n'
         )
+
+    def served(self) -> bool:
+        """Whether the copier reads its queue, which it does when all is bound."""
+        return queue_state(self.site.rabbit, self.queue).consumers > 0
 
     def seen(self) -> list[dict[str, Any]]:
         """Return the reports in xlog."""
@@ -85,7 +90,7 @@ def test_a_users_reports_are_copied_and_stamped_with_his_name(scope: Scope) -> N
 )
 def test_what_is_no_report_comes_as_a_rejected_one(scope: Scope, body: bytes, reason: str) -> None:
     with scope.site.running("sr_src2log"):
-        wait_until(lambda: scope.queue in scope.site.rabbit.queues())
+        wait_until(scope.served)
         scope.publish(body, scope.site.user, scope.site.password)
         wait_until(scope.seen)
     [report] = scope.seen()
@@ -99,7 +104,7 @@ def test_a_report_that_its_owner_did_not_write_is_rejected(scope: Scope, *, prov
     mallory = f"mallory_{scope.site.name}"
     scope.site.rabbit.add_users(User(mallory, "pw", write=".*"))
     with scope.site.running("sr_src2log"):
-        wait_until(lambda: scope.queue in scope.site.rabbit.queues())
+        wait_until(scope.served)
         scope.publish(json.dumps(REPORT).encode(), mallory, "pw", prove=proven)
         wait_until(scope.seen)
     [report] = scope.seen()

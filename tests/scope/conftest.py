@@ -103,8 +103,9 @@ class Scope:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Environment in which playbooks are run."""
-        return os.environ | {
+        """Environment in which playbooks are run: not molecule's, which wants colours."""
+        others = ("ANSIBLE_", "MOLECULE_", "PY_COLORS", "CLICOLOR")
+        return {key: value for key, value in os.environ.items() if not key.startswith(others)} | {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
             "CONTAINERS_CONF": str(ROOT / "molecule/containers.conf"),

@@ -107,7 +107,7 @@ def test_a_post_that_cannot_be_done_is_refused(values: dict[str, Any], text: str
         ({"directory": "${HOME}"}, "directory: unknown variable ${HOME}"),
         ({"flatten": ""}, "flatten: is empty"),
         ({"flatten": "a/"}, "flatten: contains /"),
-        ({"connections": 65}, "connections: must be between 1 and 64"),
+        ({"connections": 65}, "connections: must be between 0 and 64"),
         ({"prefetch": 65536}, "prefetch: must be between 0 and 65535"),
         ({"strip": -1}, "strip: is negative"),
         ({"timeout": 0.0}, "timeout: must be more than 0"),

@@ -106,9 +106,12 @@ def test_what_sr3_declared_and_posts_goes_on_being_used(sr3: Path) -> None:
 
 
 def test_the_line_of_a_note_names_file_and_number(sr3: Path) -> None:
-    (note,) = converted(sr3, NEEDED + "# comment\n\nbyteRateMax 5M\n").notes
+    (note,) = converted(sr3, NEEDED + "# comment\n\nmessageRateMax 5\n").notes
     file = sr3 / "sender" / "toscience.conf"
-    assert str(note) == f"{file}: line 6: byteRateMax: bandwidth is not limited here"
+    assert (
+        str(note)
+        == f"{file}: line 6: messageRateMax: the rate of announcements is not limited here"
+    )
 
 
 def test_a_password_is_left_out_and_never_shown(sr3: Path) -> None:
@@ -133,6 +136,7 @@ def test_a_password_is_left_out_and_never_shown(sr3: Path) -> None:
         ("base_dir /srv", "baseDir", "/srv"),
         ("queue_name q_u_x", "queueName", "q_u_x"),
         ("exchange_suffix old", "exchange", "xs_u_old"),
+        ("byteRateMax 10Mi", "limit", "10Mi"),
         ("blocksize 10Mi", "blockSize", "10Mi"),
         ("preserve_mode off", "permCopy", False),
         ("preserve_time False", "timeCopy", False),

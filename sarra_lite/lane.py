@@ -1,0 +1,271 @@
+"""A lane: a thread with one connection, on which many files are under way at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from sarra_lite import daemon
+from sarra_lite.deliver import Hooks, Job, Outcome, deliver, give_up
+from sarra_lite.errors import (
+    ConfigError,
+    DestinationDown,
+    DestinationRefused,
+    Interrupted,
+    SarraError,
+    TransferError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sarra_lite.limit import Limit
+    from sarra_lite.sftp import Connection
+
+log = logging.getLogger("sarra_lite")
+
+_BUG: Final = 500
+_LOGIN_RETRY: Final = 30.0  # seconds; sshd punishes a source that keeps failing to log in
+_MOST_FILES: Final = 512  # under way on one connection; fills 1 Gbit/s at 50 ms with small ones
+_ENOUGH: Final = 4 * 1024 * 1024  # bytes still to be read, above which no more files are begun
+
+
+@dataclass(frozen=True)
+class Done:
+    """A lane has finished with a job: an outcome, or why there is none, and the seconds it took."""
+
+    job: Job
+    result: Outcome | TransferError
+    seconds: float
+
+
+class Task(NamedTuple):
+    """A job; ``give_up``: only leave a mark that it was given up."""
+
+    job: Job
+    give_up: TransferError | None
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that will be sent for it."""
+        announcement = self.job.announcement
+        if announcement.blocks is None:
+            return announcement.size or 0
+        return 0 if announcement.is_finish else announcement.blocks.length
+
+
+class Office(Protocol):
+    """Where a lane gets its work, and what it tells."""
+
+    def take(self) -> Task | None:
+        """Return the next task; None when there is none."""
+
+    def waiting(self) -> bool:
+        """Whether there is a next task."""
+
+    def put_back(self, task: Task) -> None:
+        """Take back a task that was not done, to be given out before all others."""
+
+    def tell(self, done: Done) -> None:
+        """Hear of what became of a task."""
+
+    def moved(self, count: int) -> None:
+        """Hear of bytes that are written."""
+
+    def up(self, connection: Connection) -> None:
+        """Hear that a connection is open."""
+
+    def down(self, error: SarraError) -> None:
+        """Hear that the destination is not reached; raises it when that will not change."""
+
+    def fatal(self, error: Exception) -> None:
+        """Hear that a lane can never work."""
+
+
+class Lane:
+    """Takes tasks while there is room for more on its connection."""
+
+    def __init__(
+        self, office: Office, connect: Callable[[], Connection], limit: Limit, name: str
+    ) -> None:
+        """``connect`` makes a connection, not opened yet; ``limit`` is that of all lanes."""
+        self.stop = threading.Event()
+        self.idle = False
+        self._office = office
+        self._connect = connect
+        self._limit = limit
+        self._loop = asyncio.new_event_loop()
+        self._change = asyncio.Event()
+        self._connection: Connection | None = None
+        self._running: set[asyncio.Task[None]] = set()
+        self._unread = 0
+        self._broken: SarraError | None = None
+        self._delays = daemon.backoff()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Let it look for tasks, or at ``stop``; may be called by any thread."""
+        with contextlib.suppress(RuntimeError):  # it has ended
+            self._loop.call_soon_threadsafe(self._change.set)
+
+    def cut(self) -> None:
+        """End its connection; may be called by any thread."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._hang_up)
+
+    def join(self, seconds: float) -> None:
+        """Wait for its end."""
+        self._thread.join(max(0.0, seconds))
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._work())
+        except Interrupted:
+            pass
+        except Exception as error:  # noqa: BLE001  a lane that ended silently would hold its file
+            self._office.fatal(error)
+
+    async def _work(self) -> None:
+        """Serve on one connection after the other; after an outage begin with the same tasks."""
+        while not self.stop.is_set():
+            try:
+                await self._serve()
+            except DestinationDown as error:
+                self._office.down(error)
+                await self._pause(next(self._delays))
+            except DestinationRefused as error:
+                self._office.down(error)
+                await self._pause(_LOGIN_RETRY)
+
+    async def _serve(self) -> None:
+        """Wait for a task, connect, and work until told to stop, or the connection is gone.
+
+        Raises what ended it in the middle of a task, when nothing is running any more.
+        """
+        while (first := self._office.take()) is None:
+            if self.stop.is_set():
+                return
+            await self._rest()
+        try:
+            connection = await self._connected()
+        except BaseException:
+            self._office.put_back(first)
+            raise
+        try:
+            self._begin(connection, first)
+            while self._running or not (self.stop.is_set() or connection.ended):
+                self._fill(connection)
+                await self._rest()
+                if self._broken is not None and not self._running:
+                    raise self._broken
+        finally:
+            self._hang_up()
+
+    async def _connected(self) -> Connection:
+        self._broken = None
+        self._connection = connection = self._connect()
+        try:
+            await connection.open()
+        except BaseException:
+            self._hang_up()
+            raise
+        if self.stop.is_set():
+            self._hang_up()
+            raise Interrupted("stopping")
+        self._office.up(connection)
+        return connection
+
+    def _fill(self, connection: Connection) -> None:
+        """Begin as many tasks as there is room for."""
+        while self._has_room() and (task := self._office.take()) is not None:
+            self._begin(connection, task)
+
+    def _has_room(self) -> bool:
+        """Whether one more task may be begun."""
+        if self._broken is not None or self.stop.is_set():
+            return False
+        most = min(_MOST_FILES, self._connection.most_files) if self._connection else 1
+        return len(self._running) < most and self._unread < _ENOUGH
+
+    async def _rest(self) -> None:
+        """Wait until something ended, or there is something new."""
+        self._change.clear()
+        self.idle = self._has_room()
+        # A task that came just before nobody could see that we are idle would wait for ever.
+        if not (self.idle and self._office.waiting()):
+            await self._change.wait()
+        self.idle = False
+
+    async def _pause(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not self.stop.is_set() and (left := deadline - time.monotonic()) > 0:
+            self._change.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._change.wait(), left)
+
+    def _begin(self, connection: Connection, task: Task) -> None:
+        self._unread += task.bytes
+        running = self._loop.create_task(self._do(connection, task))
+        self._running.add(running)
+        running.add_done_callback(self._ended)
+
+    def _ended(self, running: asyncio.Task[None]) -> None:
+        self._running.discard(running)
+        self._change.set()
+        if not running.cancelled() and (error := running.exception()) is not None:
+            assert isinstance(error, SarraError)  # noqa: S101  for the type checker, see _do
+            self._broken = self._broken or error
+
+    async def _do(self, connection: Connection, task: Task) -> None:
+        """Deliver, and tell.  Raises what is no fault of this task, after putting it back."""
+        begun = time.monotonic()
+        left = task.bytes
+
+        def read(count: int) -> None:
+            nonlocal left
+            left -= count
+            self._unread -= count
+            self._change.set()
+
+        try:
+            result = await self._result(connection, task, read)
+        except SarraError:
+            self._office.put_back(task)
+            raise
+        finally:
+            self._unread -= left
+        self._delays = daemon.backoff()
+        self._office.tell(Done(task.job, result, time.monotonic() - begun))
+
+    async def _result(
+        self, connection: Connection, task: Task, read: Callable[[int], None]
+    ) -> Outcome | TransferError:
+        try:
+            if task.give_up is None:
+                return await deliver(
+                    connection, task.job, Hooks(self._limit, self.stop, read, self._office.moved)
+                )
+            await give_up(connection, task.job, task.give_up)
+        except (DestinationDown, Interrupted, ConfigError):
+            raise
+        except TransferError as error:
+            return error
+        except (SarraError, OSError) as error:
+            return TransferError(getattr(error, "code", _BUG), str(error))
+        except Exception as error:  # one poisoned announcement must not stop all the others
+            log.exception("this is a bug; please report it")
+            return TransferError(_BUG, f"bug in the sender: {error!r}")
+        else:
+            return task.give_up
+
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

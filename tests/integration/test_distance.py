@@ -1,0 +1,49 @@
+"""Sending to a server that is far away: 50 ms from a question to its answer."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lab.distance import Distance
+from tests.lab.trees import same
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.lab.site import Site
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def distance(site: Site) -> Iterator[Distance]:
+    """A long way to the site's SFTP server, which its configuration takes."""
+    with Distance(site.sshd.address, site.sshd.port, 0.05) as way:
+        url = f"sftp://{site.sshd.user}@127.0.0.1:{way.port}/"
+        file = site.config / "sender" / "default.toml"
+        file.write_text(file.read_text().replace(site.sshd.url, url))
+        site.credentials.write_text(site.credentials.read_text().replace(site.sshd.url, url))
+        key = site.sshd.host_key_line.partition(" ")[2]
+        site.known_hosts.write_text(f"[127.0.0.1]:{way.port} {key}\n")
+        yield way
+
+
+def test_more_connections_are_opened_than_to_one_near_by(site: Site, distance: Distance) -> None:
+    (site.source / "large").write_bytes(os.urandom(60 * MIB))
+    site.run("sr_post", "--block-size", "4M", site.source)
+    site.drain()
+    assert same(site.source, site.dest)
+    assert distance.connections > 2
+
+
+def test_small_files_do_not_wait_for_each_other(site: Site, distance: Distance) -> None:
+    """One after the other they would take two minutes, which is longer than a test may."""
+    for number in range(600):
+        (site.source / f"{number}").write_bytes(os.urandom(1000))
+    site.run("sr_post", site.source)
+    site.drain("--connections", 1, timeout=60)
+    assert same(site.source, site.dest)
+    assert distance.connections == 1

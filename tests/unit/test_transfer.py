@@ -1,0 +1,105 @@
+"""Delivering to a server that does as it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from paramiko import sftp as names
+
+from sarra_lite import ssh, units
+from sarra_lite.deliver import Hooks, Job, Outcome, deliver
+from sarra_lite.errors import TransferError
+from sarra_lite.limit import Limit
+from sarra_lite.message import Announcement, Blocks
+from sarra_lite.sftp import Connection
+from tests.lab.scripted import Files, Request, Scripted, target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SIZE = 300_000
+
+
+def send(
+    tmp_path: Path, script: Callable[[Request], bytes | None], **options: object
+) -> tuple[Outcome, list[int]]:
+    """Deliver a file; return what came of it, and the kinds of requests in their order."""
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * SIZE)
+    announcement = Announcement(
+        pub_time="20261125T000000",
+        base_url="file:",
+        rel_path="file",
+        size=SIZE,
+        mtime=units.time_string(path.stat().st_mtime_ns),
+        blocks=options.pop("blocks", None),  # type: ignore[arg-type]
+    )
+    job = Job(announcement, str(path), "file", **options)  # type: ignore[arg-type]
+    hooks = Hooks(Limit(0), threading.Event(), lambda _: None, lambda _: None)
+
+    async def run() -> tuple[Outcome, list[int]]:
+        async with Scripted(script) as server:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(ssh, "connect", lambda _: server)
+                connection = Connection(target())
+                await connection.open()
+                outcome = await deliver(connection, job, hooks)
+                connection.close()
+                return outcome, [request.kind for request in server.requests]
+
+    return asyncio.run(run())
+
+
+def rotten(files: Files) -> Callable[[Request], bytes | None]:
+    """Return a server that keeps another byte than the one it was sent."""
+
+    def script(request: Request) -> bytes | None:
+        answer = files(request)
+        if request.kind == names.CMD_WRITE:
+            for content in files.content.values():
+                content[1000:1001] = b"!"
+        return answer
+
+    return script
+
+
+def test_a_small_file_takes_four_round_trips(tmp_path: Path) -> None:
+    files = Files()
+    outcome, kinds = send(tmp_path, files)
+    assert outcome.code == 201
+    assert bytes(files.content[b"file"]) == (tmp_path / "file").read_bytes()
+    together = [names.CMD_FSTAT, names.CMD_FSETSTAT, names.CMD_CLOSE]
+    assert kinds[0] == names.CMD_OPEN
+    assert kinds[-4:] == [*together, names.CMD_EXTENDED]
+    assert set(kinds[1:-4]) == {names.CMD_WRITE}
+
+
+@pytest.mark.parametrize("blocks", [None, Blocks(SIZE, 1, SIZE, number=0, finish=True)])
+def test_verify_finds_what_the_server_did_not_keep(tmp_path: Path, blocks: Blocks | None) -> None:
+    files = Files()
+    with pytest.raises(TransferError, match="read again, it differs") as failed:
+        send(tmp_path, rotten(files), verify=True, blocks=blocks)
+    assert failed.value.code == 500
+    assert b"file" not in files.content
+    # What was written of a whole file is gone; of a block there is a mark that it failed.
+    assert bool(files.content) == (blocks is not None)
+
+
+def test_verify_of_what_is_right_is_only_slower(tmp_path: Path) -> None:
+    files = Files()
+    outcome, kinds = send(tmp_path, files, verify=True)
+    assert outcome.code == 201
+    assert names.CMD_READ in kinds
+    assert bytes(files.content[b"file"]) == (tmp_path / "file").read_bytes()
+
+
+def test_fsync_comes_before_the_name(tmp_path: Path) -> None:
+    files = Files()
+    outcome, _ = send(tmp_path, files, fsync=True)
+    assert outcome.code == 201
+    assert len(files.synced) == 1
+    assert files.synced[0] != b"file"
