@@ -83,12 +83,12 @@ def test_a_value_of_a_wrong_type_is_refused(key: str, value: object, text: str) 
 
 
 def test_errors_of_type_and_of_meaning_are_told_together() -> None:
-    assert wrong(SenderConfig, broker=5, flatten="", connections=0, permCopy="x") == [
+    assert wrong(SenderConfig, broker=5, flatten="", connections=-1, permCopy="x") == [
         "F: broker: expected a text, got a whole number",
         "F: permCopy: expected true or false, got a text",
         "F: sendTo is missing; SFTP host to send to",
         "F: flatten: is empty",
-        "F: connections: must be between 1 and 64",
+        "F: connections: must be between 0 and 64",
     ]
 
 
