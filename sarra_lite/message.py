@@ -11,12 +11,12 @@ in JSON escapes, hence the standard library's json, which reads and writes them.
 from __future__ import annotations
 
 import codecs
+import functools
 import hashlib
 import json
 import math
 import re
 import time
-from functools import cached_property
 from typing import Any, Final
 
 import msgspec
@@ -32,6 +32,7 @@ TOPIC_BYTES: Final = 255  # AMQP 0.9.1, shortstr
 _DEEPEST: Final = 50  # brackets within brackets in a field that we do not know
 _LARGEST: Final = 2**63 - 1  # bytes in a file, as POSIX and SFTP count
 _V02: Final = re.compile(rb"\d{8}T?\d{6}\.\d+ \S+ ")  # <time> <baseUrl> <relPath>
+_JSON: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 _ESCAPES: Final = str.maketrans({"#": "%23", "*": "%22"})  # "%22" for "*" is sr3's, sic
 
 
@@ -143,7 +144,7 @@ class Announcement(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tr
         """What tells one announcement from another, also when it is delivered twice."""
         return (self.pub_time, self.rel_path, self.block)
 
-    @cached_property
+    @functools.cached_property
     def mtime_ns(self) -> int | None:
         """Modification time in nanoseconds since 1970."""
         return nanoseconds(self.mtime) if self.mtime else None
@@ -182,7 +183,13 @@ def encode(message: Announcement) -> bytes:
     fields.update(fields.pop("extra", {}))
     if message.mode is not None:
         fields["mode"] = f"{message.mode:o}"
-    return json.dumps(fields, separators=(",", ":")).encode()
+    return _JSON.encode(fields).encode()
+
+
+@functools.cache
+def _reader() -> json.JSONDecoder:
+    # Made once: json.loads would make one for every message.
+    return json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
 
 
 def decode(body: bytes, content_type: str | None = CONTENT_TYPE) -> Announcement:
@@ -192,7 +199,8 @@ def decode(body: bytes, content_type: str | None = CONTENT_TYPE) -> Announcement
     if len(body) > MOST_BYTES:
         raise MessageError(f"body of {len(body)} bytes; at most {MOST_BYTES} are read")
     try:
-        fields = json.loads(body, parse_float=_finite, parse_constant=_finite)
+        text = body.decode(json.detect_encoding(body), "surrogatepass")
+        fields = _reader().decode(text)
     except (ValueError, RecursionError) as error:
         raise MessageError(f"not JSON ({error}): {excerpt(body)}") from None
     if not isinstance(fields, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from datetime import UTC, datetime
 from typing import Final
@@ -22,8 +23,12 @@ _BINARY: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 def time_string(nanoseconds: int) -> str:
     """``YYYYMMDDTHHMMSS.fffffffff`` in UTC, from nanoseconds since 1970 (sr_post(7), pubTime)."""
     seconds, fraction = divmod(nanoseconds, 10**9)
-    whole = datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%dT%H%M%S")
-    return f"{whole}.{fraction:09d}"
+    return f"{_whole_second(seconds)}.{fraction:09d}"
+
+
+@functools.lru_cache(4096)  # files of one tree, and the present, share many
+def _whole_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%dT%H%M%S")
 
 
 def nanoseconds(text: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import stat
@@ -58,12 +59,17 @@ def _beneath(directory: str) -> Iterator[str | Problem]:
 def relative(path: str, base: str) -> str:
     """Return the relPath of a path below the base directory; UsageError when it is outside."""
     path = os.path.abspath(path)  # noqa: PTH100  pathlib would resolve nothing more, slower
-    base = os.path.abspath(base)  # noqa: PTH100
+    base = _absolute(base)
     if base == "/":
         return path.removeprefix("/")
     if path != base and not path.startswith(base + "/"):
         raise UsageError(f"{units.printable(path)} is not below baseDir {units.printable(base)}")
     return path[len(base) + 1 :]
+
+
+@functools.cache
+def _absolute(base: str) -> str:
+    return os.path.abspath(base)  # noqa: PTH100
 
 
 def announcements(path: str, config: PostConfig) -> Iterator[Announcement]:
