@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 from tests.lab.processes import Process, find_program, free_port
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
 CONFIG = """\
@@ -42,8 +43,13 @@ class Sshd:
         address: str = "127.0.0.1",
         port: int | None = None,
         known: str = "",
+        through: Sequence[str] = (),
     ) -> None:
-        """Make keys and configuration; `known` holds more lines for sshd_config."""
+        """Make keys and configuration; `known` holds more lines for sshd_config.
+
+        ``through`` is a command that runs another, in a network namespace for instance.
+        """
+        self._through = through
         self._program = find_program("sshd")
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
@@ -95,6 +101,7 @@ class Sshd:
             [*command, *patience, "-t"], capture_output=True, check=False
         ).returncode:
             command += patience
+        command = [*self._through, *command]
         process = self._process = Process(command, self.log, cwd=self.directory)
         process.wait_ready(lambda: "Server listening on" in process.output(), seconds=10)
 
