@@ -32,20 +32,26 @@ FORBIDDEN = [
 
 
 @pytest.fixture(scope="module")
-def tried(client: Client) -> dict[str, str]:
-    """What came of each try, by its name."""
-    printed = client.python(client.sftp_name, client.login, ".ssh/id_ed25519")
-    found: dict[str, str] = json.loads(printed)
+def tried(scope: Scope, client: Client) -> dict[str, dict[str, str]]:
+    """What came of each try, by its name, for every account that has a user at the client's."""
+    found = {}
+    for user in scope.var("accounts")["users"]:
+        name, login = user["name"], user["login"]
+        if client.host.run(f"test -f ~{name}/.ssh/id_ed25519").rc == 0:
+            printed = client.python(client.sftp_name, login, ".ssh/id_ed25519", user=name)
+            found[login] = json.loads(printed)
+    assert client.login in found
     return found
 
 
 @pytest.mark.parametrize("what", FORBIDDEN)
-def test_is_refused(tried: dict[str, str], what: str) -> None:
-    assert tried[what].startswith("refused"), tried[what]
+def test_is_refused(tried: dict[str, dict[str, str]], what: str) -> None:
+    for login, attempts in tried.items():
+        assert attempts[what].startswith("refused"), (login, attempts[what])
 
 
-def test_nothing_is_tried_that_is_not_listed(tried: dict[str, str]) -> None:
-    assert sorted(tried) == sorted(FORBIDDEN)
+def test_nothing_is_tried_that_is_not_listed(tried: dict[str, dict[str, str]]) -> None:
+    assert all(sorted(attempts) == sorted(FORBIDDEN) for attempts in tried.values())
 
 
 def test_sftp_works_and_begins_at_home(client: Client) -> None:
