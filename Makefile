@@ -29,7 +29,8 @@ demo: venv ## see a file cross: private broker and SFTP server, two users' ends,
 scope: venv ## the whole scope in containers, from one playbook, and a file through it
 	@tests/lab/packages.sh containers
 	@$(PLAYBOOK) molecule/shared/create.yml
-	@$(PLAYBOOK) molecule/shared/prepare.yml playbooks/site.yml
+	@$(PLAYBOOK) molecule/shared/prepare.yml
+	@$(PLAYBOOK) playbooks/site.yml
 	@$(RUN)/python -m tests.lab.scope_transfer $(ARGS)
 
 scope-down: venv ## remove the containers of the scope
