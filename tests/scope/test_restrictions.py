@@ -35,7 +35,7 @@ FORBIDDEN = [
 @pytest.fixture(scope="module")
 def tried(scope: Scope, client: Client) -> dict[str, dict[str, str]]:
     """What came of each try, by its name, for every account that has a user at the client's."""
-    found = {}
+    found: dict[str, dict[str, str]] = {}
     for user in scope.var("accounts")["users"]:
         name, login = user["name"], user["login"]
         if client.host.run(f"test -f ~{name}/.ssh/id_ed25519").rc == 0:
