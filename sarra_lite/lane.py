@@ -149,6 +149,7 @@ class Lane:
 
         Raises what ended it in the middle of a task, when nothing is running any more.
         """
+        self._broken = None
         while (first := self._office.take()) is None:
             if self.stop.is_set():
                 return
@@ -169,7 +170,6 @@ class Lane:
             self._hang_up()
 
     async def _connected(self) -> Connection:
-        self._broken = None
         self._connection = connection = self._connect()
         try:
             await connection.open()

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite import blocks, inflight
-from sarra_lite.errors import Interrupted, SourceLost, TransferError
+from sarra_lite.errors import ConfigError, Interrupted, SourceLost, TransferError
 from sarra_lite.job import Hooks, Job, Outcome
 from sarra_lite.sftp import Refused
 from sarra_lite.source import Source
@@ -155,8 +155,13 @@ def _compare(job: Job, found: Identity) -> None:
 
 
 async def _secure(connection: Connection, job: Job, file: File, hooks: Hooks) -> None:
-    """Wait until all is written where somebody else will read it, and on disk if that is asked."""
-    if job.fsync and connection.can_sync:
+    """Wait until all is written where somebody else will read it, and on disk if that is asked.
+
+    ConfigError when that is asked of a server that cannot do it.
+    """
+    if job.fsync and not connection.can_sync:
+        raise ConfigError("fsync: the SFTP server cannot do that (no fsync@openssh.com)")
+    if job.fsync:
         hooks.moved(await file.sync())
     elif job.verify or job.announcement.block is not None:
         hooks.moved(await file.flush())

@@ -142,6 +142,7 @@ class Scripted(ssh.Stream):
     def hang_up(self) -> None:
         """End the connection from the server's side."""
         self._theirs.shutdown(socket.SHUT_RDWR)
+        self._server.add_done_callback(lambda _: self._theirs.close())
 
     async def send(self, data: bytes, cuts: list[int] | None = None) -> None:
         """Send bytes, in pieces that are cut at these places."""

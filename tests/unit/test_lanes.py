@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import queue
-from typing import TYPE_CHECKING
 
 import pytest
 
+from sarra_lite import ssh
+from sarra_lite.errors import DestinationDown, SarraError
 from sarra_lite.job import Job
+from sarra_lite.lane import Lane, Task
 from sarra_lite.lanes import Done, Down, Fatal, Lanes, wanted
 from sarra_lite.limit import Limit
 from sarra_lite.message import Announcement
-
-if TYPE_CHECKING:
-    from sarra_lite.sftp import Connection
+from sarra_lite.sftp import Connection
+from tests.lab.scripted import Request, Scripted, target
+from tests.lab.site import wait_until
 
 
 @pytest.mark.parametrize(
@@ -21,6 +23,63 @@ if TYPE_CHECKING:
 )
 def test_the_farther_the_destination_the_more_connections(milliseconds: float, count: int) -> None:
     assert wanted(milliseconds / 1000) == count
+
+
+class Counter:
+    """An office with one task, which somebody else does when it was put back."""
+
+    def __init__(self, task: Task) -> None:
+        """Nobody was told of an outage yet."""
+        self.tasks = [task]
+        self.downs = 0
+
+    def take(self) -> Task | None:
+        return self.tasks.pop() if self.tasks else None
+
+    def waiting(self) -> bool:
+        return bool(self.tasks)
+
+    def put_back(self, task: Task) -> None:
+        pass
+
+    def tell(self, done: Done) -> None:
+        raise AssertionError(done)
+
+    def moved(self, count: int) -> None:
+        pass
+
+    def up(self, connection: Connection) -> None:
+        pass
+
+    def down(self, error: SarraError) -> None:
+        assert isinstance(error, DestinationDown)
+        self.downs += 1
+
+    def fatal(self, error: Exception) -> None:
+        raise error
+
+
+def test_a_lane_whose_task_another_does_after_an_outage_takes_tasks_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def vanishing(_: ssh.Target) -> Scripted:
+        def script(_: Request) -> None:
+            server.hang_up()
+
+        server = Scripted(script)
+        return server
+
+    monkeypatch.setattr(ssh, "connect", vanishing)
+    announcement = Announcement(
+        pub_time="20261125T000000", base_url="file:", rel_path="a", file_op={"remove": ""}
+    )
+    office = Counter(Task(Job(announcement, "/a", "a"), None))
+    lane = Lane(office, lambda: Connection(target()), Limit(0), "lane-0")
+    wait_until(lambda: office.downs == 1)
+    wait_until(lambda: lane.idle, 10)
+    lane.stop.set()
+    lane.wake()
+    lane.join(5)
 
 
 def test_a_lane_that_breaks_says_so_instead_of_ending_silently() -> None:

@@ -11,10 +11,11 @@ from paramiko import sftp as names
 
 from sarra_lite import ssh, units
 from sarra_lite.deliver import Hooks, Job, Outcome, deliver
-from sarra_lite.errors import TransferError
+from sarra_lite.errors import ConfigError, TransferError
 from sarra_lite.limit import Limit
 from sarra_lite.message import Announcement, Blocks
 from sarra_lite.sftp import Connection
+from tests.lab import scripted
 from tests.lab.scripted import Files, Request, Scripted, target
 
 if TYPE_CHECKING:
@@ -95,6 +96,16 @@ def test_verify_of_what_is_right_is_only_slower(tmp_path: Path) -> None:
     assert outcome.code == 201
     assert names.CMD_READ in kinds
     assert bytes(files.content[b"file"]) == (tmp_path / "file").read_bytes()
+
+
+def test_fsync_that_the_server_cannot_do_is_refused_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scripted, "EXTENSIONS", (b"posix-rename@openssh.com",))
+    files = Files()
+    with pytest.raises(ConfigError, match="fsync"):
+        send(tmp_path, files, fsync=True)
+    assert b"file" not in files.content
 
 
 def test_fsync_comes_before_the_name(tmp_path: Path) -> None:
