@@ -22,6 +22,7 @@ from tests.lab.rabbitmq import Rabbit
 from tests.lab.site import Site
 from tests.lab.sr3 import Sr3
 from tests.lab.sshd import Sshd
+from tests.lab.trees import write_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -136,13 +137,7 @@ class _Bench:
 
     def _sftp(self) -> None:
         site = self.site
-        options = {
-            "BatchMode": "yes",
-            "IdentityFile": site.sshd.user_key,
-            "IdentitiesOnly": "yes",
-            "UserKnownHostsFile": site.known_hosts,
-        }
-        flags = [f"-o{key}={value}" for key, value in options.items()]
+        flags = site.sshd.client_options(site.known_hosts)
         where = ["-P", str(site.sshd.port), f"{site.sshd.user}@{site.sshd.address}"]
         subprocess.run(
             ["sftp", "-q", *flags, "-b", "-", *where],
@@ -158,13 +153,7 @@ class _Bench:
     @contextmanager
     def _files(self, count: int, size: int) -> Iterator[None]:
         """Have so many files at the source, none at the destination, and an empty queue."""
-        content = os.urandom(min(size, MIB))
-        for number in range(count):
-            directory = self.site.source / f"d{number % 10}"
-            directory.mkdir(exist_ok=True)
-            with (directory / f"f{number}").open("wb") as file:
-                for _ in range(max(1, size // MIB)):
-                    file.write(content)
+        write_files(self.site.source, count, size)
         try:
             yield
         finally:

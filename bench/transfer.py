@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 
 from bench.wan import Lan, Wan
 from tests.lab.sshd import Sshd
+from tests.lab.trees import write_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,13 +66,7 @@ class Stage:
     @property
     def ssh(self) -> list[str]:
         """Options of everything that is like ssh."""
-        options = {
-            "BatchMode": "yes",
-            "IdentityFile": str(self.sshd.user_key),
-            "IdentitiesOnly": "yes",
-            "UserKnownHostsFile": str(self.known_hosts),
-        }
-        return [f"-o{key}={value}" for key, value in options.items()]
+        return self.sshd.client_options(self.known_hosts)
 
     @property
     def there(self) -> str:
@@ -81,13 +76,7 @@ class Stage:
     def fill(self, count: int, size: int) -> None:
         """Have so many files of so many bytes at the source."""
         shutil.rmtree(self.source, ignore_errors=True)
-        content = os.urandom(min(size, 1 << 20))
-        for number in range(count):
-            directory = self.source / f"d{number % 10}"
-            directory.mkdir(parents=True, exist_ok=True)
-            with (directory / f"f{number}").open("wb") as file:
-                for _ in range(max(1, size >> 20)):
-                    file.write(content)
+        write_files(self.source, count, size)
 
     def empty(self) -> None:
         """Have an empty destination, with the directories that not every peer makes."""

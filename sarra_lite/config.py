@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Digest = Literal["sha512", "sha256", "md5", "cod", "none"]
 Stream = Literal["auto", "ssh", "paramiko"]
+LEAST_CONNECTIONS: Final = 2  # where their number is not set
 _WIRE: Final = (
     *("pubTime", "baseUrl", "relPath", "size", "mtime", "atime", "mode", "identity", "blocks"),
     *("fileOp", "source", "contentType", "report"),
@@ -260,7 +261,7 @@ class SenderConfig(ExchangeConfig, frozen=True, kw_only=True):
     @property
     def prefetch_count(self) -> int:
         """Announcements that may be on the desk at once."""
-        return self.prefetch or 16 * (self.connections or 2)
+        return self.prefetch or 16 * (self.connections or LEAST_CONNECTIONS)
 
     @property
     def instance_name(self) -> str:

@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from sarra_lite.config import LEAST_CONNECTIONS
 from sarra_lite.errors import DestinationRefused, SarraError, TransferError
 from sarra_lite.lane import Done, Lane, Task
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Done", "Down", "Fatal", "Lanes"]
 
-_LEAST: Final = 2
 _MOST: Final = 8  # sshd lets 10 log in at once
 _RATE: Final = 125_000_000  # bytes a second
 _SERVER_WINDOW: Final = 2 * 1024 * 1024  # bytes
@@ -35,7 +35,7 @@ def wanted(round_trip: float) -> int:
 
     OpenSSH's server takes 2 MiB a round trip on a connection; one more makes up for what is idle.
     """
-    return max(_LEAST, min(_MOST, math.ceil(_RATE * round_trip / _SERVER_WINDOW) + 1))
+    return max(LEAST_CONNECTIONS, min(_MOST, math.ceil(_RATE * round_trip / _SERVER_WINDOW) + 1))
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Lanes:
         self._connect = connect
         self._limit = limit
         self._lanes: list[Lane] = []
-        for _ in range(count or _LEAST):
+        for _ in range(count or LEAST_CONNECTIONS):
             self._add()
 
     def submit(self, job: Job, *, give_up: TransferError | None = None) -> None:

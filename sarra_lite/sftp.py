@@ -110,8 +110,8 @@ class Connection:
 
     async def mkdir(self, path: str, mode: int) -> None:
         """Make a directory."""
-        asked = self._wire.send(names.CMD_MKDIR, encoded(path), packed(Attributes(mode=mode)))
-        checked(await asked, writing=True)
+        attributes = packed(Attributes(mode=mode))
+        await self._wire.ask(names.CMD_MKDIR, encoded(path), attributes, writing=True)
 
     async def rmdir(self, path: str) -> None:
         """Remove an empty directory."""
@@ -192,7 +192,7 @@ class Connection:
         self, path: str, flags: int, mode: int | None = None, *, writing: bool = False
     ) -> File:
         request = (encoded(path), _NUMBER.pack(flags), packed(Attributes(mode=mode)))
-        answer = checked(await self._wire.send(names.CMD_OPEN, *request), writing=writing)
+        answer = await self._wire.ask(names.CMD_OPEN, *request, writing=writing)
         return File(self._wire, string(answer.get_string()), self.most_write)
 
     async def _attributes_of(self, kind: int, path: str) -> Attributes | None:

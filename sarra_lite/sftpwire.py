@@ -93,9 +93,9 @@ class Wire:
         self._waiting.clear()
         self._queueing.clear()
 
-    async def ask(self, kind: int, *arguments: bytes) -> Message:
+    async def ask(self, kind: int, *arguments: bytes, writing: bool = False) -> Message:
         """Send a request and wait for its answer; Refused when it is a status other than OK."""
-        return checked(await self.send(kind, *arguments))
+        return checked(await self.send(kind, *arguments), writing=writing)
 
     def send(
         self, kind: int, *arguments: bytes, data: bytes | memoryview = b""

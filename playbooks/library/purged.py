@@ -57,8 +57,7 @@ class Host:
             self.module.run_command(["systemctl", "reset-failed", *patterns])
         enabled = {*self.ask(*LIST_FILES, "--state=enabled", *patterns)}
         for link in Path("/etc/systemd/system").glob("*.wants/*"):
-            template = link.name.partition("@")[0] + "@.service" if "@" in link.name else link.name
-            if template in patterns or any(Path(link.name).match(each) for each in patterns):
+            if any(Path(link.name).match(each) for each in patterns):
                 enabled.add(link.name)
         for unit in sorted(enabled):
             self.do(f"start of {unit}", "systemctl", "--quiet", "disable", unit)

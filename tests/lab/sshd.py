@@ -75,6 +75,16 @@ class Sshd:
         kind, key = self.host_key.with_suffix(".pub").read_text().split()[:2]
         return f"[{self.address}]:{self.port} {kind} {key}"
 
+    def client_options(self, known_hosts: Path) -> list[str]:
+        """Return what ssh, sftp and scp need to log in here."""
+        options = {
+            "BatchMode": "yes",
+            "IdentityFile": self.user_key,
+            "IdentitiesOnly": "yes",
+            "UserKnownHostsFile": known_hosts,
+        }
+        return [f"-o{key}={value}" for key, value in options.items()]
+
     def __enter__(self) -> Self:
         """Start the server."""
         self.start()

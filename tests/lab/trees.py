@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Entry = tuple[str, ...]
+_MIB = 1024 * 1024
 
 
 def write_tree(root: Path) -> None:
@@ -26,6 +27,17 @@ def write_tree(root: Path) -> None:
     (root / "a" / "hello.txt").chmod(0o640)
     (root / "with blank").chmod(0o750)
     os.utime(root / "a" / "hello.txt", (1_600_000_000, 1_500_000_000))
+
+
+def write_files(root: Path, count: int, size: int) -> None:
+    """Write so many files of so many bytes, all alike, into ten directories."""
+    content = os.urandom(min(size, _MIB))
+    for number in range(count):
+        directory = root / f"d{number % 10}"
+        directory.mkdir(parents=True, exist_ok=True)
+        with (directory / f"f{number}").open("wb") as file:
+            for _ in range(max(1, size // _MIB)):
+                file.write(content)
 
 
 def listing(root: Path) -> dict[bytes, Entry]:
