@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.lab.demo_checks import queue_state
 from tests.lab.site import Site, wait_until
 
 if TYPE_CHECKING:
@@ -76,8 +77,7 @@ def test_credentials_come_from_systemd(site: Site, tmp_path: Path) -> None:
 def test_the_second_signal_ends_it_at_once(site: Site) -> None:
     (site.source / "f").write_bytes(os.urandom(1_000_000))
     with site.running("sr_sender") as sender:
-        wait_until(lambda: site.queue in site.rabbit.queues())
-        time.sleep(0.5)
+        wait_until(lambda: queue_state(site.rabbit, site.queue).consumers > 0)
         site.run("sr_post", "--wait", site.source / "f")
         site.sshd.freeze()
         try:

@@ -115,7 +115,7 @@ def test_a_report_that_its_owner_did_not_write_is_rejected(scope: Scope, *, prov
 def test_the_exchange_of_a_new_user_is_served_without_a_restart(scope: Scope) -> None:
     site, new = scope.site, f"xac_{scope.site.name}2"
     with site.running("sr_src2log"):
-        wait_until(lambda: scope.queue in site.rabbit.queues())
+        wait_until(scope.served)
         user = f"u{site.name}2"
         site.rabbit.add_users(User(user, "pw", write=".*"))
         with site.rabbit.channel() as admin:
@@ -139,7 +139,7 @@ def test_several_copiers_killed_and_cut_off_copy_each_report_once(scope: Scope) 
     site, count = scope.site, 3000
     bodies = [json.dumps({**REPORT, "relPath": f"{n}"}).encode() for n in range(count)]
     with site.running("sr_src2log") as first, site.running("sr_src2log"):
-        wait_until(lambda: scope.queue in site.rabbit.queues())
+        wait_until(scope.served)
         properties = pika.BasicProperties(user_id=site.user, content_type="application/json")
         with site.rabbit.channel(site.user, site.password) as channel:
             for number, body in enumerate(bodies):

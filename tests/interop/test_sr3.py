@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.lab.demo_checks import queue_state
 from tests.lab.site import wait_until
 from tests.lab.sr3 import OURS
 from tests.lab.trees import listing, same, write_tree
@@ -177,7 +178,7 @@ def test_reports_of_an_sr3_sender_are_shown_by_sr_log_and_copied_by_sr_src2log(
         running.enter_context(site.running("sr_src2log"))
         running.enter_context(sr3.running(sender))
         running.enter_context(sr3.running(shovel))
-        wait_until(lambda: f"q_xlog_{user}" in site.rabbit.queues())
+        wait_until(lambda: queue_state(site.rabbit, f"q_src2log_{user}").consumers > 0)
         sr3.post(site.source)
         wait_until(lambda: {"sent", "secret"} <= site.codes().keys(), LATE)
         xlog = ("--broker", admin, "--queue-name", f"q_xlog_{user}", "--user", user, "--json")
