@@ -180,7 +180,7 @@ class ExchangeConfig(BrokerConfig, frozen=True, kw_only=True):
         int,
         option(
             "Files larger than this are sent in blocks of so many bytes: 0 chooses a thousandth of"
-            " the file, between 64 MiB and 1 GiB; 1 never cuts.",
+            " the file, between 16 MiB and 1 GiB; 1 never cuts.",
             "size",
             example='"256Mi"',
         ),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from paramiko import sftp as names
 
-from sarra_lite.errors import DestinationDown
+from sarra_lite.errors import DestinationDown, SourceLost
 from sarra_lite.sftpcodec import Answer, Attributes, checked, packed, string, unpacked
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from types import TracebackType
 
+    from sarra_lite.extent import Extent
     from sarra_lite.sftpwire import Wire
 
 _READ_AHEAD: Final = 16  # reads under way at once
@@ -31,7 +32,7 @@ class File:
         self._wire = wire
         self._most = most
         self._handle = handle
-        self._writes: deque[tuple[asyncio.Future[Answer], int]] = deque()
+        self._writes: deque[tuple[asyncio.Future[Answer], bytes | memoryview | Extent]] = deque()
         self._open = True
 
     async def __aenter__(self) -> Self:
@@ -52,15 +53,16 @@ class File:
             with contextlib.suppress(DestinationDown):
                 self._wire.send(names.CMD_CLOSE, self._handle)
 
-    async def write(self, offset: int, data: bytes | memoryview) -> int:
+    async def write(self, offset: int, data: bytes | memoryview | Extent) -> int:
         """Send data; return the number of bytes, of this and earlier calls, now known written.
 
-        Refused, as soon as it is known, when the server could not write.
+        As soon as it is known: Refused when the server could not write, SourceLost 410 when an
+        extent could not be read.
         """
         await self._wire.room()
         where = _AT.pack(offset, len(data))
         asked = self._wire.send_much(len(data), names.CMD_WRITE, self._handle, where, data=data)
-        self._writes.append((asked, len(data)))
+        self._writes.append((asked, data))
         written = 0
         while self._writes and self._writes[0][0].done():
             written += await self._written()
@@ -122,8 +124,10 @@ class File:
             yield checked(await waiting.popleft()).get_string()
 
     async def _written(self) -> int:
-        asked, count = self._writes[0]
+        asked, data = self._writes[0]
         answer = await asked
         self._writes.popleft()
         checked(answer, writing=True)
-        return count
+        if missing := getattr(data, "missing", ""):
+            raise SourceLost(410, missing)
+        return len(data)

@@ -10,15 +10,19 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import deque
-from itertools import islice
-from typing import Any, Final
+from itertools import islice, takewhile
+from typing import TYPE_CHECKING, Any, Final
 
 from paramiko import sftp as names
 from paramiko.message import Message
 
 from sarra_lite import ssh
 from sarra_lite.errors import DestinationDown
+from sarra_lite.extent import Extent
 from sarra_lite.sftpcodec import Answer, checked, pairs
+
+if TYPE_CHECKING:
+    import socket
 
 _VERSION: Final = 3
 _ANSWERS_AT_ONCE: Final = 256 * 1024
@@ -39,7 +43,7 @@ class Wire:
         self._stream: ssh.Stream | None = None
         self._loop = asyncio.get_running_loop()
         self._number = _VERSION
-        self._out: deque[bytes | memoryview] = deque()
+        self._out: deque[bytes | memoryview | Extent] = deque()
         self._flushing = False
         self._buffer = bytearray()
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
@@ -98,18 +102,18 @@ class Wire:
         return checked(await self.send(kind, *arguments), writing=writing)
 
     def send(
-        self, kind: int, *arguments: bytes, data: bytes | memoryview = b""
+        self, kind: int, *arguments: bytes, data: bytes | memoryview | Extent = b""
     ) -> asyncio.Future[Answer]:
         """Send a request; ``data`` goes after it, not copied.  Who does not care need not wait."""
         self._number = number = (self._number + 1) & 0xFFFFFFFF or _VERSION + 1
         body = b"".join(arguments)
         self._out.append(_HEAD.pack(5 + len(body) + len(data), kind, number) + body)
         if data:
-            self._out.append(memoryview(data))
+            self._out.append(data)
         return self._expect(number)
 
     def send_much(
-        self, count: int, kind: int, *arguments: bytes, data: bytes | memoryview = b""
+        self, count: int, kind: int, *arguments: bytes, data: bytes | memoryview | Extent = b""
     ) -> asyncio.Future[Answer]:
         """Send a request that moves ``count`` bytes, for which ``room`` was waited."""
         future = self.send(kind, *arguments, data=data)
@@ -147,12 +151,10 @@ class Wire:
             return
         try:
             while out:
-                sent = stream.socket.sendmsg(list(islice(out, _PARTS_AT_ONCE)))
-                while sent:
-                    if sent < len(out[0]):
-                        out[0] = memoryview(out[0])[sent:]
-                        break
-                    sent -= len(out.popleft())
+                if not isinstance(first := out[0], Extent):
+                    _send_parts(stream.socket, out)
+                elif first.send(stream.socket):
+                    out.popleft()
         except BlockingIOError:
             self._loop.add_writer(stream.socket, self.flush)
             return
@@ -222,3 +224,17 @@ class Wire:
         self._loop.remove_reader(self._stream.socket)
         self._loop.remove_writer(self._stream.socket)
         self.fail(self._stream.why_ended())
+
+
+def _send_parts(to: socket.socket, out: deque[bytes | memoryview | Extent]) -> None:
+    """Send, with one call, what is in memory at the head of a queue, as far as it is taken."""
+    parts = takewhile(lambda part: not isinstance(part, Extent), islice(out, _PARTS_AT_ONCE))
+    sent = to.sendmsg([part for part in parts if not isinstance(part, Extent)])
+    while sent:
+        first = out[0]
+        assert not isinstance(first, Extent)  # noqa: S101  for the type checker
+        if sent < len(first):
+            out[0] = memoryview(first)[sent:]
+            break
+        sent -= len(first)
+        out.popleft()

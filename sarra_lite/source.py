@@ -7,6 +7,7 @@ import stat
 from typing import TYPE_CHECKING, Self
 
 from sarra_lite.errors import SourceLost
+from sarra_lite.extent import Descriptor, Extent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,16 +26,12 @@ class Source:
         """Open it; SourceLost 410 when it is gone or another version, 403 when not readable."""
         self._announced = announcement
         try:
-            self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            self._file = Descriptor(path, os.O_RDONLY | os.O_NONBLOCK)
         except FileNotFoundError:
             raise SourceLost(410, "gone at the source") from None
         except OSError as error:
             raise SourceLost(403, f"cannot be read: {error.strerror}") from None
-        try:
-            self._check()
-        except BaseException:
-            os.close(self._fd)
-            raise
+        self.check()
         self.size = os.fstat(self._fd).st_size
 
     def __enter__(self) -> Self:
@@ -47,8 +44,12 @@ class Source:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close."""
-        os.close(self._fd)
+        """Close, unless extents of it are still to be sent."""
+        del self._file
+
+    @property
+    def _fd(self) -> int:
+        return self._file.number
 
     @property
     def mtime_ns(self) -> int:
@@ -67,14 +68,33 @@ class Source:
                 data = os.pread(self._fd, min(step, end - offset), offset)
             except OSError as error:
                 raise SourceLost(403, f"cannot be read: {error.strerror}") from None
-            self._check()
+            self.check()
             if not data:
                 raise SourceLost(410, "shorter than announced")
             yield offset, data
             offset += len(data)
 
-    def _check(self) -> None:
-        """Refuse another version of the file than the one announced."""
+    def extents(self, offset: int, length: int, step: int) -> Iterator[tuple[memoryview, Extent]]:
+        """Yield content of a range, at most ``step`` bytes at once, and the same to be sent.
+
+        What is looked at is valid until the next is asked for.  What is sent is read again: after
+        all is sent, ``check`` tells if it was the version announced.  Raises what ``chunks`` does.
+        """
+        room = memoryview(bytearray(min(step, length)))
+        end = offset + length
+        while offset < end:
+            try:
+                count = os.preadv(self._fd, [room[: end - offset]], offset)
+            except OSError as error:
+                raise SourceLost(403, f"cannot be read: {error.strerror}") from None
+            self.check()
+            if not count:
+                raise SourceLost(410, "shorter than announced")
+            yield room[:count], Extent(self._file, offset, count)
+            offset += count
+
+    def check(self) -> None:
+        """Raise SourceLost 410 when it is another version than the one announced."""
         found, announced = os.fstat(self._fd), self._announced
         if not stat.S_ISREG(found.st_mode):
             raise SourceLost(410, "no regular file any more")

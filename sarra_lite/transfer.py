@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +14,7 @@ from sarra_lite.source import Source
 from sarra_lite.units import nanoseconds
 
 if TYPE_CHECKING:
+    from sarra_lite.extent import Extent
     from sarra_lite.inflight import Names
     from sarra_lite.message import Identity
     from sarra_lite.sftp import Connection, File
@@ -36,7 +36,7 @@ async def whole(connection: Connection, job: Job, hooks: Hooks) -> Outcome:
             return Outcome(201, "file sent", 0, job.announcement.identity)
         async with await inflight.create(connection, where.inflight, job.perm_dir_default) as file:
             sending = _Sending(file, connection.most_write, hooks)
-            identity = await sending.range(local, 0, local.size, _method(job))
+            identity = await sending.whole(local, _method(job))
             _compare(job, identity)
             await _secure(connection, job, file, hooks)
             if job.verify:
@@ -60,8 +60,9 @@ async def block(connection: Connection, job: Job, hooks: Hooks) -> Outcome:
         await inflight.make_directories(connection, where.blocks, job.perm_dir_default)
         async with await inflight.create(connection, where.inflight, job.perm_dir_default) as file:
             sending = _Sending(file, connection.most_write, hooks)
-            identity = await sending.range(local, piece.offset, piece.length, blocks.COD.value)
+            identity = await sending.extents(local, piece.offset, piece.length)
             await _secure(connection, job, file, hooks)
+            local.check()
             if job.verify:
                 await _verify(connection, where.inflight, identity, (piece.offset, piece.length))
     await _mark(connection, job, where, number)
@@ -124,21 +125,35 @@ class _Sending:
         self._step = step
         self._hooks = hooks
 
-    async def range(self, local: Source, offset: int, length: int, method: str) -> Identity:
-        """Send a range of the source; return its identity.  Not all of it is known written yet."""
-        digest = hashlib.new(method, usedforsecurity=False)
-        end = offset + length
-        limit = self._hooks.limit
-        for begin, data in local.chunks(offset, length, limit.step(self._step)):
-            if self._hooks.stop.is_set() and end - begin > _SHORT:
-                raise Interrupted("stopped in the middle of a file; it is taken up again later")
+    async def whole(self, local: Source, method: str) -> Identity:
+        """Send all of a source; return its identity.  Not all of it is known written yet."""
+        digest = blocks.digest(method)
+        step = self._hooks.limit.step(self._step)
+        for offset, data in local.chunks(0, local.size, step):
             digest.update(data)
-            if wait := limit.spend(len(data)):
-                await asyncio.sleep(wait)
-            written = await self._file.write(begin, data)
-            self._hooks.read(len(data))
-            self._hooks.moved(written)
+            await self._write(offset, data, local.size - offset)
         return blocks.identity(method, digest.digest())
+
+    async def extents(self, local: Source, offset: int, length: int) -> Identity:
+        """Send a range, not copied; return its identity.  Not all of it is known written yet."""
+        digest = blocks.digest(blocks.COD.value)
+        end = offset + length
+        step = self._hooks.limit.step(self._step)
+        for data, extent in local.extents(offset, length, step):
+            digest.update(data)
+            await self._write(offset, extent, end - offset)
+            offset += len(extent)
+        return blocks.identity(blocks.COD.value, digest.digest())
+
+    async def _write(self, offset: int, data: bytes | Extent, left: int) -> None:
+        """Send the next part, with ``left`` bytes still to be sent; Interrupted when too many."""
+        if self._hooks.stop.is_set() and left > _SHORT:
+            raise Interrupted("stopped in the middle of a file; it is taken up again later")
+        if wait := self._hooks.limit.spend(len(data)):
+            await asyncio.sleep(wait)
+        written = await self._file.write(offset, data)
+        self._hooks.read(len(data))
+        self._hooks.moved(written)
 
 
 def _method(job: Job) -> str:
@@ -171,7 +186,7 @@ async def _verify(
     connection: Connection, path: str, sent: Identity, piece: tuple[int, int]
 ) -> None:
     """Read what was written and compare it with what was sent; TransferError 500 if it differs."""
-    digest = hashlib.new(sent.method, usedforsecurity=False)
+    digest = blocks.digest(sent.method)
     async for data in connection.read(path, *piece):
         digest.update(data)
     if blocks.identity(sent.method, digest.digest()) != sent:
@@ -185,7 +200,7 @@ async def _proven(connection: Connection, job: Job) -> bool:
         return False
     if not await inflight.complete(connection, job.path, job.announcement):
         return False
-    digest = hashlib.new(announced.method, usedforsecurity=False)
+    digest = blocks.digest(announced.method)
     try:
         async for data in connection.read(job.path):
             digest.update(data)

@@ -40,7 +40,7 @@ def test_all_messages_of_a_file_belong_together_and_are_told_apart(size: int) ->
 
 
 def test_block_size_grows_with_the_file_between_its_bounds() -> None:
-    assert blocks.block_size(10, 0) == 64 * MIB
+    assert blocks.block_size(10, 0) == 16 * MIB
     assert blocks.block_size(500 * 1024**3, 0) == 512 * MIB
     assert blocks.block_size(10 * 1024**4, 0) == 1024 * MIB
     assert blocks.block_size(3 * 1024**4, 0) == 1024 * MIB
@@ -54,7 +54,7 @@ def test_one_never_cuts_and_a_number_is_taken_as_it_is() -> None:
 def test_only_large_whole_files_that_tell_their_time_are_cut() -> None:
     large = whole(200 * MIB)
     assert blocks.to_be_cut(large, 0)
-    assert not blocks.to_be_cut(whole(64 * MIB), 0)
+    assert not blocks.to_be_cut(whole(16 * MIB), 0)
     assert not blocks.to_be_cut(next(blocks.cut(large, 0)), 0)
     assert not blocks.to_be_cut(msgspec.structs.replace(large, mtime=None), 0)
     assert not blocks.to_be_cut(msgspec.structs.replace(large, file_op={"rename": "/x"}), 0)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from paramiko import sftp as names
 
 from sarra_lite import ssh
-from sarra_lite.errors import DestinationDown
+from sarra_lite.errors import DestinationDown, SourceLost
+from sarra_lite.extent import Descriptor, Extent
 from sarra_lite.sftpcodec import Attributes, Refused, checked, string
 from sarra_lite.sftpfile import File
 from sarra_lite.sftpwire import Wire
@@ -19,6 +21,7 @@ from tests.lab.scripted import WHY, Files, Request, Scripted, target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from pathlib import Path
 
 MIB = 1024 * 1024
 
@@ -86,6 +89,45 @@ def test_many_files_at_once_arrive_whole(sizes: list[int], step: int) -> None:
     play(scene, files)
     assert {name: bytes(content) for name, content in files.content.items()} == contents
     assert sorted(files.closed) == sorted(contents)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(size=st.integers(1, 3_000_000), step=st.integers(10_000, 300_000), begin=st.integers(0, 999))
+def test_a_range_of_a_file_arrives_without_passing_through_us(
+    tmp_path: Path, size: int, step: int, begin: int
+) -> None:
+    content = os.urandom(begin + size + 10)
+    (tmp_path / "f").write_bytes(content)
+    files = Files()
+
+    async def scene(wire: Wire, _: Scripted) -> None:
+        checked(await wire.send(names.CMD_OPEN, string(b"f")))
+        source = Descriptor(str(tmp_path / "f"), os.O_RDONLY)
+        async with File(wire, string(b"f"), step) as file:
+            for offset in range(0, size, step):
+                length = min(step, size - offset)
+                await file.write(offset, Extent(source, begin + offset, length))
+            del source  # what is still to be sent keeps it open
+
+    play(scene, files)
+    assert files.content[b"f"] == content[begin : begin + size]
+
+
+def test_a_file_that_became_shorter_is_told_and_the_connection_is_as_good_as_before(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "f").write_bytes(bytes(1000))
+    files = Files()
+
+    async def scene(wire: Wire, _: Scripted) -> None:
+        checked(await wire.send(names.CMD_OPEN, string(b"f")))
+        file = File(wire, string(b"f"), MIB)
+        await file.write(0, Extent(Descriptor(str(tmp_path / "f"), os.O_RDONLY), 0, MIB))
+        with pytest.raises(SourceLost, match="shorter than announced"):
+            await file.flush()
+        assert checked(await wire.send(names.CMD_STAT, string(b"f"))) is not None
+
+    play(scene, files)
 
 
 @settings(deadline=None)
