@@ -1,8 +1,8 @@
 """How long the scope takes to stand up, and to find that nothing is to do.
 
 ``python -m bench.provisioning`` starts a scope in containers for each number of SFTP nodes, runs
-``site.yml`` twice, then once more with each number of accounts and again without a change.  It
-takes the names and addresses of ``make scope``, so ``make scope-down`` first.
+``site.yml`` twice, then once more with each number of accounts and again without a change, and at
+last with one more SFTP node.  It takes the names and addresses of ``make scope``, so ``make scope-down`` first.
 """
 
 from __future__ import annotations
@@ -68,19 +68,24 @@ def playbook(inventory: Path, *playbooks: str) -> Run:
 
 
 def make_inventory(inventory: Path, nodes: int) -> None:
-    """Copy the lab's inventory with another number of SFTP nodes."""
+    """Copy the lab's inventory, with another number of SFTP nodes."""
     shutil.copytree(
         ROOT / "inventories/lab",
         inventory,
         ignore=shutil.ignore_patterns("secrets", "secrets.yml"),
     )
+    servers = SERVERS if nodes >= SERVERS else 1
+    set_nodes(inventory, nodes, servers)
+
+
+def set_nodes(inventory: Path, nodes: int, servers: int) -> None:
+    """Have so many SFTP nodes, the first ``servers`` of them with the file system's data."""
     hosts = yaml.safe_load((inventory / "hosts.yml").read_text())
     names = [f"svrsftp{number}" for number in range(1, nodes + 1)]
     hosts["sftp_nodes"]["hosts"] = {
         name: {"ansible_host": f"10.89.77.{30 + number}"} for number, name in enumerate(names, 1)
     }
-    servers = names[:SERVERS] if nodes >= SERVERS else names[:1]
-    hosts["shared_fs_servers"]["hosts"] = dict.fromkeys(servers)
+    hosts["shared_fs_servers"]["hosts"] = dict.fromkeys(names[:servers])
     (inventory / "hosts.yml").write_text(yaml.safe_dump(hosts))
 
 
@@ -110,6 +115,7 @@ def measure_nodes(counts: list[int], accounts: list[int]) -> None:
                 show(f"{nodes} nodes, no change", playbook(inventory, "playbooks/site.yml"))
                 if nodes == counts[-1]:
                     measure_accounts(inventory, accounts)
+                    measure_growth(inventory, nodes + 1)
             finally:
                 playbook(inventory, "molecule/shared/destroy.yml")
 
@@ -121,6 +127,15 @@ def measure_accounts(inventory: Path, counts: list[int]) -> None:
         playbook(inventory, "playbooks/secrets.yml")
         show(f"{count} accounts, applied", playbook(inventory, "playbooks/site.yml"))
         show(f"{count} accounts, no change", playbook(inventory, "playbooks/site.yml"))
+
+
+def measure_growth(inventory: Path, nodes: int) -> None:
+    """Print a line for one SFTP node more on a scope that serves."""
+    set_nodes(inventory, nodes, SERVERS if nodes > SERVERS else 1)
+    playbook(inventory, "molecule/shared/create.yml")
+    playbook(inventory, "molecule/shared/prepare.yml")
+    show(f"{nodes}th node, applied", playbook(inventory, "playbooks/site.yml"))
+    show(f"{nodes}th node, no change", playbook(inventory, "playbooks/site.yml"))
 
 
 def show(what: str, run: Run) -> None:
