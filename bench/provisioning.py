@@ -2,7 +2,8 @@
 
 ``python -m bench.provisioning`` starts a scope in containers for each number of SFTP nodes, runs
 ``site.yml`` twice, then once more with each number of accounts and again without a change, and at
-last with one more SFTP node.  It takes the names and addresses of ``make scope``, so ``make scope-down`` first.
+last with one more SFTP node.  It takes the names and addresses of ``make scope``, so do ``make
+scope-down`` first.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 import platformdirs
 
-from sarra_lite import credentials, rules
+from sarra_lite import credentials, growth, rules
 from sarra_lite.common import BrokerConfig, ExchangeConfig
 from sarra_lite.options import option
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 Digest = Literal["sha512", "sha256", "md5", "cod", "none"]
 Stream = Literal["auto", "ssh", "paramiko"]
-LEAST_CONNECTIONS: Final = 2  # where their number is not set
 _WIRE: Final = (
     *("pubTime", "baseUrl", "relPath", "size", "mtime", "atime", "mode", "identity", "blocks"),
     *("fileOp", "source", "contentType", "report"),
@@ -143,7 +142,7 @@ class SenderConfig(ExchangeConfig, frozen=True, kw_only=True):
         int,
         option(
             "Connections to the SFTP host, which work side by side. 0: two, and more the farther"
-            " away it is, up to 8.",
+            " away it is, up to 8, and while one more brings more.",
             "count",
             example="4",
         ),
@@ -261,7 +260,7 @@ class SenderConfig(ExchangeConfig, frozen=True, kw_only=True):
     @property
     def prefetch_count(self) -> int:
         """Announcements that may be on the desk at once."""
-        return self.prefetch or 16 * (self.connections or LEAST_CONNECTIONS)
+        return self.prefetch or 16 * (self.connections or growth.LEAST)
 
     @property
     def instance_name(self) -> str:

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from sarra_lite import daemon
+from sarra_lite import daemon, growth
 from sarra_lite.deliver import Hooks, Job, Outcome, deliver, give_up
 from sarra_lite.errors import (
     ConfigError,
@@ -77,6 +77,9 @@ class Office(Protocol):
     def moved(self, count: int) -> None:
         """Hear of bytes that are written."""
 
+    def late(self) -> None:
+        """Hear that a connection takes long to open."""
+
     def up(self, connection: Connection) -> None:
         """Hear that a connection is open."""
 
@@ -88,7 +91,11 @@ class Office(Protocol):
 
 
 class Lane:
-    """Takes tasks while there is room for more on its connection."""
+    """Takes tasks while there is room for more on its connection.
+
+    ``stop``: it ends soon, files in the middle are left.  ``retired``: it ends when all that it has
+    begun is done, and takes nothing more.
+    """
 
     def __init__(
         self, office: Office, connect: Callable[[], Connection], limit: Limit, name: str
@@ -96,6 +103,7 @@ class Lane:
         """``connect`` makes a connection, not opened yet; ``limit`` is that of all lanes."""
         self.stop = threading.Event()
         self.idle = False
+        self.retired = False
         self._office = office
         self._connect = connect
         self._limit = limit
@@ -134,7 +142,7 @@ class Lane:
 
     async def _work(self) -> None:
         """Serve on one connection after the other; after an outage begin with the same tasks."""
-        while not self.stop.is_set():
+        while not self._ending:
             try:
                 await self._serve()
             except DestinationDown as error:
@@ -150,8 +158,8 @@ class Lane:
         Raises what ended it in the middle of a task, when nothing is running any more.
         """
         self._broken = None
-        while (first := self._office.take()) is None:
-            if self.stop.is_set():
+        while (first := None if self._ending else self._office.take()) is None:
+            if self._ending:
                 return
             await self._rest()
         try:
@@ -161,7 +169,7 @@ class Lane:
             raise
         try:
             self._begin(connection, first)
-            while self._running or not (self.stop.is_set() or connection.ended):
+            while self._running or not (self._ending or connection.ended):
                 self._fill(connection)
                 await self._rest()
                 if self._broken is not None and not self._running:
@@ -171,11 +179,14 @@ class Lane:
 
     async def _connected(self) -> Connection:
         self._connection = connection = self._connect()
+        late = self._loop.call_later(growth.LATE, self._office.late)
         try:
             await connection.open()
         except BaseException:
             self._hang_up()
             raise
+        finally:
+            late.cancel()
         if self.stop.is_set():
             self._hang_up()
             raise Interrupted("stopping")
@@ -189,7 +200,7 @@ class Lane:
 
     def _has_room(self) -> bool:
         """Whether one more task may be begun."""
-        if self._broken is not None or self.stop.is_set():
+        if self._broken is not None or self._ending:
             return False
         most = min(_MOST_FILES, self._connection.most_files) if self._connection else 1
         return len(self._running) < most and self._unread < _ENOUGH
@@ -264,6 +275,10 @@ class Lane:
             return TransferError(_BUG, f"bug in the sender: {error!r}")
         else:
             return task.give_up
+
+    @property
+    def _ending(self) -> bool:
+        return self.stop.is_set() or self.retired
 
     def _hang_up(self) -> None:
         if self._connection is not None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from sarra_lite.config import LEAST_CONNECTIONS
+from sarra_lite import growth
 from sarra_lite.errors import DestinationRefused, SarraError, TransferError
 from sarra_lite.lane import Done, Lane, Task
 
@@ -23,19 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Done", "Down", "Fatal", "Lanes"]
 
-_MOST: Final = 8  # sshd lets 10 log in at once
-_RATE: Final = 125_000_000  # bytes a second
-_SERVER_WINDOW: Final = 2 * 1024 * 1024  # bytes
-
 log = logging.getLogger("sarra_lite")
-
-
-def wanted(round_trip: float) -> int:
-    """Return how many connections fill a line of 1 Gbit/s at this distance, in seconds.
-
-    OpenSSH's server takes 2 MiB a round trip on a connection; one more makes up for what is idle.
-    """
-    return max(LEAST_CONNECTIONS, min(_MOST, math.ceil(_RATE * round_trip / _SERVER_WINDOW) + 1))
 
 
 @dataclass(frozen=True)
@@ -79,10 +66,12 @@ class Lanes:
         self._ever_up = False
         self._lock = threading.Lock()
         self._automatic = count == 0
+        self._distant = False
+        self._growth = growth.Growth()
         self._connect = connect
         self._limit = limit
         self._lanes: list[Lane] = []
-        for _ in range(count or LEAST_CONNECTIONS):
+        for _ in range(count or growth.LEAST):
             self._add()
 
     def submit(self, job: Job, *, give_up: TransferError | None = None) -> None:
@@ -136,20 +125,43 @@ class Lanes:
         self._tell(done)
 
     def moved(self, count: int) -> None:
-        """Hear of bytes that are written."""
+        """Hear of bytes that are written; have one connection more, or less, if that is better."""
         self._moved(count)
+        if not self._automatic:
+            return
+        with self._lock:
+            working = [lane for lane in self._lanes if not lane.retired]
+            waiting = self._distant and bool(self._tasks)
+            change = self._growth.moved(count, time.monotonic(), len(working), waiting=waiting)
+            if change and self._automatic:
+                log.info("connections: %d, now %d", len(working), len(working) + change)
+                self._have(len(working) + change)
+
+    def late(self) -> None:
+        """Hear that a connection takes long to open, as far away; open more without waiting."""
+        with self._lock:
+            if self._automatic and not self._distant and self._tasks:
+                self._have(growth.EARLY)
 
     def up(self, connection: Connection) -> None:
-        """Hear that a connection is open; open more where the way is long."""
+        """Hear that a connection is open; have as many as this distance wants."""
         with self._lock:
             self._ever_up = True
             was_down, self._down_since = self._down_since is not None, None
-            if self._automatic:
-                self._automatic = False
-                for _ in range(wanted(connection.round_trip) - len(self._lanes)):
-                    self._add()
+            if self._automatic and not self._distant:
+                self._distant = True
+                self._have(growth.wanted(connection.round_trip))
         if was_down:
             self._tell(Down(None, ""))
+
+    def _have(self, count: int) -> None:
+        """Have so many lanes that take tasks."""
+        working = [lane for lane in self._lanes if not lane.retired]
+        for lane in working[count:]:
+            lane.retired = True
+            lane.wake()
+        for _ in range(count - len(working)):
+            self._add()
 
     def down(self, error: SarraError) -> None:
         """Hear that the destination is not reached; raises it when nobody ever let us in."""
