@@ -8,7 +8,7 @@ from typing import Final
 LEAST: Final = 2
 EARLY: Final = 4  # before the distance is known, where logging in takes long
 MOST: Final = 8  # sshd lets 10 log in at once
-LATE: Final = 0.4  # seconds that logging in takes to a host far away; near by it is a tenth
+LATE: Final = 0.25  # seconds that logging in takes to a host far away; near by it is a tenth
 _RATE: Final = 125_000_000  # bytes a second
 _SERVER_WINDOW: Final = 2 * 1024 * 1024  # bytes
 _PERIOD: Final = 2.0  # seconds over which a rate is measured

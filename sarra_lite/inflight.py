@@ -7,6 +7,7 @@ its number, and ``<number>.failed`` for each that was given up.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import posixpath
@@ -94,6 +95,21 @@ async def create(connection: Connection, path: str, directory_mode: int) -> File
             raise
     await make_directories(connection, path.rpartition("/")[0], directory_mode)
     return await connection.create(path, PRIVATE)
+
+
+async def create_for_block(connection: Connection, where: Names, directory_mode: int) -> File:
+    """Open a file for writing and make the directory for its marks, asked for at once."""
+    file, made = await asyncio.gather(
+        create(connection, where.inflight, directory_mode),
+        make_directories(connection, where.blocks, directory_mode),
+        return_exceptions=True,
+    )
+    if isinstance(file, BaseException):
+        raise file
+    if isinstance(made, BaseException):
+        await file.close()
+        raise made
+    return file
 
 
 async def make_directories(connection: Connection, path: str, mode: int) -> bool:

@@ -32,7 +32,11 @@ log = logging.getLogger("sarra_lite")
 _BUG: Final = 500
 _LOGIN_RETRY: Final = 30.0  # seconds; sshd punishes a source that keeps failing to log in
 _MOST_FILES: Final = 512  # under way on one connection; fills 1 Gbit/s at 50 ms with small ones
-_ENOUGH: Final = 4 * 1024 * 1024  # bytes still to be read, above which no more files are begun
+# Bytes still to be read, above which no more files are begun: what is sent until the questions
+# that come before the content of the next are answered.
+_ENOUGH: Final = 4 * 1024 * 1024
+_ENOUGH_RATE: Final = 160_000_000  # more, for each second of a round trip
+_ENOUGH_MOST: Final = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -202,8 +206,11 @@ class Lane:
         """Whether one more task may be begun."""
         if self._broken is not None or self._ending:
             return False
-        most = min(_MOST_FILES, self._connection.most_files) if self._connection else 1
-        return len(self._running) < most and self._unread < _ENOUGH
+        if (connection := self._connection) is None:
+            return not self._running
+        enough = min(_ENOUGH + connection.round_trip * _ENOUGH_RATE, _ENOUGH_MOST)
+        most = min(_MOST_FILES, connection.most_files)
+        return len(self._running) < most and self._unread < enough
 
     async def _rest(self) -> None:
         """Wait until something ended, or there is something new."""

@@ -28,7 +28,8 @@ _VERSION: Final = 3
 _ANSWERS_AT_ONCE: Final = 256 * 1024
 _PARTS_AT_ONCE: Final = 128  # of a message to the socket; IOV_MAX is 1024
 _MOST: Final = 1024 * 1024  # bytes of an answer; longer ones are none
-_WINDOW: Final = 8 * 1024 * 1024  # bytes of writes and reads under way on one connection
+# OpenSSH's server takes 2 MiB; what is more only makes questions wait behind it.
+_WINDOW: Final = 4 * 1024 * 1024  # bytes of writes and reads under way on one connection
 
 _HEAD: Final = struct.Struct(">IBI")  # length, kind, number
 _LENGTH: Final = struct.Struct(">I")

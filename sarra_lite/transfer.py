@@ -52,13 +52,16 @@ async def block(connection: Connection, job: Job, hooks: Hooks) -> Outcome:
     piece = announcement.blocks
     assert piece is not None  # noqa: S101  for the type checker: is_finish and block say so
     assert number is not None  # noqa: S101
-    if await inflight.complete(connection, job.path, announcement):
+    complete, marked = await asyncio.gather(
+        inflight.complete(connection, job.path, announcement),
+        connection.stat(where.mark(number)),
+    )
+    if complete:
         return Outcome(304, "file is there")
-    if await connection.stat(where.mark(number)) is not None:
+    if marked is not None:
         return await _last(connection, job, Outcome(304, f"block {number + 1} is there"))
     with Source(job.source, announcement) as local:
-        await inflight.make_directories(connection, where.blocks, job.perm_dir_default)
-        async with await inflight.create(connection, where.inflight, job.perm_dir_default) as file:
+        async with await inflight.create_for_block(connection, where, job.perm_dir_default) as file:
             sending = _Sending(file, connection.most_write, hooks)
             identity = await sending.extents(local, piece.offset, piece.length)
             await _secure(connection, job, file, hooks)
@@ -213,11 +216,14 @@ async def _mark(connection: Connection, job: Job, where: Names, number: int) -> 
     """Say at the destination that a block is written, unless the file was finished meanwhile."""
     try:
         await connection.touch(where.mark(number))
-        await connection.remove_all([where.failed(number)])
     except Refused as status:
         if not status.missing:
             raise
-    if await inflight.complete(connection, job.path, job.announcement):
+    _, complete = await asyncio.gather(
+        connection.remove_all([where.failed(number)]),
+        inflight.complete(connection, job.path, job.announcement),
+    )
+    if complete:
         await inflight.discard(connection, where)
 
 

@@ -174,13 +174,13 @@ def test_no_more_is_under_way_than_the_window() -> None:
                 sent += MIB // 4
 
         writing = asyncio.create_task(write())
-        await server.until(32)
+        await server.until(16)
         for _ in range(50):
             await asyncio.sleep(0)
-        assert sent == 8 * MIB
+        assert sent == 4 * MIB
         await server.send(b"".join(request.status() for request in server.requests[:4]))
-        await server.until(36)
-        assert sent == 9 * MIB
+        await server.until(20)
+        assert sent == 5 * MIB
         writing.cancel()
 
     play(scene, later)
