@@ -1,0 +1,26 @@
+"""What a scope's hosts get is what the package needs."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+NEEDED = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+
+
+def fixed() -> dict[str, str]:
+    """Return the versions that are shipped to hosts."""
+    lines = (ROOT / "roles/sarra_lite/files/requirements.txt").read_text().splitlines()
+    pairs = (line.split("==") for line in lines if line and not line.startswith("#"))
+    return {canonicalize_name(name): version for name, version in pairs}
+
+
+@pytest.mark.parametrize("needed", NEEDED)
+def test_each_dependency_is_shipped_in_a_version_that_will_do(needed: str) -> None:
+    requirement = Requirement(needed)
+    assert fixed()[canonicalize_name(requirement.name)] in requirement.specifier
