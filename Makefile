@@ -69,9 +69,10 @@ molecule: venv ## the scope in containers: converge, idempotence, specification,
 docs: venv ## write manual pages and the reference anew from the code
 	$(RUN)/python -m tests.lab.reference
 
-bench: venv ## measure posts/s, small files/s and MB/s beside sr3 and sftp
+bench: venv ## measure everything beside its peers, into docs/benchmarks; ARGS="--quick" tries it
 	@tests/lab/packages.sh
-	@$(RUN)/python -m bench.run
+	@$(RUN)/python -m pip install --quiet --group bench
+	@$(RUN)/python -m bench $(ARGS)
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,196 @@
+"""Our programs and sr3's with a broker between them, all at the near end of a line."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Final, Self
+
+from bench.results import Idle, Million
+from bench.usage import Used, Work, measured
+from sarra_lite.units import nanoseconds
+from tests.lab.processes import wait_until
+from tests.lab.rabbitmq import Rabbit
+from tests.lab.site import Site
+from tests.lab.sr3 import VENV, Sr3
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from bench.stage import Stage
+
+_WAITED: Final = 600.0  # seconds
+
+
+class Through:
+    """A private broker, a user of ours and one of sr3's on it; a context manager."""
+
+    def __init__(self, stage: Stage) -> None:
+        """Nothing runs yet."""
+        self.stage = stage
+        self._rabbit = Rabbit(stage.directory / "rabbit")
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start the broker, make users and queues."""
+        with ExitStack() as stack:
+            stack.enter_context(self._rabbit)
+            self.site = self._site("ours")
+            self.site.run("sr_sender", "--declare")
+            self._sr3 = Sr3(self._site("sr3"))
+            for component in ("post", "sender"):
+                self._sr3.configure(component)
+            self._sr3.ours("post", 'identity = "sha512"\n')
+            self._sr3.ours("sender")
+            self._sr3.site.run("sr_sender", "--declare")
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the broker."""
+        self._stack.close()
+
+    def ours(self, senders: int = 1) -> Used:
+        """Announce the source to senders that wait for work, until all of it is reported."""
+        with ExitStack() as stack:
+            helpers = stack.enter_context(self._senders(senders))
+            command = self.site.command("sr_post", "--wait", "--quiet", self.stage.source)
+            return measured(
+                Work(command, self.stage.servers, helpers, env=self.site.env, patience=_WAITED)
+            )
+
+    def sr3s(self) -> Used:
+        """Announce the source, as our sr_post does it, to a sender of sr3; until all is there."""
+        count = sum(len(files) for _, _, files in os.walk(self.stage.source))
+        site = self._sr3.site
+        with self._sr3.running("sender/earnest") as sender:
+            command = site.command("sr_post", "--quiet", "--block-size", "1", self.stage.source)
+            work = Work(command, self.stage.servers, [sender.pid], env=site.env, patience=_WAITED)
+            return measured(work._replace(until=lambda: self.stage.arrived() == count))
+
+    def our_posts(self) -> Used:
+        """Announce the source, with a fingerprint of each file."""
+        command = self.site.command("sr_post", "--quiet", self.stage.source)
+        try:
+            return measured(Work(command, env=self.site.env))
+        finally:
+            self._purge(self.site)
+
+    def sr3_posts(self) -> Used:
+        """Announce the source with sr3_post."""
+        home = self._sr3.directory
+        env = {
+            "PATH": f"{VENV / 'bin'}:{os.environ['PATH']}",
+            "LANG": "C.UTF-8",
+            "HOME": str(home),
+            "XDG_CONFIG_HOME": str(home / "config"),
+            "XDG_CACHE_HOME": str(home / "cache"),
+            "XDG_STATE_HOME": str(home / "state"),
+        }
+        command = [str(VENV / "bin/sr3_post"), "-c", "earnest", "-p", str(self.stage.source)]
+        try:
+            return measured(Work(command, env=env, cwd=home))
+        finally:
+            self._purge(self._sr3.site)
+
+    def idle(self, count: int) -> Idle:
+        """Announce one small file after the other to a sender whose connection is open."""
+        seen = {}
+        with self._senders(1):
+            for number in range(count + 1):
+                name = f"d0/idle{number}"
+                (self.stage.source / name).write_bytes(os.urandom(1024))
+                with self._seen(name) as moment:
+                    self.site.run("sr_post", "--wait", "--quiet", self.stage.source / name)
+                seen[name] = moment[0]
+        found = Idle([], [])
+        del seen["d0/idle0"]  # it had to wait for the connection
+        for report in self.site.reports():
+            if (name := report["relPath"]) in seen:
+                began = nanoseconds(report["pubTime"]) / 1e9
+                found.seen.append(seen[name] - began)
+                found.reported.append(nanoseconds(report["timeCompleted"]) / 1e9 - began)
+        return found
+
+    def many_posts(self, files: int) -> Million:
+        """Announce very many files; see what comes first, and when."""
+        listening, first = threading.Event(), [float("nan")]
+        thread = threading.Thread(target=self._first, args=(listening, first), daemon=True)
+        thread.start()
+        listening.wait(10)
+        command = self.site.command("sr_post", "--quiet", self.stage.source)
+        try:
+            used = measured(Work(command, env=self.site.env, patience=3600))
+        finally:
+            self._purge(self.site)
+        thread.join(10)
+        return Million(files, first[0] - used.began, used.seconds, used.peak)
+
+    def _first(self, listening: threading.Event, first: list[float]) -> None:
+        """Note when the first announcement comes out of the exchange."""
+        with self._rabbit.channel() as channel:
+            queue = channel.queue_declare("", exclusive=True, arguments={"x-max-length": 1})
+            channel.queue_bind(queue.method.queue, self.site.exchange, "#")
+            listening.set()
+            for method, _, _ in channel.consume(queue.method.queue, inactivity_timeout=60):
+                if method is not None:
+                    first[0] = time.monotonic()
+                return
+
+    @contextmanager
+    def _senders(self, count: int) -> Iterator[list[int]]:
+        """Have senders of ours that wait for work; gives their process ids."""
+        with ExitStack() as stack:
+            senders = [
+                stack.enter_context(self.site.running("sr_sender", "--quiet")) for _ in range(count)
+            ]
+            with self._rabbit.channel() as channel:
+
+                def waiting() -> int:
+                    found = channel.queue_declare(self.site.queue, passive=True)
+                    return int(found.method.consumer_count)
+
+                wait_until(lambda: waiting() == count, "senders wait for work", seconds=30)
+            yield [sender.pid for sender in senders]
+
+    @contextmanager
+    def _seen(self, name: str) -> Iterator[list[float]]:
+        """Watch meanwhile when a file gets its name at the destination."""
+        moment = [float("nan")]
+        path = self.stage.dest / name
+        end = threading.Event()
+
+        def watch() -> None:
+            while not end.is_set():
+                if path.exists():
+                    moment[0] = time.time()
+                    return
+                time.sleep(0.001)
+
+        thread = threading.Thread(target=watch)
+        thread.start()
+        try:
+            yield moment
+        finally:
+            end.set()
+            thread.join()
+
+    def _site(self, name: str) -> Site:
+        """Make a user whose files are those of the stage."""
+        site = Site(self._rabbit, self.stage.sshd, self.stage.directory / name, name=name)
+        site.source, site.dest = self.stage.source, self.stage.dest
+        for component in ("post", "sender"):
+            site.configure(component)
+        return site
+
+    def _purge(self, site: Site) -> None:
+        with self._rabbit.channel() as channel:
+            channel.queue_purge(site.queue)

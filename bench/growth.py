@@ -1,0 +1,75 @@
+"""What a file and a GiB cost, from few to many, over more connections and processes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from bench.broker import Through
+from bench.peers import OURS, PEERS
+from bench.transfer import Files, Turns, sending, through
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from bench.results import Series
+    from bench.stage import Stage
+    from bench.usage import Used
+
+GIB: Final = 1 << 30
+KIB10: Final = 10 << 10
+
+
+def growth(stage: Stage, *, quick: bool) -> dict[str, list[Series]]:
+    """Measure all, once each; return series by what grows."""
+    return {
+        "files of 10 KiB": list(_files(stage, quick=quick)),
+        "GiB in one file": list(_sizes(stage, quick=quick)),
+        "connections, one file": list(_connections(stage, 1, GIB >> 6 if quick else GIB)),
+        "connections, files of 10 KiB": list(_connections(stage, 100 if quick else 10_000, KIB10)),
+        "processes, files of 10 KiB": _processes(stage, 100 if quick else 10_000),
+    }
+
+
+def _files(stage: Stage, *, quick: bool) -> Iterator[Series]:
+    for count in (100, 1000) if quick else (100, 1000, 10_000, 100_000):
+        yield _engine(stage, f"{count:,}", Files(count, KIB10, count))
+
+
+def _sizes(stage: Stage, *, quick: bool) -> Iterator[Series]:
+    """Send files that the destination's memory can hold half-way."""
+    status = os.statvfs(stage.directory)
+    room = status.f_bavail * status.f_frsize // 2
+    for number in (1,) if quick else (1, 2, 4, 8, 16, 32, 64):
+        size = GIB >> 6 if quick else number * GIB
+        if size <= room:
+            yield _engine(stage, f"{size / GIB:g}", Files(1, size, 1))
+
+
+def _connections(stage: Stage, count: int, size: int) -> Iterator[Series]:
+    for connections in (1, 2, 4, 8, 16, 32):
+        more = f" --connections {connections}"
+        yield _engine(stage, str(connections), Files(count, size, count), more)
+
+
+def _engine(stage: Stage, name: str, files: Files, more: str = "") -> Series:
+    peer = PEERS[OURS]
+    run = sending(stage, replace(peer, large=peer.large + more), many=files.count > 1)
+    return _once(stage, name, files, run)
+
+
+def _processes(stage: Stage, count: int) -> list[Series]:
+    files = Files(count, KIB10, count)
+    with Through(stage) as broker:
+        return [
+            _once(stage, str(number), files, through(stage, partial(broker.ours, number)))
+            for number in (1, 2, 4, 8)
+        ]
+
+
+def _once(stage: Stage, name: str, files: Files, run: Callable[[], Used]) -> Series:
+    turns = Turns(stage, "lan", name, files, sparse=files.count == 1)
+    turns.add(OURS, run, files.count)
+    return turns.take(1)[0]
