@@ -20,7 +20,7 @@ from sarra_lite import blocks, units
 from sarra_lite.credentials import parse_url
 from sarra_lite.errors import TransferError
 from sarra_lite.job import Job
-from sarra_lite.lanes import Done, Down, Fatal, Lanes, wanted
+from sarra_lite.lanes import Done, Down, Fatal, Lanes
 from sarra_lite.limit import Limit
 from sarra_lite.message import Announcement, now
 from sarra_lite.sftp import Connection
