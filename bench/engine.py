@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from sarra_lite import blocks, units
 from sarra_lite.credentials import parse_url
 from sarra_lite.errors import TransferError
+from sarra_lite.growth import wanted
 from sarra_lite.job import Job
 from sarra_lite.lanes import Done, Down, Fatal, Lanes
 from sarra_lite.limit import Limit
