@@ -34,6 +34,7 @@ class Growth:
         self._since: float | None = None
         self._bytes = 0
         self._before: float | None = None
+        self._warm = False  # whether the last connection has come to its speed
         self._settled = False
 
     def moved(self, count: int, now: float, connections: int, *, waiting: bool) -> int:
@@ -51,6 +52,9 @@ class Growth:
             return 0
         rate = self._bytes / (now - self._since)
         self._since = None
+        self._warm = not self._warm
+        if self._warm:
+            return 0
         before, self._before = self._before, rate
         if before is not None and rate < before * _HELPS:
             self._settled = True
