@@ -42,24 +42,24 @@ class Growth:
 
         ``waiting``: there is work that no connection has taken; without it no rate means anything.
         """
-        if self._settled:
+        if self._settled or (rate := self._rate(count, now, waiting=waiting)) is None:
             return 0
+        before, self._before = self._before, rate
+        helped = before is None or rate >= before * _HELPS
+        self._settled = not helped or connections >= MOST
+        if helped:
+            return 0 if self._settled else 1
+        return -1
+
+    def _rate(self, count: int, now: float, *, waiting: bool) -> float | None:
+        """Return bytes a second at the end of a period that counts."""
         if self._since is None or not waiting:
             self._since, self._bytes = now, 0
-            return 0
+            return None
         self._bytes += count
         if now - self._since < _PERIOD:
-            return 0
+            return None
         rate = self._bytes / (now - self._since)
         self._since = None
         self._warm = not self._warm
-        if self._warm:
-            return 0
-        before, self._before = self._before, rate
-        if before is not None and rate < before * _HELPS:
-            self._settled = True
-            return -1
-        if connections >= MOST:
-            self._settled = True
-            return 0
-        return 1
+        return None if self._warm else rate
