@@ -181,9 +181,10 @@ class Desk:
 
     @property
     def stuck(self) -> bool:
-        """All that is held waits for room at the destination."""
-        return bool(self._held) and all(
-            h.attempt > 1 and not h.running and h.report is None for h in self._held.values()
+        """All that is held waits for room at the destination, or for something that does."""
+        held = self._held.values()
+        return any(h.attempt > 1 for h in held) and not any(
+            h.running or h.report is not None for h in held
         )
 
     def _enter(self, delivery: Delivery, announcement: Announcement) -> None:

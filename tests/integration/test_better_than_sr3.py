@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.lab.disks import small_disk
+from tests.lab.disks import grow, small_disk
 from tests.lab.site import Site, wait_until
 
 MIB = 1024 * 1024
@@ -18,7 +18,7 @@ MIB = 1024 * 1024
 @pytest.mark.parametrize("paramiko", [False, True], ids=["ssh", "paramiko"])
 def test_a_full_disk_never_yields_a_201(site: Site, *, paramiko: bool) -> None:
     """sr3: "sent ok", 201, and the tail of the file is zeros."""
-    sizes = [1, 1000, MIB, 2 * MIB - 1, 2 * MIB + 1, 3 * MIB, 5 * MIB, 20 * MIB]
+    sizes = [1, 1000, MIB, 2 * MIB - 1, 2 * MIB + 1, 3 * MIB, 5 * MIB, 15 * MIB]
     for size in sizes:
         (site.source / f"{size}").write_bytes(os.urandom(size))
     with small_disk(site.dest, 2 * MIB):
@@ -46,6 +46,18 @@ def test_a_full_disk_is_tried_again_and_the_file_arrives_when_there_is_room(site
         site.drain(status=75)
     site.drain()
     assert (site.dest / "f").read_bytes() == (site.source / "f").read_bytes()
+
+
+def test_blocks_for_which_there_is_no_room_are_sent_when_there_is(site: Site) -> None:
+    """The finish waits for the blocks, and they for room: a drain must not wait for both."""
+    (site.source / "f").write_bytes(os.urandom(5 * MIB))
+    with small_disk(site.dest, 2 * MIB):
+        site.run("sr_post", "--block-size", "1M", site.source / "f")
+        site.drain(status=75)
+        assert not (site.dest / "f").exists()
+        grow(site.dest, 20 * MIB)
+        site.drain()
+        assert (site.dest / "f").read_bytes() == (site.source / "f").read_bytes()
 
 
 def test_blocks_of_a_file_that_does_not_fit_never_make_a_file(site: Site) -> None:

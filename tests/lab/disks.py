@@ -47,6 +47,11 @@ def remount_read_only(directory: Path) -> None:
     _run("mount", "-o", "remount,ro", str(directory))
 
 
+def grow(directory: Path, size: int) -> None:
+    """Give a small disk, mounted at the directory, so many bytes."""
+    _run("mount", "-o", f"remount,size={size}", str(directory))
+
+
 def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
