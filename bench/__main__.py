@@ -22,7 +22,7 @@ from bench import growth, plots, report, results, targets
 from bench.broker import Through
 from bench.install import ROOT, install, version_of, versions
 from bench.lines import LINES, check, laid
-from bench.peers import OURS, PEERS, chosen
+from bench.peers import BROKER, OURS, PEERS, SR3_BROKER, chosen
 from bench.stage import Stage
 from bench.transfer import Files, Turns, transfer
 
@@ -92,7 +92,8 @@ def parse() -> tuple[Asked, Path, bool]:
     add("--rounds", type=int, default=5, help="turns of each peer (default: 5)")
     add("--lines", nargs="+", choices=LINES, default=list(LINES))
     add("--works", nargs="*", metavar="WORK", default=WORKS, help=f"of {', '.join(WORKS)}")
-    add("--peers", nargs="+", choices=PEERS, default=[], help="default: all; ours always is")
+    peers = [*PEERS, BROKER, SR3_BROKER]
+    add("--peers", nargs="+", choices=peers, default=[], help="default: all; ours always is")
     add("--million", action="store_true", help="sr_post of 1,000,000 files, too")
     add("--growth", action="store_true", help="what grows with files, bytes, connections, too")
     add("--quick", action="store_true", help="little of everything, once, to try the bench itself")
@@ -190,7 +191,10 @@ def do(
         turns.add(OURS, broker.our_posts, files.count)
         turns.add("sr3", broker.sr3_posts, files.count)
     else:
-        turns = transfer(stage, broker, place, files, chosen(asked.peers, asked.programs))
+        brokered = {BROKER: broker.ours, SR3_BROKER: broker.sr3s} if broker else {}
+        for name in brokered.keys() - set(asked.peers or brokered):
+            del brokered[name]
+        turns = transfer(stage, place, files, chosen(asked.peers, asked.programs), brokered)
     found.replace(turns.take(asked.rounds))
 
 
