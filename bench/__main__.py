@@ -10,20 +10,24 @@ import argparse
 import os
 import platform
 import shlex
+import signal
 import sys
 import tempfile
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bench import growth, plots, report, results, targets
 from bench.broker import Through
 from bench.install import ROOT, install, version_of, versions
 from bench.lines import LINES, check, laid
-from bench.peers import OURS, PEERS, chosen
+from bench.peers import BROKER, OURS, PEERS, SR3_BROKER, chosen
 from bench.stage import Stage
 from bench.transfer import Files, Turns, transfer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _GIB: Final = Files(1, 1 << 30, 1)
 _MIB200: Final = Files(1, 200 << 20, 1)
@@ -55,6 +59,7 @@ class Asked(NamedTuple):
     quick: bool
     million: bool
     growth: bool
+    add: bool
     programs: dict[str, str]
 
 
@@ -66,13 +71,16 @@ def main() -> int:
         return 0
     if os.geteuid():
         sys.exit("bench: needs root, for network namespaces")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # and all is taken away
     install()
-    found = describe(asked)
+    found, raw = describe(asked), out / "results.json"
+    if asked.add and raw.exists():
+        found.add_to(results.read(raw))
     out.mkdir(parents=True, exist_ok=True)
     for line in asked.lines:
         with tempfile.TemporaryDirectory(prefix="sarra-bench-", dir="/dev/shm") as room:
-            measure(asked, line, Path(room), found)
-        found.write(out / "results.json")  # what is measured is not lost if the next line fails
+            for _ in measure(asked, line, Path(room), found):
+                found.write(raw)  # what is measured is not lost if the next fails
     publish(found, out)
     return 0
 
@@ -83,16 +91,20 @@ def parse() -> tuple[Asked, Path, bool]:
     add = parser.add_argument
     add("--rounds", type=int, default=5, help="turns of each peer (default: 5)")
     add("--lines", nargs="+", choices=LINES, default=list(LINES))
-    add("--works", nargs="+", choices=WORKS, default=WORKS)
-    add("--peers", nargs="+", choices=PEERS, default=[], help="default: all; ours always is")
+    add("--works", nargs="*", metavar="WORK", default=WORKS, help=f"of {', '.join(WORKS)}")
+    peers = [*PEERS, BROKER, SR3_BROKER]
+    add("--peers", nargs="+", choices=peers, default=[], help="default: all; ours always is")
     add("--million", action="store_true", help="sr_post of 1,000,000 files, too")
     add("--growth", action="store_true", help="what grows with files, bytes, connections, too")
     add("--quick", action="store_true", help="little of everything, once, to try the bench itself")
     add("--bbcp", type=Path, help="path of bbcp, to measure it, too")
     add("--mscp", type=Path, help="path of mscp, to measure it, too")
     add("--out", type=Path, help="default: docs/benchmarks; with --quick: .cache/bench/quick")
+    add("--add", action="store_true", help="keep the results there are of all that is not measured")
     add("--report-only", action="store_true", help="write the page anew, from results.json")
     given = parser.parse_args()
+    if unknown := set(given.works) - set(WORKS):
+        parser.error(f"no such work: {', '.join(unknown)}")
     programs = {name: getattr(given, name) for name in ("bbcp", "mscp")}
     asked = Asked(
         given.lines,
@@ -102,6 +114,7 @@ def parse() -> tuple[Asked, Path, bool]:
         given.quick,
         given.million,
         given.growth,
+        given.add,
         {name: str(path.absolute()) for name, path in programs.items() if path},
     )
     out = ROOT / (".cache/bench/quick" if given.quick else "docs/benchmarks")
@@ -134,8 +147,8 @@ def describe(asked: Asked) -> results.Results:
     )
 
 
-def measure(asked: Asked, line: str, room: Path, found: results.Results) -> None:
-    """Measure all that was asked for on a line."""
+def measure(asked: Asked, line: str, room: Path, found: results.Results) -> Iterator[None]:
+    """Measure all that was asked for on a line; yields after each part."""
     works = {name: files for name, files in PLAN[line].items() if name in asked.works}
     extras = line == "lan" and (asked.growth or asked.million)
     if not works and not extras:
@@ -148,11 +161,14 @@ def measure(asked: Asked, line: str, room: Path, found: results.Results) -> None
         broker = stack.enter_context(Through(stage)) if needs_broker else None
         for work, files in works.items():
             do(asked, stage, broker, (line, work), little(files) if asked.quick else files, found)
+            yield
         if extras and asked.million and broker:
             found.million = million(stage, broker, 20_000 if asked.quick else _MILLION)
+            yield
     if extras and asked.growth:
         with laid(line) as laid_line, Stage(laid_line, room / "growth", {}) as stage:
             found.growth = growth.growth(stage, quick=asked.quick)
+            yield
 
 
 def do(
@@ -175,8 +191,11 @@ def do(
         turns.add(OURS, broker.our_posts, files.count)
         turns.add("sr3", broker.sr3_posts, files.count)
     else:
-        turns = transfer(stage, broker, place, files, chosen(asked.peers, asked.programs))
-    found.series += turns.take(asked.rounds)
+        brokered = {BROKER: broker.ours, SR3_BROKER: broker.sr3s} if broker else {}
+        for name in brokered.keys() - set(asked.peers or brokered):
+            del brokered[name]
+        turns = transfer(stage, place, files, chosen(asked.peers, asked.programs), brokered)
+    found.replace(turns.take(asked.rounds))
 
 
 def million(stage: Stage, broker: Through, count: int) -> results.Million:

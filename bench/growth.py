@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bench.broker import Through
@@ -35,23 +35,23 @@ def growth(stage: Stage, *, quick: bool) -> dict[str, list[Series]]:
 
 def _files(stage: Stage, *, quick: bool) -> Iterator[Series]:
     for count in (100, 1000) if quick else (100, 1000, 10_000, 100_000):
-        yield _engine(stage, f"{count:,}", Files(count, KIB10, count))
+        yield _engine(stage, f"{count:,} files", Files(count, KIB10, count))
 
 
 def _sizes(stage: Stage, *, quick: bool) -> Iterator[Series]:
     """Send files that the destination's memory can hold half-way."""
-    status = os.statvfs(stage.directory)
-    room = status.f_bavail * status.f_frsize // 2
+    available = Path("/proc/meminfo").read_text().partition("MemAvailable:")[2]
+    room = int(available.split()[0]) * 1024 // 2
     for number in (1,) if quick else (1, 2, 4, 8, 16, 32, 64):
         size = GIB >> 6 if quick else number * GIB
         if size <= room:
-            yield _engine(stage, f"{size / GIB:g}", Files(1, size, 1))
+            yield _engine(stage, f"{size / GIB:g} GiB", Files(1, size, 1))
 
 
 def _connections(stage: Stage, count: int, size: int) -> Iterator[Series]:
     for connections in (1, 2, 4, 8, 16, 32):
         more = f" --connections {connections}"
-        yield _engine(stage, str(connections), Files(count, size, count), more)
+        yield _engine(stage, f"{connections} connections", Files(count, size, count), more)
 
 
 def _engine(stage: Stage, name: str, files: Files, more: str = "") -> Series:
@@ -64,7 +64,7 @@ def _processes(stage: Stage, count: int) -> list[Series]:
     files = Files(count, KIB10, count)
     with Through(stage) as broker:
         return [
-            _once(stage, str(number), files, through(stage, partial(broker.ours, number)))
+            _once(stage, f"{number} processes", files, through(stage, partial(broker.ours, number)))
             for number in (1, 2, 4, 8)
         ]
 

@@ -74,7 +74,11 @@ PEERS: Final[dict[str, Peer]] = {
         encrypted=False,
         sftp=False,
     ),
-    "mscp": Peer(f"{_MSCP % 8} {{source}}/d0 {{there}}", needs="mscp"),
+    "mscp": Peer(
+        f"{_MSCP % 8} {{source}}/d0 {{there}}",
+        f"{_MSCP % 8} {' '.join(f'{{source}}/d{n}' for n in range(10))} {{there}}",
+        needs="mscp",
+    ),
     "bbcp": Peer(
         f"{{bbcp}} -f -s 8 {_BBCP} %H {{bbcp}}' {{source}}/d0/f0 {{there}}d0/f0",
         f"{{bbcp}} -f -r -s 8 {_BBCP} %H {{bbcp}}' {{source}}/ {{there}}",

@@ -20,7 +20,7 @@ Every peer has a turn in every round, so that what else the machine does meets a
 are medians over the rounds.
 Wall seconds are those of the whole command: interpreter, connecting and ending included.
 `{pool}` is our engine with its connections open already, as in a sender that has been at work
-before, and its seconds are those between; it is no peer for what connects.
+before. Its seconds begin then, its CPU seconds with the command, as for all others.
 `{broker}` is `sr_post --wait` with a sender that waits for work, until the last report;
 `{sr3_broker}` a sender of sr3 and our `sr_post`, until the last file is there.
 CPU seconds are those of all processes at each end: here what `wait4` tells of the command and all

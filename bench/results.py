@@ -98,6 +98,22 @@ class Results(msgspec.Struct):
         """Return what was measured of one work on one line."""
         return [one for one in self.series if (one.line, one.work) == (line, work)]
 
+    def replace(self, series: list[Series]) -> None:
+        """Take these, instead of what there is of the same peers' works."""
+        known = {(one.line, one.work, one.peer) for one in series}
+        kept = [one for one in self.series if (one.line, one.work, one.peer) not in known]
+        self.series = kept + series
+
+    def add_to(self, earlier: Results) -> None:
+        """Take what was measured earlier."""
+        self.command = f"{earlier.command}; {self.command}"
+        self.lines = earlier.lines | self.lines
+        self.series, new = earlier.series, self.series
+        self.replace(new)
+        self.growth = self.growth or earlier.growth
+        self.idle = self.idle or earlier.idle
+        self.million = self.million or earlier.million
+
     def write(self, path: Path) -> None:
         """Write all as JSON."""
         path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")

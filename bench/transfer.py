@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from bench.install import ROOT
-from bench.peers import BROKER, SR3_BROKER, Peer
+from bench.peers import SR3_BROKER, Peer
 from bench.results import Run, Series
 from bench.usage import Failed, Used, Work, measured
 from tests.lab import LabError
@@ -15,7 +15,6 @@ from tests.lab import LabError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bench.broker import Through
     from bench.stage import Stage
 
 SLOW: Final = 120.0  # seconds; who takes longer has only one turn
@@ -120,14 +119,14 @@ def through(stage: Stage, run: Callable[[], Used]) -> Callable[[], Used]:
 
 def transfer(
     stage: Stage,
-    broker: Through | None,
     place: tuple[str, str],
     files: Files,
     peers: dict[str, Peer],
+    brokered: dict[str, Callable[[], Used]],
 ) -> Turns:
-    """Return the turns at a work of a line (``place``) of all peers, those with a broker included.
+    """Return the turns at a work of a line (``place``) of peers, and of those with a broker.
 
-    The files must be many, or one.
+    The latter take part only where files are many.
     """
     line, work = place
     many = files.count > 1
@@ -135,7 +134,7 @@ def transfer(
     for name, peer in peers.items():
         few = many and not peer.hasty and line != "lan"
         turns.add(name, sending(stage, peer, many=many), files.few if few else files.count)
-    if broker is not None and many:
-        turns.add(BROKER, through(stage, broker.ours), files.count)
-        turns.add(SR3_BROKER, through(stage, broker.sr3s), files.few)
+    for name, run in brokered.items() if many else ():
+        sent = files.few if name == SR3_BROKER else files.count
+        turns.add(name, through(stage, run), sent)
     return turns

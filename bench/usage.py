@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import select
 import signal
 import subprocess
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 INTERVAL: Final = 0.05  # seconds between two looks at memory
+_VSIZE: Final = 20  # of the fields of stat, from the state on
+_KCMP: Final = {"x86_64": 312, "aarch64": 272}  # the system call, see kcmp(2)
+_KCMP_VM: Final = 1
 _TICK: Final = 1 / os.sysconf("SC_CLK_TCK")
 _LEFT_OVER: Final = 2.0  # seconds that helpers may outlive the command
 _SUBREAPER: Final = 36  # PR_SET_CHILD_SUBREAPER
@@ -92,7 +96,10 @@ class Tree:
 
     def memory(self) -> tuple[int, int]:
         """Return the bytes that all use, shared pages shared out, and how many they are."""
-        sizes = [size for pid in self.look() if (size := proportional(pid))]
+        members = self.look()
+        sizes = [
+            size for pid in members if not _borrows(pid, members) and (size := proportional(pid))
+        ]
         return sum(sizes), len(sizes)
 
 
@@ -113,6 +120,18 @@ def proportional(pid: int) -> int:
             if line.startswith(b"Pss:"):
                 return int(line.split()[1]) * 1024
     return 0
+
+
+def _borrows(pid: int, others: set[int]) -> bool:
+    """Whether a process is about to start a program (vfork), in the memory of its parent yet."""
+    fields = stat_fields(pid)
+    if not fields or (parent := int(fields[1])) not in others:
+        return False
+    same_size = stat_fields(parent)[_VSIZE : _VSIZE + 1] == [fields[_VSIZE]]
+    number = _KCMP.get(platform.machine())
+    if not same_size or number is None:
+        return False
+    return int(ctypes.CDLL(None).syscall(number, pid, parent, _KCMP_VM, 0, 0)) == 0
 
 
 def measured(work: Work) -> Used:
