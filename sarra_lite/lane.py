@@ -7,7 +7,7 @@ import contextlib
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from sarra_lite import daemon, growth
@@ -255,7 +255,8 @@ class Lane:
         try:
             result = await self._result(connection, task, read)
         except SarraError:
-            self._office.put_back(task)
+            # It may be done all the same, and only the answer be lost.
+            self._office.put_back(task._replace(job=replace(task.job, redelivered=True)))
             raise
         finally:
             self._unread -= left

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.lab.demo_checks import queue_state
 from tests.lab.rabbitmq import Rabbit
 from tests.lab.site import Site, wait_until
 from tests.lab.trees import same, write_tree
@@ -32,7 +33,7 @@ def _arrived_once(site: Site) -> None:
 
 def _wait_for_bytes(site: Site) -> None:
     """Return when something of a file is at the destination."""
-    wait_until(lambda: any(path.stat().st_size for path in site.dest.glob(".*.inflight")))
+    wait_until(lambda: any(path.stat().st_size for path in site.dest.glob(".big.*.inflight")))
 
 
 @pytest.mark.parametrize("how", ["kill", "terminate"])
@@ -226,3 +227,5 @@ def _die(site: Site, where: str, step: int, program: str, *arguments: object) ->
         [*command, *map(str, arguments)], env=site.env, cwd=ROOT, check=False, capture_output=True
     )
     assert done.returncode in (0, -9), done.stderr
+    # Until the broker has noticed, what it held is nobody's, and the queue looks empty.
+    wait_until(lambda: queue_state(site.rabbit, site.queue).consumers == 0)

@@ -26,6 +26,7 @@ class Counter:
     def __init__(self, task: Task) -> None:
         """Nobody was told of an outage yet."""
         self.tasks = [task]
+        self.back: list[Task] = []
         self.downs = 0
 
     def take(self) -> Task | None:
@@ -35,7 +36,7 @@ class Counter:
         return bool(self.tasks)
 
     def put_back(self, task: Task) -> None:
-        pass
+        self.back.append(task)
 
     def tell(self, done: Done) -> None:
         raise AssertionError(done)
@@ -75,6 +76,7 @@ def test_a_lane_whose_task_another_does_after_an_outage_takes_tasks_again(
     lane = Lane(office, lambda: Connection(target()), Limit(0), "lane-0")
     wait_until(lambda: office.downs == 1)
     wait_until(lambda: lane.idle, 10)
+    assert [task.job.redelivered for task in office.back] == [True]  # who knows what was done
     lane.stop.set()
     lane.wake()
     lane.join(5)
