@@ -46,6 +46,7 @@ PLAN: Final[dict[str, dict[str, Files]]] = {
     "lossy-cubic": {"200 MiB": _MIB200},
 }
 WORKS: Final = list(dict.fromkeys(work for works in PLAN.values() for work in works))
+_KINDS: Final = ["lan", "wan", "lossy-cubic"]  # near, by the relay, with loss and a control set
 _MILLION: Final = 1_000_000
 
 
@@ -90,7 +91,7 @@ def parse() -> tuple[Asked, Path, bool]:
     parser = argparse.ArgumentParser("bench", description="Everything beside its peers.")
     add = parser.add_argument
     add("--rounds", type=int, default=5, help="turns of each peer (default: 5)")
-    add("--lines", nargs="+", choices=LINES, default=list(LINES))
+    add("--lines", nargs="+", choices=LINES, help="default: all; with --quick one of each kind")
     add("--works", nargs="*", metavar="WORK", default=WORKS, help=f"of {', '.join(WORKS)}")
     peers = [*PEERS, BROKER, SR3_BROKER]
     add("--peers", nargs="+", choices=peers, default=[], help="default: all; ours always is")
@@ -107,7 +108,7 @@ def parse() -> tuple[Asked, Path, bool]:
         parser.error(f"no such work: {', '.join(unknown)}")
     programs = {name: getattr(given, name) for name in ("bbcp", "mscp")}
     asked = Asked(
-        given.lines,
+        given.lines or (_KINDS if given.quick else list(LINES)),
         given.works,
         [OURS, *given.peers] if given.peers else [],
         1 if given.quick else given.rounds,
@@ -208,7 +209,7 @@ def little(files: Files) -> Files:
     """Return a work of the same kind that takes little time."""
     if files.count == 1:
         return Files(1, 16 << 20, 1)
-    return Files(min(files.count, 200), files.size, 10)
+    return Files(min(files.count, 200), files.size, 5)
 
 
 def publish(found: results.Results, out: Path) -> None:

@@ -61,7 +61,7 @@ PEERS: Final[dict[str, Peer]] = {
     POOL: Peer(f"{_ENGINE} --open", hasty=True, inside=True),
     "sftp": Peer(_SFTP % ""),
     "sftp tuned": Peer(_SFTP % "{gcm} -R256 -B261120"),
-    "scp": Peer(_SCP, sftp=False),
+    "scp": Peer(_SCP),  # over SFTP since OpenSSH 9.0
     "rsync": Peer(_RSYNC, sftp=False, hasty=True),
     "rclone": Peer(_RCLONE % 4, _RCLONE % 16),
     "lftp": Peer(_LFTP),

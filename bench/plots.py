@@ -15,7 +15,9 @@ _OURS, _THEIRS, _CLEAR = "#1f5a93", "#9aa5b1", "#d5dae0"
 
 
 def draw(results: Results, directory: Path) -> dict[tuple[str, str], str]:
-    """Write a picture for each line and work; return their names."""
+    """Write a picture for each line and work, instead of those there are; return their names."""
+    for old in directory.glob("*.svg"):
+        old.unlink()
     names = {}
     for place in dict.fromkeys((series.line, series.work) for series in results.series):
         found = [series for series in results.of(*place) if series.runs]

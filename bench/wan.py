@@ -243,6 +243,7 @@ def tun(name: str) -> int:
 def relay(line: Line, devices: list[int]) -> None:
     """Carry packets both ways until killed, or left alone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = os.getppid()
     one, other = devices
     ways = [Direction(line, one, other, 1), Direction(line, other, one, 2)]
