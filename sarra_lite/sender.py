@@ -118,6 +118,7 @@ class _Sender:
             config, self._inbox.put, lambda reason: self._inbox.put(_Lost(reason))
         )
         self._last_delivery = time.monotonic()
+        self._found_empty = False
 
     def run(self, connect: endpoints.Connector) -> int:
         """Serve until told to stop, or drained; return the exit status."""
@@ -183,6 +184,7 @@ class _Sender:
         match event:
             case Delivery():
                 self._last_delivery = time.monotonic()
+                self._found_empty = False
                 self._desk.receive(event)
                 self._intake.look(self._desk.tally.taken, self._desk.tally.expected)
             case Done():
@@ -206,7 +208,15 @@ class _Sender:
             len(self._desk) and not self._desk.stuck
         ):
             return False
-        return self._desk.stuck or broker.declare_queue(self._config.queue) == 0
+        if self._desk.stuck:
+            return True
+        if broker.declare_queue(self._config.queue):
+            self._found_empty = False
+            return False
+        # A broker that has much to do answers 0 for a quorum queue that it cannot ask in time.
+        again, self._found_empty = self._found_empty, True
+        self._last_delivery = time.monotonic()
+        return again
 
     def _count_bytes(self, count: int) -> None:
         with self._moved_lock:
