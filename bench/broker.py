@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 from bench.results import Idle, Million
 from bench.usage import Used, Work, measured
 from sarra_lite.units import nanoseconds
+from tests.lab.demo_checks import queue_state
 from tests.lab.processes import wait_until
 from tests.lab.rabbitmq import Rabbit
 from tests.lab.site import Site
@@ -86,18 +87,10 @@ class Through:
 
     def sr3_posts(self) -> Used:
         """Announce the source with sr3_post."""
-        home = self._sr3.directory
-        env = {
-            "PATH": f"{VENV / 'bin'}:{os.environ['PATH']}",
-            "LANG": "C.UTF-8",
-            "HOME": str(home),
-            "XDG_CONFIG_HOME": str(home / "config"),
-            "XDG_CACHE_HOME": str(home / "cache"),
-            "XDG_STATE_HOME": str(home / "state"),
-        }
+        sr3 = self._sr3
         command = [str(VENV / "bin/sr3_post"), "-c", "earnest", "-p", str(self.stage.source)]
         try:
-            return measured(Work(command, env=env, cwd=home))
+            return measured(Work(command, env=sr3.env, cwd=sr3.directory))
         finally:
             self._purge(self._sr3.site)
 
@@ -152,13 +145,11 @@ class Through:
             senders = [
                 stack.enter_context(self.site.running("sr_sender", "--quiet")) for _ in range(count)
             ]
-            with self._rabbit.channel() as channel:
-
-                def waiting() -> int:
-                    found = channel.queue_declare(self.site.queue, passive=True)
-                    return int(found.method.consumer_count)
-
-                wait_until(lambda: waiting() == count, "senders wait for work", seconds=30)
+            wait_until(
+                lambda: queue_state(self._rabbit, self.site.queue).consumers == count,
+                "senders wait for work",
+                seconds=30,
+            )
             yield [sender.pid for sender in senders]
 
     @contextmanager

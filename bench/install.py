@@ -37,7 +37,7 @@ _POLICY: Final = Path("/usr/sbin/policy-rc.d")
 
 
 def install() -> None:
-    """Have all peers; raise CalledProcessError when one cannot be installed."""
+    """Have all peers; raise CalledProcessError or Unavailable when one cannot be installed."""
     missing = [package for name, package in PROGRAMS.items() if shutil.which(name) is None]
     if missing:
         print(f"installing from Debian: {' '.join(missing)}", flush=True)
@@ -45,13 +45,7 @@ def install() -> None:
             _quietly("apt-get", "update", "-qq")
             _quietly("apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing)
     sr3.install()
-    stamp = VENV / "installed"
-    wanted = "\n".join(PACKAGES)
-    if not stamp.exists() or stamp.read_text() != wanted:
-        print(f"installing from PyPI: {' '.join(PACKAGES)}", flush=True)
-        _quietly(sys.executable, "-m", "venv", "--clear", str(VENV))
-        _quietly(str(PYTHON), "-m", "pip", "install", "--quiet", *PACKAGES)
-        stamp.write_text(wanted)
+    sr3.environment(VENV, PACKAGES)
 
 
 def versions() -> dict[str, str]:

@@ -76,7 +76,7 @@ class Tree:
 
     def look(self) -> set[int]:
         """Return all that live; each process of the machine is examined only once."""
-        present = {int(name) for name in os.listdir("/proc") if name.isdigit()}  # noqa: PTH208
+        present = _present()
         for pid in sorted(present - self._others - self.members):
             fields = stat_fields(pid)
             if not fields:
@@ -241,5 +241,9 @@ def _adopting() -> Iterator[Callable[[], set[int]]]:
 
 def children(pid: int) -> set[int]:
     """Return the children of a process, zombies as well."""
-    processes = [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
-    return {one for one in processes if stat_fields(one)[1:2] == [str(pid)]}
+    return {one for one in _present() if stat_fields(one)[1:2] == [str(pid)]}
+
+
+def _present() -> set[int]:
+    """Return all processes of the machine."""
+    return {int(name) for name in os.listdir("/proc") if name.isdigit()}  # noqa: PTH208

@@ -13,7 +13,7 @@ from tests.lab.processes import SYSTEM_PATH, Process
 from tests.lab.rabbitmq import User
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tests.lab.site import Site
 
@@ -104,7 +104,7 @@ class Sr3:
         for file in (self.credentials, site.credentials):
             file.touch(mode=0o600)
             file.write_text(text)
-        self._env = {
+        self.env = {
             "PATH": f"{self._bin}:{SYSTEM_PATH}",
             "LANG": "C.UTF-8",
             "HOME": str(self.directory),
@@ -151,7 +151,7 @@ class Sr3:
         """Run a program of sr3 to its end; return what it says."""
         done = subprocess.run(
             [str(self._bin / program), *arguments],
-            env=self._env,
+            env=self.env,
             cwd=self.directory,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -169,7 +169,7 @@ class Sr3:
         """Run a component meanwhile, from when it misses nothing on."""
         command = [str(self._bin / "sr3"), "foreground", configuration]
         log = self.directory / f"{configuration.replace('/', '-')}.log"
-        process = Process(command, log, env=self._env, cwd=self.directory)
+        process = Process(command, log, env=self.env, cwd=self.directory)
         said = _READY[configuration.partition("/")[0]]
         process.wait_ready(lambda: said in process.output(), seconds=20)
         try:
@@ -180,17 +180,22 @@ class Sr3:
 
 def install() -> Path:
     """Return the directory of sr3's programs, in a virtual environment made at the first call."""
-    stamp = VENV / "installed"
-    wanted = "\n".join(PACKAGES)
+    return environment(VENV, PACKAGES)
+
+
+def environment(venv: Path, packages: Sequence[str]) -> Path:
+    """Return the directory of the programs of a virtual environment, made if it has not these."""
+    stamp = venv / "installed"
+    wanted = "\n".join(packages)
     if not stamp.exists() or stamp.read_text() != wanted:
-        _call(sys.executable, "-m", "venv", "--clear", str(VENV))
-        pip = [str(VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
-        _call(*pip, "install", "--quiet", *PACKAGES)
+        _call(sys.executable, "-m", "venv", "--clear", str(venv))
+        pip = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
+        _call(*pip, "install", "--quiet", *packages)
         stamp.write_text(wanted)
-    return VENV / "bin"
+    return venv / "bin"
 
 
 def _call(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     if done.returncode:
-        raise Unavailable(f"metpx-sr3 cannot be installed: {done.stdout}{done.stderr}")
+        raise Unavailable(f"{' '.join(command)} failed: {done.stdout}{done.stderr}")
