@@ -27,6 +27,7 @@ class Growth:
     """Tries one connection more as long as each brings a tenth more bytes a second.
 
     Told of bytes that are written, and the time in seconds of one clock; not safe for threads.
+    ``settled``: nothing will be tried any more.
     """
 
     def __init__(self) -> None:
@@ -35,20 +36,20 @@ class Growth:
         self._bytes = 0
         self._before: float | None = None
         self._warm = False  # whether the last connection has come to its speed
-        self._settled = False
+        self.settled = False
 
     def moved(self, count: int, now: float, connections: int, *, waiting: bool) -> int:
         """Return 1 when one more connection is to be tried, -1 when the last did not help, or 0.
 
         ``waiting``: there is work that no connection has taken; without it no rate means anything.
         """
-        if self._settled or (rate := self._rate(count, now, waiting=waiting)) is None:
+        if self.settled or (rate := self._rate(count, now, waiting=waiting)) is None:
             return 0
         before, self._before = self._before, rate
         helped = before is None or rate >= before * _HELPS
-        self._settled = not helped or connections >= MOST
+        self.settled = not helped or connections >= MOST
         if helped:
-            return 0 if self._settled else 1
+            return 0 if self.settled else 1
         return -1
 
     def _rate(self, count: int, now: float, *, waiting: bool) -> float | None:

@@ -162,10 +162,12 @@ class Lane:
         Raises what ended it in the middle of a task, when nothing is running any more.
         """
         self._broken = None
-        while (first := None if self._ending else self._office.take()) is None:
-            if self._ending:
-                return
+        while not self._ending:
+            if (first := self._office.take()) is not None:
+                break
             await self._rest()
+        else:
+            return
         try:
             connection = await self._connected()
         except BaseException:

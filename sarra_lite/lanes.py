@@ -127,7 +127,7 @@ class Lanes:
     def moved(self, count: int) -> None:
         """Hear of bytes that are written; have one connection more, or less, if that is better."""
         self._moved(count)
-        if not self._automatic:
+        if not self._automatic or self._growth.settled:
             return
         with self._lock:
             working = [lane for lane in self._lanes if not lane.retired]

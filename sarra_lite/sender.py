@@ -117,7 +117,7 @@ class _Sender:
         self._intake = Intake(
             config, self._inbox.put, lambda reason: self._inbox.put(_Lost(reason))
         )
-        self._last_delivery = time.monotonic()
+        self._quiet_since = time.monotonic()
         self._found_empty = False
 
     def run(self, connect: endpoints.Connector) -> int:
@@ -183,7 +183,7 @@ class _Sender:
     def _handle(self, event: _Event) -> None:
         match event:
             case Delivery():
-                self._last_delivery = time.monotonic()
+                self._quiet_since = time.monotonic()
                 self._found_empty = False
                 self._desk.receive(event)
                 self._intake.look(self._desk.tally.taken, self._desk.tally.expected)
@@ -204,7 +204,7 @@ class _Sender:
 
     def _drained(self, broker: Broker) -> bool:
         """Nothing is held, and nothing waits in the queue; or all that is held waits for room."""
-        if time.monotonic() - self._last_delivery < _EMPTY or (
+        if time.monotonic() - self._quiet_since < _EMPTY or (
             len(self._desk) and not self._desk.stuck
         ):
             return False
@@ -215,7 +215,7 @@ class _Sender:
             return False
         # A broker that has much to do answers 0 for a quorum queue that it cannot ask in time.
         again, self._found_empty = self._found_empty, True
-        self._last_delivery = time.monotonic()
+        self._quiet_since = time.monotonic()
         return again
 
     def _count_bytes(self, count: int) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 from paramiko import sftp as names
 
 from sarra_lite.errors import DestinationDown, SourceLost
+from sarra_lite.extent import Extent
 from sarra_lite.sftpcodec import Answer, Attributes, checked, packed, string, unpacked
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from types import TracebackType
 
-    from sarra_lite.extent import Extent
     from sarra_lite.sftpwire import Wire
 
 _READ_AHEAD: Final = 16  # reads under way at once
@@ -128,6 +128,6 @@ class File:
         answer = await asked
         self._writes.popleft()
         checked(answer, writing=True)
-        if missing := getattr(data, "missing", ""):
-            raise SourceLost(410, missing)
+        if isinstance(data, Extent) and data.missing:
+            raise SourceLost(410, data.missing)
         return len(data)

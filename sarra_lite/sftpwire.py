@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import deque
-from itertools import islice, takewhile
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from paramiko import sftp as names
@@ -229,13 +229,15 @@ class Wire:
 
 def _send_parts(to: socket.socket, out: deque[bytes | memoryview | Extent]) -> None:
     """Send, with one call, what is in memory at the head of a queue, as far as it is taken."""
-    parts = takewhile(lambda part: not isinstance(part, Extent), islice(out, _PARTS_AT_ONCE))
-    sent = to.sendmsg([part for part in parts if not isinstance(part, Extent)])
-    while sent:
-        first = out[0]
-        assert not isinstance(first, Extent)  # noqa: S101  for the type checker
-        if sent < len(first):
-            out[0] = memoryview(first)[sent:]
+    parts: list[bytes | memoryview] = []
+    for part in islice(out, _PARTS_AT_ONCE):
+        if isinstance(part, Extent):
             break
-        sent -= len(first)
+        parts.append(part)
+    sent = to.sendmsg(parts)
+    for part in parts:
+        if sent < len(part):
+            out[0] = memoryview(part)[sent:]
+            break
+        sent -= len(part)
         out.popleft()

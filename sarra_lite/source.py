@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from sarra_lite.errors import SourceLost
 from sarra_lite.extent import Descriptor, Extent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from sarra_lite.message import Announcement
+
+_Content = TypeVar("_Content", bytes, memoryview)
 
 _TOLERANCE = 1000  # ns; sr3 writes times from floating-point numbers
 _TOLERANCE_EXPONENT = 100_000  # ns; it loses digits of those so little above the whole second
@@ -62,10 +64,34 @@ class Source:
         SourceLost 410 as soon as the file is another than was announced: what was yielded
         before the change belongs to the version announced.
         """
+        return self._read(
+            lambda begin, count: os.pread(self._fd, count, begin), offset, length, step
+        )
+
+    def extents(
+        self, offset: int, length: int, step: int
+    ) -> Iterator[tuple[int, memoryview, Extent]]:
+        """Yield offset and content of a range, ``step`` bytes at once, and the same to be sent.
+
+        What is looked at is valid until the next is asked for.  What is sent is read again: after
+        all is sent, ``check`` tells if it was the version announced.  Raises what ``chunks`` does.
+        """
+        room = memoryview(bytearray(min(step, length)))
+
+        def read(begin: int, count: int) -> memoryview:
+            return room[: os.preadv(self._fd, [room[:count]], begin)]
+
+        for begin, data in self._read(read, offset, length, step):
+            yield begin, data, Extent(self._file, begin, len(data))
+
+    def _read(
+        self, read: Callable[[int, int], _Content], offset: int, length: int, step: int
+    ) -> Iterator[tuple[int, _Content]]:
+        """Yield what ``read`` returns for an offset and a count, all over a range."""
         end = offset + length
         while offset < end:
             try:
-                data = os.pread(self._fd, min(step, end - offset), offset)
+                data = read(offset, min(step, end - offset))
             except OSError as error:
                 raise SourceLost(403, f"cannot be read: {error.strerror}") from None
             self.check()
@@ -73,25 +99,6 @@ class Source:
                 raise SourceLost(410, "shorter than announced")
             yield offset, data
             offset += len(data)
-
-    def extents(self, offset: int, length: int, step: int) -> Iterator[tuple[memoryview, Extent]]:
-        """Yield content of a range, at most ``step`` bytes at once, and the same to be sent.
-
-        What is looked at is valid until the next is asked for.  What is sent is read again: after
-        all is sent, ``check`` tells if it was the version announced.  Raises what ``chunks`` does.
-        """
-        room = memoryview(bytearray(min(step, length)))
-        end = offset + length
-        while offset < end:
-            try:
-                count = os.preadv(self._fd, [room[: end - offset]], offset)
-            except OSError as error:
-                raise SourceLost(403, f"cannot be read: {error.strerror}") from None
-            self.check()
-            if not count:
-                raise SourceLost(410, "shorter than announced")
-            yield room[:count], Extent(self._file, offset, count)
-            offset += count
 
     def check(self) -> None:
         """Raise SourceLost 410 when it is another version than the one announced."""

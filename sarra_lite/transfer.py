@@ -14,6 +14,8 @@ from sarra_lite.source import Source
 from sarra_lite.units import nanoseconds
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sarra_lite.extent import Extent
     from sarra_lite.inflight import Names
     from sarra_lite.message import Identity
@@ -125,28 +127,31 @@ class _Sending:
 
     def __init__(self, file: File, step: int, hooks: Hooks) -> None:
         self._file = file
-        self._step = step
+        self._most = hooks.limit.step(step)
         self._hooks = hooks
 
     async def whole(self, local: Source, method: str) -> Identity:
         """Send all of a source; return its identity.  Not all of it is known written yet."""
-        digest = blocks.digest(method)
-        step = self._hooks.limit.step(self._step)
-        for offset, data in local.chunks(0, local.size, step):
-            digest.update(data)
-            await self._write(offset, data, local.size - offset)
-        return blocks.identity(method, digest.digest())
+        chunks = local.chunks(0, local.size, self._most)
+        return await self._send(method, local.size, ((at, data, data) for at, data in chunks))
 
     async def extents(self, local: Source, offset: int, length: int) -> Identity:
         """Send a range, not copied; return its identity.  Not all of it is known written yet."""
-        digest = blocks.digest(blocks.COD.value)
-        end = offset + length
-        step = self._hooks.limit.step(self._step)
-        for data, extent in local.extents(offset, length, step):
+        extents = local.extents(offset, length, self._most)
+        return await self._send(blocks.COD.value, offset + length, extents)
+
+    async def _send(
+        self,
+        method: str,
+        end: int,
+        pieces: Iterable[tuple[int, bytes | memoryview, bytes | Extent]],
+    ) -> Identity:
+        """Send pieces, each an offset, content to look at, and the same to send."""
+        digest = blocks.digest(method)
+        for offset, data, to_send in pieces:
             digest.update(data)
-            await self._write(offset, extent, end - offset)
-            offset += len(extent)
-        return blocks.identity(blocks.COD.value, digest.digest())
+            await self._write(offset, to_send, end - offset)
+        return blocks.identity(method, digest.digest())
 
     async def _write(self, offset: int, data: bytes | Extent, left: int) -> None:
         """Send the next part, with ``left`` bytes still to be sent; Interrupted when too many."""
