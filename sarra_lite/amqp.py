@@ -1,6 +1,6 @@
 """One AMQP connection in a thread of its own (decision 0001).
 
-Pika is known here, in broker.py and in refusals.py only.
+Pika is known here, in publisher.py, in broker.py and in refusals.py only.
 
 ``do``, ``ask`` and ``publish`` may be called from any thread.  Callbacks run in the connection's
 thread and must not block.
@@ -8,32 +8,28 @@ thread and must not block.
 
 from __future__ import annotations
 
-import enum
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as LateError
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from pika import BasicProperties
-from pika.adapters.select_connection import IOLoop, SelectConnection
+from pika.adapters.select_connection import IOLoop
 from pika.exceptions import ChannelClosed
-from pika.spec import Basic
 
 from sarra_lite.errors import BrokerError
-from sarra_lite.message import CONTENT_TYPE
+from sarra_lite.publisher import Answered, Gathering, Outcome, Publisher
 from sarra_lite.refusals import explain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     from pika import ConnectionParameters
     from pika.channel import Channel
     from pika.connection import Connection as PikaConnection
-    from pika.frame import Method
 
 log = logging.getLogger("sarra_lite")
 logging.getLogger("pika").setLevel(logging.CRITICAL + 1)  # what matters comes as an error of ours
@@ -41,19 +37,8 @@ logging.getLogger("pika").setLevel(logging.CRITICAL + 1)  # what matters comes a
 CONNECT: Final = 10.0  # seconds that connecting and logging in may take
 _ANSWER: Final = 20.0  # seconds that the broker may take to answer to a declaration
 _GOODBYE: Final = 2.0  # seconds that closing may take
-_PERSISTENT: Final = 2
-
-
-class Outcome(enum.Enum):
-    """What became of a published message."""
-
-    CONFIRMED = "confirmed"
-    UNROUTABLE = "confirmed, though no queue is bound"
-    REFUSED = "refused"
-    LOST = "not known, since the connection was lost"
-
-
-Answered = Callable[[Outcome, str], None]
+# Seconds in which what is published is gathered: waking the thread for each message costs more.
+_GATHER: Final = 0.002
 
 
 class Connection:
@@ -69,16 +54,14 @@ class Connection:
         self._loop = IOLoop()
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
         self._opened: Future[None] = Future()
-        self._connection: SelectConnection | None = None
-        self._publisher: Channel | None = None
-        self._published = 0
-        self._unconfirmed: dict[int, Answered] = {}
-        self._unroutable: set[int] = set()
+        self._connection: Gathering | None = None
+        self._publisher: Publisher | None = None
         self._spare: Channel | None = None
         self._asked: dict[Channel, Future[Any]] = {}
         self._consumers: dict[Channel, Callable[[str], None]] = {}
         self._lock = threading.Lock()
         self._ended = False
+        self._woken = False
         self._actions: deque[Callable[[], None]] = deque()
 
     # The caller's side: any thread.
@@ -98,13 +81,11 @@ class Connection:
         self._thread.join(_GOODBYE)
 
     def do(self, action: Callable[[], None]) -> None:
-        """Run something in the connection's thread, soon; BrokerError when it is gone."""
+        """Run something in the connection's thread, now; BrokerError when it is gone."""
+        self._enqueue(action)
         with self._lock:
-            if self._ended:
-                raise BrokerError(self.closed_because)
-            wake = not self._actions
-            self._actions.append(action)
-        if wake:
+            woken, self._woken = self._woken, True
+        if not woken:
             self._loop.add_callback_threadsafe(self._act)
 
     def ask(
@@ -127,8 +108,10 @@ class Connection:
     def publish(
         self, exchange: str, topic: str, body: bytes, done: Answered, *, mandatory: bool
     ) -> None:
-        """Publish persistently, signed with our user_id; ``done`` gets the broker's answer."""
-        self.do(partial(self._publish, exchange, topic, body, done, mandatory=mandatory))
+        """Publish persistently, soon, signed with our user_id; ``done`` gets the answer."""
+        action = partial(self._publish, exchange, topic, body, done, mandatory=mandatory)
+        if self._enqueue(action):
+            self._loop.add_callback_threadsafe(lambda: self._loop.call_later(_GATHER, self._act))
 
     def forget(self, channel: Channel) -> None:
         """Close a channel that ``ask`` opened for a caller."""
@@ -140,11 +123,19 @@ class Connection:
 
         self.do(end)
 
+    def _enqueue(self, action: Callable[[], None]) -> bool:
+        """Put something among what is to be run; True when it is alone there."""
+        with self._lock:
+            if self._ended:
+                raise BrokerError(self.closed_because)
+            self._actions.append(action)
+            return len(self._actions) == 1
+
     # The connection's side: its own thread.
 
     def _run(self) -> None:
         try:
-            self._connection = SelectConnection(
+            self._connection = Gathering(
                 self._parameters,
                 on_open_callback=self._on_open,
                 on_open_error_callback=lambda _, error: self._end(error),
@@ -161,8 +152,13 @@ class Connection:
     def _act(self) -> None:
         with self._lock:
             actions, self._actions = self._actions, deque()
-        for action in actions:
-            action()
+            self._woken = False
+        if not actions:
+            return
+        connection = self._connection
+        with nullcontext() if connection is None else connection.gathering():
+            for action in actions:
+                action()
 
     def _close(self) -> None:
         self._act()
@@ -180,10 +176,11 @@ class Connection:
             left, self._actions = self._actions, deque()
         told = explain(error, self.url)
         self.closed_because = str(told)
-        self._publisher = self._spare = None
+        publisher, self._publisher, self._spare = self._publisher, None, None
         for action in left:
             action()
-        self._answer_all(Outcome.LOST)
+        if publisher is not None:
+            publisher.answer_all(Outcome.LOST, self.closed_because)
         for future in [self._opened, *self._asked.values()]:
             if not future.done():
                 future.set_exception(told)
@@ -205,66 +202,25 @@ class Connection:
 
     def _on_publisher(self, channel: Channel) -> None:
         channel.add_on_close_callback(lambda _, error: self._on_publisher_closed(error))
-        channel.add_on_return_callback(self._on_return)
-        self._publisher = channel
-        channel.confirm_delivery(self._on_confirm, lambda _: self._opened.set_result(None))
+        not_stored = BrokerError("the broker could not store a message")
+        self._publisher = Publisher(channel, self._user, lambda: self._end(not_stored))
+        self._publisher.begin(lambda: self._opened.set_result(None))
 
     def _publish(
         self, exchange: str, topic: str, body: bytes, done: Answered, *, mandatory: bool
     ) -> None:
-        channel = self._publisher
-        if channel is None or not channel.is_open:
+        publisher = self._publisher
+        if publisher is None or not publisher.publish(
+            exchange, topic, body, done, mandatory=mandatory
+        ):
             done(Outcome.LOST, self.closed_because)
-            return
-        self._published += 1
-        self._unconfirmed[self._published] = done
-        properties = BasicProperties(
-            content_type=CONTENT_TYPE,
-            content_encoding="utf-8",
-            delivery_mode=_PERSISTENT,
-            headers={},
-            user_id=self._user,
-            # What comes back unroutable has no other sign of which one it was.
-            message_id=str(self._published) if mandatory else None,
-        )
-        channel.basic_publish(exchange, topic, body, properties, mandatory=mandatory)
-
-    def _on_return(
-        self, _: Channel, __: Basic.Return, properties: BasicProperties, ___: bytes
-    ) -> None:
-        self._unroutable.add(int(properties.message_id or 0))
-
-    def _on_confirm(self, frame: Method[Basic.Ack | Basic.Nack]) -> None:
-        method = frame.method
-        if isinstance(method, Basic.Nack):
-            self._end(BrokerError("the broker could not store a message"))
-            return
-        for number in self._numbers(method.delivery_tag, multiple=method.multiple):
-            done = self._unconfirmed.pop(number)
-            if number in self._unroutable:
-                self._unroutable.discard(number)
-                done(Outcome.UNROUTABLE, "no queue is bound")
-            else:
-                done(Outcome.CONFIRMED, "")
-
-    def _numbers(self, last: int, *, multiple: bool) -> Iterator[int]:
-        """Numbers of the messages that a confirm is about."""
-        if not multiple:
-            yield from (number for number in (last,) if number in self._unconfirmed)
-            return
-        while self._unconfirmed and (first := next(iter(self._unconfirmed))) <= last:
-            yield first
-
-    def _answer_all(self, outcome: Outcome) -> None:
-        unconfirmed, self._unconfirmed = self._unconfirmed, {}
-        for done in unconfirmed.values():
-            done(outcome, self.closed_because)
 
     def _on_publisher_closed(self, error: Exception) -> None:
         """Note that we published what we may not: it is among the unconfirmed messages."""
         if isinstance(error, ChannelClosed) and not self._ended:
             self.closed_because = str(explain(error, self.url))
-            self._answer_all(Outcome.REFUSED)
+            if self._publisher is not None:
+                self._publisher.answer_all(Outcome.REFUSED, self.closed_because)
         self._end(error)
 
     def _find_channel(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sarra_lite")
 
-_WINDOW: Final = 500  # announcements that may wait for their confirm at once
+_WINDOW: Final = 2000  # announcements that may wait for their confirm at once
 
 
 class _Answer(NamedTuple):

@@ -20,6 +20,8 @@ MOST: Final = 1024 * _MIB  # above, too much is sent again after a crash
 _BLOCKS: Final = 1000  # of a file, about, between the two
 NEVER: Final = 1  # sr3's value of blockSize for "send files in one piece"
 
+_READ: Final = 256 * 1024  # bytes at once
+
 METHODS: Final = ("sha512", "sha256", "md5")
 # Only our senders send blocks of ours; this one takes a fifth of the time of sha256.
 COD: Final = Identity("cod", "blake3")
@@ -82,9 +84,12 @@ def digest(method: str) -> Digest:
 
 def hash_file(path: str, method: str) -> Identity:
     """Identity of a file's content; OSError when it cannot be read."""
+    made = digest(method)
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123  any bytes, and half the time
-        digest = hashlib.file_digest(file, method)
-    return identity(method, digest.digest())
+        # Unlike hashlib.file_digest, no more memory is made ready than a small file has.
+        while data := file.read(_READ):
+            made.update(data)
+    return identity(method, made.digest())
 
 
 def identity(method: str, digest: bytes) -> Identity:

@@ -1,6 +1,6 @@
 """The broker as the rest of the package sees it.
 
-Pika is known here, in amqp.py and in refusals.py only.
+Pika is known here, in amqp.py, in publisher.py and in refusals.py only.
 
 All methods may be called from any thread.  Callbacks run in the connection's thread and must not
 block: they put what they get into somebody's inbox.
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import pika
 
 from sarra_lite import amqp
-from sarra_lite.amqp import Outcome
 from sarra_lite.errors import BrokerError, BrokerRefused
+from sarra_lite.publisher import Outcome
 
 if TYPE_CHECKING:
     import ssl

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-
-import shtab
 
 from sarra_lite import __version__, configfile, options
 from sarra_lite.common import BrokerConfig
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 Config = TypeVar("Config", bound=BrokerConfig)
 Examples = Sequence[tuple[str, str]]
 
+_SHELLS: Final = ("bash", "zsh", "tcsh", "fish", "powershell")  # that shtab knows
 _FILES: Final = """\
 ~/.config/sarra_lite/{component}/NAME.toml, /etc/sarra_lite/{component}/NAME.toml
     configurations; "sr_config example {component}" shows one with all that can be set
@@ -36,13 +36,12 @@ def make_parser(
     """
     files = _FILES.format(component=config.component)
     parser = bare_parser(program, doc, examples, files=files)
-    chosen: Any = parser.add_argument(
+    parser.add_argument(
         "-c",
         "--config",
         metavar="CONFIG",
         help="configuration: a name, or a file (default: default)",
     )
-    chosen.complete = shtab.FILE
     parser.add_argument("-q", "--quiet", action="store_true", help="show no progress")
     parser.add_argument("-v", "--verbose", action="store_true", help="same as --log-level debug")
     group = parser.add_argument_group(
@@ -74,8 +73,11 @@ def bare_parser(
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"{program} {__version__}")
-    shtab.add_argument_to(
-        parser, "--print-completion", help="print the completion script for a shell"
+    parser.add_argument(
+        "--print-completion",
+        action=_Completion,
+        choices=_SHELLS,
+        help="print the completion script for a shell",
     )
     return parser
 
@@ -149,16 +151,35 @@ def _add(group: argparse._ArgumentGroup, option: Option) -> None:
         case _ if option.choices:
             group.add_argument(option.flag, choices=option.choices, help=text, **common)
         case _:
-            action_ = group.add_argument(option.flag, metavar=metavar, help=text, **common)
-            if metavar in ("FILE", "DIR"):
-                completed: Any = action_
-                completed.complete = shtab.FILE if metavar == "FILE" else shtab.DIRECTORY
+            group.add_argument(option.flag, metavar=metavar, help=text, **common)
 
 
 def _help(option: Option) -> str:
     text = option.text[:1].lower() + option.text[1:].removesuffix(".")
     default = options.shown(option)
     return (f"{text} (default: {default})" if default else text).replace("%", "%%")
+
+
+class _Completion(argparse.Action):
+    """Prints the completion script of a shell, and ends the program."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,  # noqa: ARG002  argparse gives it
+        values: Any,
+        option_string: str | None = None,  # noqa: ARG002
+    ) -> None:
+        """Print it: files and directories are completed where such are meant."""
+        import shtab  # noqa: PLC0415  it takes longer to import than all else here
+
+        known = {"CONFIG": shtab.FILE, "FILE": shtab.FILE, "DIR": shtab.DIRECTORY}
+        for action in parser._actions:  # noqa: SLF001  argparse has no public list of them
+            if isinstance(action.metavar, str) and action.metavar in known:
+                completed: Any = action
+                completed.complete = known[action.metavar]
+        sys.stdout.write(shtab.complete(parser, values))
+        parser.exit()
 
 
 class _Pair(argparse.Action):

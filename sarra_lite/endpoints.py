@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sarra_lite import configfile, credentials, ssh
+from sarra_lite import configfile, credentials
 from sarra_lite.broker import Broker
 from sarra_lite.errors import ConfigError
-from sarra_lite.sftp import Connection
 
 if TYPE_CHECKING:
     from sarra_lite.common import BrokerConfig
     from sarra_lite.config import SenderConfig
+    from sarra_lite.sftp import Connection
 
 Connector = Callable[[], Broker]
 
@@ -44,6 +44,10 @@ def _tls(config: BrokerConfig) -> ssl.SSLContext | None:
 
 def opener(config: SenderConfig) -> Callable[[], Connection]:
     """Return what makes connections to the SFTP host."""
+    # Here, since paramiko takes longer to import than all that sr_post needs.
+    from sarra_lite import ssh  # noqa: PLC0415
+    from sarra_lite.sftp import Connection  # noqa: PLC0415
+
     file = credentials.find_file(configfile.directories())
     where = credentials.complete(config.destination, file)
     key_file = where.options.get("ssh_keyfile")

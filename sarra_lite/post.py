@@ -11,11 +11,12 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import select
 import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from sarra_lite import cli, daemon, endpoints, rules, setup, units, walk
+from sarra_lite import ahead, cli, daemon, endpoints, rules, setup, units, walk
 from sarra_lite.announce import Announcer
 from sarra_lite.config import PostConfig
 from sarra_lite.errors import (
@@ -31,7 +32,7 @@ from sarra_lite.waiting import Waiter
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from threading import Event
 
     from sarra_lite.broker import Broker
@@ -101,23 +102,39 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--timeout is for --wait")
 
 
-def paths_from(stream: Iterable[bytes], separator: bytes) -> Iterator[str]:
-    """Names from chunks of bytes, as ``find -print0`` writes them.  Any byte may be in a name."""
+def paths_from(stream: Iterable[bytes | None], separator: bytes) -> Iterator[str | None]:
+    """Names from chunks of bytes, as ``find -print0`` writes them.  Any byte may be in a name.
+
+    ``None``, where the next chunk may be long in coming, is passed on.
+    """
     rest = b""
     for chunk in stream:
+        if chunk is None:
+            yield None
+            continue
         *names, rest = (rest + chunk).split(separator)
         yield from (os.fsdecode(name) for name in names if name)
     if rest:
         yield os.fsdecode(rest)
 
 
-def _paths(args: argparse.Namespace) -> Iterator[str]:
+def _paths(args: argparse.Namespace) -> Iterator[str | None]:
+    """Paths as given; ``None`` before what must be waited for."""
     for path in args.paths:
         if path == "-":
-            chunks = iter(lambda: os.read(sys.stdin.fileno(), _READ), b"")
-            yield from paths_from(chunks, b"\0" if args.null else b"\n")
+            yield from paths_from(_chunks(sys.stdin.fileno()), b"\0" if args.null else b"\n")
         else:
             yield path
+
+
+def _chunks(descriptor: int) -> Iterator[bytes | None]:
+    """What can be read; ``None`` when there is nothing yet."""
+    while True:
+        if not select.select([descriptor], [], [], 0)[0]:
+            yield None
+        if not (chunk := os.read(descriptor, _READ)):
+            return
+        yield chunk
 
 
 class _Posting:
@@ -164,21 +181,28 @@ class _Posting:
         if args.renamed_from:
             yield walk.renaming(args.renamed_from, args.paths[0], self._config)
         elif args.remove:
-            for path in _paths(args):
+            for path in filter(None, _paths(args)):
                 yield walk.removal(path, self._config, is_dir=path.endswith("/"))
         else:
-            for found in walk.walk(_paths(args)):
-                yield from self._of(found)
+            paths = walk.walk(_paths(args), self._problem)
+            for made in ahead.results(paths, self._takes_long, self._made):
+                if self._stop.is_set():
+                    raise Interrupted("stopped before all paths were announced; run it again")
+                yield from self._accepted(made)
 
-    def _of(self, path: str | walk.Problem) -> Iterator[Announcement]:
+    def _takes_long(self, path: str) -> bool:
+        return walk.takes_long(path, self._config)
+
+    def _made(self, path: str) -> Iterator[Announcement]:
+        """Return the announcements of one path, all that is to be read for it being read."""
+        found = walk.announcements(path, self._config)
+        first = next(found, None)
+        return iter(()) if first is None else itertools.chain([first], found)
+
+    def _accepted(self, made: Callable[[], Iterator[Announcement]]) -> Iterator[Announcement]:
         """Announcements of one path; a path that cannot be announced is told and counted."""
-        if self._stop.is_set():
-            raise Interrupted("stopped before all paths were announced; run it again")
-        if isinstance(path, walk.Problem):
-            self._problem(f"{units.printable(path.path)}: {path.reason}")
-            return
         try:
-            found = walk.announcements(path, self._config)
+            found = made()
             if (first := next(found, None)) is not None and rules.accepts(self._config, first):
                 self._announced += 1
                 yield from itertools.chain([first], found)

@@ -6,7 +6,7 @@ import functools
 import logging
 import os
 import stat
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -16,34 +16,30 @@ from sarra_lite.errors import SarraError, UsageError
 from sarra_lite.message import Announcement, Identity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from sarra_lite.config import PostConfig
 
 log = logging.getLogger("sarra_lite")
 
+_LONG: Final = 256 * 1024  # bytes; fewer are hashed in less time than it takes to tell a thread
 _TRIES: Final = 3  # to hash a file that changes meanwhile
 
 
-class Problem(NamedTuple):
-    """A path that cannot be announced, and why, for people."""
-
-    path: str
-    reason: str
-
-
-def walk(paths: Iterable[str]) -> Iterator[str | Problem]:
+def walk(paths: Iterable[str | None], problem: Callable[[str], None]) -> Iterator[str | None]:
     """Yield each path and, of a directory, all beneath it; a directory comes before its contents.
 
     Symbolic links are yielded, not followed.  Uses memory for one directory per level only.
+    ``problem`` gets a line for each directory that cannot be read.  ``None``, where the next path
+    may be long in coming, is passed on.
     """
     for path in paths:
         yield path
-        if not os.path.islink(path) and os.path.isdir(path):  # noqa: PTH112, PTH114  any bytes
-            yield from _beneath(path)
+        if path is not None and not os.path.islink(path) and os.path.isdir(path):  # noqa: PTH112, PTH114  any bytes
+            yield from _beneath(path, problem)
 
 
-def _beneath(directory: str) -> Iterator[str | Problem]:
+def _beneath(directory: str, problem: Callable[[str], None]) -> Iterator[str]:
     open_directories = [directory]
     while open_directories:
         try:
@@ -53,12 +49,13 @@ def _beneath(directory: str) -> Iterator[str | Problem]:
                     if entry.is_dir(follow_symlinks=False):
                         open_directories.append(entry.path)
         except OSError as error:
-            yield Problem(os.fsdecode(error.filename or directory), _why(error))
+            name = os.fsdecode(error.filename or directory)
+            problem(f"{units.printable(name)}: {_why(error)}")
 
 
 def relative(path: str, base: str) -> str:
     """Return the relPath of a path below the base directory; UsageError when it is outside."""
-    path = os.path.abspath(path)  # noqa: PTH100  pathlib would resolve nothing more, slower
+    path = _normal(path)
     base = _absolute(base)
     if base == "/":
         return path.removeprefix("/")
@@ -69,7 +66,13 @@ def relative(path: str, base: str) -> str:
 
 @functools.cache
 def _absolute(base: str) -> str:
-    return os.path.abspath(base)  # noqa: PTH100
+    return _normal(base)
+
+
+def _normal(path: str) -> str:
+    path = os.path.abspath(path)  # noqa: PTH100  pathlib would resolve nothing more, slower
+    # POSIX leaves to each system what two slashes at the beginning mean; Linux takes them for one.
+    return path[1:] if path.startswith("//") else path
 
 
 def announcements(path: str, config: PostConfig) -> Iterator[Announcement]:
@@ -88,7 +91,7 @@ def announcements(path: str, config: PostConfig) -> Iterator[Announcement]:
             mode = stat.S_IMODE(found.st_mode)
             yield _made(config, rel_path, mode=mode, file_op={"directory": ""})
         elif stat.S_ISREG(found.st_mode):
-            yield from _file(config, path, rel_path)
+            yield from _file(config, path, rel_path, found)
         else:
             raise SarraError(f"{units.printable(path)}: neither file, directory nor link; skipped")
     except OSError as error:
@@ -121,10 +124,11 @@ def renaming(old: str, path: str, config: PostConfig) -> Announcement:
     return msgspec.structs.replace(_regular(config, rel_path, found), file_op=rename)
 
 
-def _file(config: PostConfig, path: str, rel_path: str) -> Iterator[Announcement]:
+def _file(
+    config: PostConfig, path: str, rel_path: str, found: os.stat_result
+) -> Iterator[Announcement]:
     """A file in one piece with its identity, or in blocks whose identity the sender calculates."""
     for _ in range(_TRIES):
-        found = os.lstat(path)
         whole = _regular(config, rel_path, found)
         if found.st_size > blocks.block_size(found.st_size, config.blockSize):
             os.close(os.open(path, os.O_RDONLY))  # only to learn now that it may be read
@@ -135,6 +139,7 @@ def _file(config: PostConfig, path: str, rel_path: str) -> Iterator[Announcement
         if (after.st_size, after.st_mtime_ns) == (found.st_size, found.st_mtime_ns):
             yield msgspec.structs.replace(whole, identity=identity)
             return
+        found = after
     raise SarraError(f"{units.printable(path)}: changes while it is read; not announced")
 
 
@@ -144,6 +149,18 @@ def _identity(path: str, method: str) -> Identity | None:
     if method == "cod":
         return Identity("cod", "sha512")
     return blocks.hash_file(path, method)
+
+
+def takes_long(path: str, config: PostConfig) -> bool:
+    """Whether there is so much to be read for the announcement of a path that others can wait."""
+    if config.identity in ("none", "cod"):
+        return False
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    most = blocks.block_size(found.st_size, config.blockSize)
+    return stat.S_ISREG(found.st_mode) and _LONG <= found.st_size <= most
 
 
 def _regular(config: PostConfig, rel_path: str, found: os.stat_result) -> Announcement:

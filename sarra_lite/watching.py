@@ -151,11 +151,11 @@ class _Watching:
         if not change.is_dir:
             return
         # What was announced under the old name, and not sent yet, cannot be sent any more.
-        for path in itertools.islice(walk.walk([change.path]), 1, None):
-            if isinstance(path, str):
-                with contextlib.suppress(SarraError):  # gone again: that will be seen, too
-                    for announcement in walk.announcements(path, self._config):
-                        yield from self._accepted(announcement)
+        below = walk.walk([change.path], lambda line: log.debug("%s", line))
+        for path in itertools.islice(filter(None, below), 1, None):
+            with contextlib.suppress(SarraError):  # gone again: that will be seen, too
+                for announcement in walk.announcements(path, self._config):
+                    yield from self._accepted(announcement)
 
     def _accepted(self, announcement: Announcement) -> Iterator[Announcement]:
         if self._accepts(announcement):
