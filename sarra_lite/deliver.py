@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from sarra_lite import inflight, operations, transfer
 from sarra_lite.errors import DestinationDown, DestinationFull, TransferError
-from sarra_lite.job import Hooks, Job, Outcome
+from sarra_lite.job import Job, Outcome
+from sarra_lite.sending import Hooks, help_with
 from sarra_lite.sftp import Refused
 
 if TYPE_CHECKING:
     from sarra_lite.sftp import Connection
 
-__all__ = ["Hooks", "Job", "Outcome", "deliver", "give_up"]
+__all__ = ["Hooks", "Job", "Outcome", "deliver", "give_up", "help_with"]
 
 
 async def deliver(connection: Connection, job: Job, hooks: Hooks) -> Outcome:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sarra_lite.sftp import Attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from threading import Event
-
-    from sarra_lite.limit import Limit
     from sarra_lite.message import Announcement, Identity
 
 
@@ -64,16 +60,3 @@ class Outcome:
     identity: Identity | None = None
     seconds: float | None = None
     wait: float | None = None
-
-
-class Hooks(NamedTuple):
-    """What a transfer tells while it goes on, and how it is stopped.
-
-    ``read`` and ``moved`` are called with bytes: sent by us, and known written at the destination.
-    """
-
-    limit: Limit
-
-    stop: Event
-    read: Callable[[int], None]
-    moved: Callable[[int], None]

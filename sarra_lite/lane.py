@@ -7,11 +7,11 @@ import contextlib
 import logging
 import threading
 import time
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from sarra_lite import daemon, growth
-from sarra_lite.deliver import Hooks, Job, Outcome, deliver, give_up
+from sarra_lite.deliver import Hooks, deliver, give_up, help_with
 from sarra_lite.errors import (
     ConfigError,
     DestinationDown,
@@ -20,12 +20,15 @@ from sarra_lite.errors import (
     SarraError,
     TransferError,
 )
+from sarra_lite.office import Done, Office, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine, Iterator
 
+    from sarra_lite.deliver import Outcome
     from sarra_lite.limit import Limit
     from sarra_lite.sftp import Connection
+    from sarra_lite.share import Range
 
 log = logging.getLogger("sarra_lite")
 
@@ -37,61 +40,6 @@ _MOST_FILES: Final = 512  # under way on one connection; fills 1 Gbit/s at 50 ms
 _ENOUGH: Final = 4 * 1024 * 1024
 _ENOUGH_RATE: Final = 160_000_000  # more, for each second of a round trip
 _ENOUGH_MOST: Final = 16 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Done:
-    """A lane has finished with a job: an outcome, or why there is none, and the seconds it took."""
-
-    job: Job
-    result: Outcome | TransferError
-    seconds: float
-
-
-class Task(NamedTuple):
-    """A job; ``give_up``: only leave a mark that it was given up."""
-
-    job: Job
-    give_up: TransferError | None
-
-    @property
-    def bytes(self) -> int:
-        """Bytes that will be sent for it."""
-        announcement = self.job.announcement
-        if announcement.blocks is None:
-            return announcement.size or 0
-        return 0 if announcement.is_finish else announcement.blocks.length
-
-
-class Office(Protocol):
-    """Where a lane gets its work, and what it tells."""
-
-    def take(self) -> Task | None:
-        """Return the next task; None when there is none."""
-
-    def waiting(self) -> bool:
-        """Whether there is a next task."""
-
-    def put_back(self, task: Task) -> None:
-        """Take back a task that was not done, to be given out before all others."""
-
-    def tell(self, done: Done) -> None:
-        """Hear of what became of a task."""
-
-    def moved(self, count: int) -> None:
-        """Hear of bytes that are written."""
-
-    def late(self) -> None:
-        """Hear that a connection takes long to open."""
-
-    def up(self, connection: Connection) -> None:
-        """Hear that a connection is open."""
-
-    def down(self, error: SarraError) -> None:
-        """Hear that the destination is not reached; raises it when that will not change."""
-
-    def fatal(self, error: Exception) -> None:
-        """Hear that a lane can never work."""
 
 
 class Lane:
@@ -116,6 +64,7 @@ class Lane:
         self._connection: Connection | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._unread = 0
+        self._helping = False
         self._broken: SarraError | None = None
         self._delays = daemon.backoff()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -174,7 +123,7 @@ class Lane:
             self._office.put_back(first)
             raise
         try:
-            self._begin(connection, first)
+            self._begin(self._do(connection, first))
             while self._running or not (self._ending or connection.ended):
                 self._fill(connection)
                 await self._rest()
@@ -200,9 +149,16 @@ class Lane:
         return connection
 
     def _fill(self, connection: Connection) -> None:
-        """Begin as many tasks as there is room for."""
+        """Begin as many tasks as there is room for; help others when there are none."""
         while self._has_room() and (task := self._office.take()) is not None:
-            self._begin(connection, task)
+            self._begin(self._do(connection, task))
+        if self._unread or self._helping or not self._has_room():
+            return
+        if (part := self._office.pool.take()) is not None:
+            self._helping = True
+            running = self._begin(self._help(connection, part))
+            # Also of one that never came to its first line: who has the block waits for it.
+            running.add_done_callback(lambda _: part.end(well=False))
 
     def _has_room(self) -> bool:
         """Whether one more task may be begun."""
@@ -230,11 +186,11 @@ class Lane:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._change.wait(), left)
 
-    def _begin(self, connection: Connection, task: Task) -> None:
-        self._unread += task.bytes
-        running = self._loop.create_task(self._do(connection, task))
+    def _begin(self, what: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        running = self._loop.create_task(what)
         self._running.add(running)
         running.add_done_callback(self._ended)
+        return running
 
     def _ended(self, running: asyncio.Task[None]) -> None:
         self._running.discard(running)
@@ -246,7 +202,32 @@ class Lane:
     async def _do(self, connection: Connection, task: Task) -> None:
         """Deliver, and tell.  Raises what is no fault of this task, after putting it back."""
         begun = time.monotonic()
-        left = task.bytes
+        try:
+            with self._sending(task.bytes) as hooks:
+                result = await self._result(connection, task, hooks)
+        except SarraError:
+            # It may be done all the same, and only the answer be lost.
+            self._office.put_back(task._replace(job=replace(task.job, redelivered=True)))
+            raise
+        self._delays = daemon.backoff()
+        self._office.tell(Done(task.job, result, time.monotonic() - begun))
+
+    async def _help(self, connection: Connection, part: Range) -> None:
+        """Send the end of a block for another lane, which will do it itself if this fails."""
+        try:
+            with self._sending(part.left) as hooks:
+                await help_with(connection, part, hooks)
+        except (DestinationDown, Interrupted):
+            raise
+        except (SarraError, OSError) as error:
+            log.debug("%s: not helped: %s", part.job.path, error)
+        finally:
+            self._helping = False
+
+    @contextlib.contextmanager
+    def _sending(self, left: int) -> Iterator[Hooks]:
+        """Count the bytes that are still to be sent of something."""
+        self._unread += left
 
         def read(count: int) -> None:
             nonlocal left
@@ -255,24 +236,16 @@ class Lane:
             self._change.set()
 
         try:
-            result = await self._result(connection, task, read)
-        except SarraError:
-            # It may be done all the same, and only the answer be lost.
-            self._office.put_back(task._replace(job=replace(task.job, redelivered=True)))
-            raise
+            yield Hooks(self._limit, self.stop, read, self._office.moved, self._office.pool)
         finally:
             self._unread -= left
-        self._delays = daemon.backoff()
-        self._office.tell(Done(task.job, result, time.monotonic() - begun))
 
     async def _result(
-        self, connection: Connection, task: Task, read: Callable[[int], None]
+        self, connection: Connection, task: Task, hooks: Hooks
     ) -> Outcome | TransferError:
         try:
             if task.give_up is None:
-                return await deliver(
-                    connection, task.job, Hooks(self._limit, self.stop, read, self._office.moved)
-                )
+                return await deliver(connection, task.job, hooks)
             await give_up(connection, task.job, task.give_up)
         except (DestinationDown, Interrupted, ConfigError):
             raise

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from sarra_lite import growth
 from sarra_lite.errors import DestinationRefused, SarraError, TransferError
-from sarra_lite.lane import Done, Lane, Task
+from sarra_lite.lane import Lane
+from sarra_lite.office import Done, Task
+from sarra_lite.share import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +61,7 @@ class Lanes:
 
         ``connect`` makes a connection; ``tell`` and ``moved`` are called in the lanes.
         """
+        self.pool = Pool(self._offered)
         self._tell = tell
         self._moved = moved
         self._tasks: deque[Task] = deque()
@@ -100,10 +103,16 @@ class Lanes:
         for lane in self._lanes:
             lane.join(1.0)
 
+    def _offered(self) -> None:
+        """Wake who has nothing to do: there is something to help with."""
+        for lane in self._lanes:
+            if lane.idle:
+                lane.wake()
+
     def _add(self) -> None:
         self._lanes.append(Lane(self, self._connect, self._limit, f"lane-{len(self._lanes)}"))
 
-    # What lanes call, each in its thread; see lane.Office.
+    # What lanes call, each in its thread; see office.Office.
 
     def take(self) -> Task | None:
         """Return the next task; None when there is none."""

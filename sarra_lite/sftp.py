@@ -180,6 +180,10 @@ class Connection:
         flags = names.SFTP_FLAG_WRITE | names.SFTP_FLAG_CREATE
         return await self._opened(path, flags, mode, writing=True)
 
+    async def open_there(self, path: str) -> File:
+        """Open a file for writing that is there; Refused otherwise."""
+        return await self._opened(path, names.SFTP_FLAG_WRITE, writing=True)
+
     async def read(
         self, path: str, offset: int = 0, length: int | None = None
     ) -> AsyncIterator[bytes]:

@@ -7,21 +7,18 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite import blocks, inflight
-from sarra_lite.errors import ConfigError, Interrupted, SourceLost, TransferError
-from sarra_lite.job import Hooks, Job, Outcome
+from sarra_lite.errors import SourceLost, TransferError
+from sarra_lite.job import Job, Outcome
+from sarra_lite.sending import Sending, verify
 from sarra_lite.sftp import Refused
 from sarra_lite.source import Source
 from sarra_lite.units import nanoseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from sarra_lite.extent import Extent
     from sarra_lite.inflight import Names
-    from sarra_lite.message import Identity
-    from sarra_lite.sftp import Connection, File
+    from sarra_lite.sending import Hooks
+    from sarra_lite.sftp import Connection
 
-_SHORT: Final = 8 * 1024 * 1024  # bytes that are still sent when we are asked to stop
 _LOOK_AGAIN: Final = 0.2  # seconds until marks are looked at again, for each that is missing
 _LOOK_AT_MOST: Final = 5.0
 _SECOND: Final = 10**9
@@ -37,12 +34,10 @@ async def whole(connection: Connection, job: Job, hooks: Hooks) -> Outcome:
             await inflight.discard(connection, where)
             return Outcome(201, "file sent", 0, job.announcement.identity)
         async with await inflight.create(connection, where.inflight, job.perm_dir_default) as file:
-            sending = _Sending(file, connection.most_write, hooks)
-            identity = await sending.whole(local, _method(job))
-            _compare(job, identity)
-            await _secure(connection, job, file, hooks)
+            sending = Sending(connection, file, job, hooks)
+            identity = await sending.whole(local)
             if job.verify:
-                await _verify(connection, where.inflight, identity, (0, local.size))
+                await verify(connection, where.inflight, identity, (0, local.size))
             hooks.moved(await inflight.finish(connection, file, where, job.attributes, local.size))
     return Outcome(201, "file sent", local.size, identity)
 
@@ -64,12 +59,10 @@ async def block(connection: Connection, job: Job, hooks: Hooks) -> Outcome:
         return await _last(connection, job, Outcome(304, f"block {number + 1} is there"))
     with Source(job.source, announcement) as local:
         async with await inflight.create_for_block(connection, where, job.perm_dir_default) as file:
-            sending = _Sending(file, connection.most_write, hooks)
-            identity = await sending.extents(local, piece.offset, piece.length)
-            await _secure(connection, job, file, hooks)
-            local.check()
+            sending = Sending(connection, file, job, hooks)
+            identity = await sending.block(local, piece.offset, piece.length)
             if job.verify:
-                await _verify(connection, where.inflight, identity, (piece.offset, piece.length))
+                await verify(connection, where.inflight, identity, (piece.offset, piece.length))
     await _mark(connection, job, where, number)
     text = f"block {number + 1} of {piece.count} sent"
     return await _last(connection, job, Outcome(206, text, piece.length, identity))
@@ -120,85 +113,6 @@ async def abandon(connection: Connection, job: Job, error: TransferError) -> Non
     else:
         await inflight.make_directories(connection, where.blocks, job.perm_dir_default)
         await connection.touch(where.failed(number))
-
-
-class _Sending:
-    """Content on its way into one open file."""
-
-    def __init__(self, file: File, step: int, hooks: Hooks) -> None:
-        self._file = file
-        self._most = hooks.limit.step(step)
-        self._hooks = hooks
-
-    async def whole(self, local: Source, method: str) -> Identity:
-        """Send all of a source; return its identity.  Not all of it is known written yet."""
-        chunks = local.chunks(0, local.size, self._most)
-        return await self._send(method, local.size, ((at, data, data) for at, data in chunks))
-
-    async def extents(self, local: Source, offset: int, length: int) -> Identity:
-        """Send a range, not copied; return its identity.  Not all of it is known written yet."""
-        extents = local.extents(offset, length, self._most)
-        return await self._send(blocks.COD.value, offset + length, extents)
-
-    async def _send(
-        self,
-        method: str,
-        end: int,
-        pieces: Iterable[tuple[int, bytes | memoryview, bytes | Extent]],
-    ) -> Identity:
-        """Send pieces, each an offset, content to look at, and the same to send."""
-        digest = blocks.digest(method)
-        for offset, data, to_send in pieces:
-            digest.update(data)
-            await self._write(offset, to_send, end - offset)
-        return blocks.identity(method, digest.digest())
-
-    async def _write(self, offset: int, data: bytes | Extent, left: int) -> None:
-        """Send the next part, with ``left`` bytes still to be sent; Interrupted when too many."""
-        if self._hooks.stop.is_set() and left > _SHORT:
-            raise Interrupted("stopped in the middle of a file; it is taken up again later")
-        if wait := self._hooks.limit.spend(len(data)):
-            await asyncio.sleep(wait)
-        written = await self._file.write(offset, data)
-        self._hooks.read(len(data))
-        self._hooks.moved(written)
-
-
-def _method(job: Job) -> str:
-    """Return the method to fingerprint a whole file with: the one announced, where we have it."""
-    announced = job.announcement.identity
-    return announced.method if announced and announced.method in blocks.METHODS else "sha512"
-
-
-def _compare(job: Job, found: Identity) -> None:
-    """Refuse content that is not what was announced, though size and time are the same."""
-    announced = job.announcement.identity
-    if announced is not None and announced.method == found.method and announced != found:
-        raise TransferError(410, "changed: its content is not what was announced")
-
-
-async def _secure(connection: Connection, job: Job, file: File, hooks: Hooks) -> None:
-    """Wait until all is written where somebody else will read it, and on disk if that is asked.
-
-    ConfigError when that is asked of a server that cannot do it.
-    """
-    if job.fsync and not connection.can_sync:
-        raise ConfigError("fsync: the SFTP server cannot do that (no fsync@openssh.com)")
-    if job.fsync:
-        hooks.moved(await file.sync())
-    elif job.verify or job.announcement.block is not None:
-        hooks.moved(await file.flush())
-
-
-async def _verify(
-    connection: Connection, path: str, sent: Identity, piece: tuple[int, int]
-) -> None:
-    """Read what was written and compare it with what was sent; TransferError 500 if it differs."""
-    digest = blocks.digest(sent.method)
-    async for data in connection.read(path, *piece):
-        digest.update(data)
-    if blocks.identity(sent.method, digest.digest()) != sent:
-        raise TransferError(500, "what was written is not what was sent: read again, it differs")
 
 
 async def _proven(connection: Connection, job: Job) -> bool:

@@ -75,11 +75,11 @@ def test_a_run_that_was_killed_is_completed_by_the_next(scope: Scope) -> None:
     try:
         done = scope.playbook("site", *arguments, *different)
         assert done.returncode == 0, done.stdout
-        assert until(lambda: loaded("7998"), 10)
+        assert until(lambda: loaded("7998"))
     finally:
         back = scope.playbook("site", *arguments)
     assert back.returncode == 0, back.stdout
-    assert until(lambda: loaded("8000"), 10)
+    assert until(lambda: loaded("8000"))
     assert set(changed(scope.playbook("site", *arguments).stdout).values()) == {0}
 
 

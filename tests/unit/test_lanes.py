@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from sarra_lite import ssh
 from sarra_lite.errors import DestinationDown, SarraError
 from sarra_lite.job import Job
-from sarra_lite.lane import Lane, Task
+from sarra_lite.lane import Lane
 from sarra_lite.lanes import Done, Down, Fatal, Lanes
 from sarra_lite.limit import Limit
 from sarra_lite.message import Announcement
+from sarra_lite.office import Task
 from sarra_lite.sftp import Connection
+from sarra_lite.share import Pool
 from tests.lab.scripted import Request, Scripted, target
 from tests.lab.site import wait_until
 
@@ -25,6 +27,7 @@ class Counter:
 
     def __init__(self, task: Task) -> None:
         """Nobody was told of an outage yet."""
+        self.pool = Pool(lambda: None)
         self.tasks = [task]
         self.back: list[Task] = []
         self.downs = 0

@@ -15,6 +15,7 @@ from sarra_lite.errors import ConfigError, TransferError
 from sarra_lite.limit import Limit
 from sarra_lite.message import Announcement, Blocks
 from sarra_lite.sftp import Connection
+from sarra_lite.share import Pool
 from tests.lab import scripted
 from tests.lab.scripted import Files, Request, Scripted, target
 
@@ -40,7 +41,8 @@ def send(
         blocks=options.pop("blocks", None),  # type: ignore[arg-type]
     )
     job = Job(announcement, str(path), "file", **options)  # type: ignore[arg-type]
-    hooks = Hooks(Limit(0), threading.Event(), lambda _: None, lambda _: None)
+    pool = Pool(lambda: None)
+    hooks = Hooks(Limit(0), threading.Event(), lambda _: None, lambda _: None, pool)
 
     async def run() -> tuple[Outcome, list[int]]:
         async with Scripted(script) as server:
