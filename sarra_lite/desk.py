@@ -39,13 +39,17 @@ _OUTAGE: Final = 300.0  # seconds without the destination until that is reported
 
 @dataclass
 class Held:
-    """One announcement on the desk.  ``delivery`` None: the broker has taken it back meanwhile."""
+    """One announcement on the desk.  ``delivery`` None: the broker has taken it back meanwhile.
+
+    ``waits``: it has been begun, and is to be taken up again after a while.
+    """
 
     job: Job
     delivery: Delivery | None
     begun: float
     attempt: int = 1
     running: bool = False
+    waits: bool = False
     hopeless: bool = False
     seconds: float = 0.0
     report: Announcement | None = None
@@ -149,6 +153,7 @@ class Desk:
             case Outcome() as outcome:
                 effort = Effort(outcome.bytes, outcome.seconds or held.seconds, outcome.identity)
                 self._settle(key, held, outcome.code, outcome.message, effort)
+                self._look_at_finish(key)
 
     def confirmed(self, event: Confirmed) -> None:
         """The broker has answered to a report: acknowledge what it was about."""
@@ -208,8 +213,13 @@ class Desk:
         self.tally.expected += _content(announcement)
         paths = [path for path in (job.path, job.old_path) if path]
         operation = announcement.file_op or {}
-        whole = "remove" in operation or "rename" in operation
-        if self._order.add(key, *paths, whole=whole, shared=announcement.blocks is not None):
+        if self._order.add(
+            key,
+            *paths,
+            whole="remove" in operation or "rename" in operation,
+            first="directory" in operation,
+            shared=announcement.blocks is not None,
+        ):
             self._start(held)
 
     def _adopt(self, held: Held, delivery: Delivery) -> None:
@@ -222,13 +232,25 @@ class Desk:
             self._outbox.report(held.report, delivery, held.job.announcement.key)
 
     def _start(self, held: Held) -> None:
-        held.running = True
+        held.running, held.waits = True, False
         self._lanes.submit(held.job)
+
+    def _look_at_finish(self, block: Key) -> None:
+        """Have a finish look again at once when the last block of its file here is done."""
+        time_and_path = block[:2]
+        finish = self._held.get((*time_and_path, None))
+        if finish is None or not finish.waits:
+            return
+        for other, held in self._held.items():
+            if other[:2] == time_and_path and held is not finish and held.report is None:
+                return
+        self._start(finish)
 
     def _again(self, key: Key, wait: float) -> None:
         if self._held[key].delivery is None:
             self._drop(key)  # the broker gives it to whoever is next
         else:
+            self._held[key].waits = True
             heapq.heappush(self._timers, (time.monotonic() + wait, key))
 
     def _full(self, key: Key, held: Held, full: DestinationFull) -> None:

@@ -97,8 +97,15 @@ async def create(connection: Connection, path: str, directory_mode: int) -> File
     return await connection.create(path, PRIVATE)
 
 
-async def create_for_block(connection: Connection, where: Names, directory_mode: int) -> File:
-    """Open a file for writing and make the directory for its marks, asked for at once."""
+async def create_for_block(
+    connection: Connection, where: Names, directory_mode: int, *, begun: bool
+) -> File:
+    """Open a file for writing and make the directory for its marks, asked for at once.
+
+    ``begun``: the directory is there.
+    """
+    if begun:
+        return await create(connection, where.inflight, directory_mode)
     file, made = await asyncio.gather(
         create(connection, where.inflight, directory_mode),
         make_directories(connection, where.blocks, directory_mode),
@@ -133,8 +140,18 @@ async def make_directories(connection: Connection, path: str, mode: int) -> bool
     return True
 
 
-async def discard(connection: Connection, where: Names) -> None:
-    """Remove all that is not complete; what is gone already does not matter."""
+async def discard(connection: Connection, where: Names, known: Marks | None = None) -> None:
+    """Remove all that is not complete; what is gone already does not matter.
+
+    ``known``: the marks that are there, as far as we know; then all is asked for at once.
+    """
+    if known is not None:
+        marks = [where.mark(number) for number in known.written]
+        marks += [where.failed(number) for number in known.failed]
+        with contextlib.suppress(Refused):
+            removing = connection.remove_all([where.inflight, *marks])
+            await asyncio.gather(removing, connection.rmdir(where.blocks))
+            return
     await connection.remove_all([where.inflight])
     with contextlib.suppress(Refused):
         listed = await connection.listdir(where.blocks)

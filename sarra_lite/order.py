@@ -2,8 +2,9 @@
 
 Two operations on one name must happen in the order in which they were announced: a file removed and
 made again must exist in the end.  An operation on a directory as a whole (its removal, its
-renaming) must wait for what was announced beneath it, and the other way round.  Blocks of one file
-do not disturb each other.
+renaming) must wait for what was announced beneath it, and the other way round.  What is beneath a
+directory that is to be made waits for it, so that a private one is private before anything is in
+it.  Blocks of one file do not disturb each other.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ Key = TypeVar("Key", bound="Hashable")
 class _Entry(NamedTuple):
     paths: tuple[str, ...]
     whole: bool
+    first: bool
     shared: bool
 
 
@@ -34,13 +36,21 @@ class Order(Generic[Key]):
         self._waits: dict[Key, set[Key]] = {}
         self._holds_up: defaultdict[Key, list[Key]] = defaultdict(list)
 
-    def add(self, key: Key, *paths: str, whole: bool = False, shared: bool = False) -> bool:
+    def add(
+        self,
+        key: Key,
+        *paths: str,
+        whole: bool = False,
+        first: bool = False,
+        shared: bool = False,
+    ) -> bool:
         """Enter a job on some paths; True when it may run at once.
 
-        ``whole``: it concerns all that is beneath its paths, too.  ``shared``: others that are
-        shared may work on the same path meanwhile.
+        ``whole``: it concerns all that is beneath its paths, too.  ``first``: what comes later
+        beneath its paths waits for it.  ``shared``: others that are shared may work on the same
+        path meanwhile.
         """
-        entry = _Entry(paths, whole, shared)
+        entry = _Entry(paths, whole, whole or first, shared)
         waits = {other for other in self._rivals(entry) if other != key}
         self._entries[key] = entry
         for path in paths:
@@ -81,7 +91,7 @@ class Order(Generic[Key]):
                 yield from self._below.get(path, ())
             for parent in _parents(path):
                 for other in self._on.get(parent, ()):
-                    if self._entries[other].whole:
+                    if self._entries[other].first:
                         yield other
 
 

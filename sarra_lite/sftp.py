@@ -171,7 +171,7 @@ class Connection:
 
     async def touch(self, path: str) -> None:
         """Make an empty file, or leave it as it is."""
-        await (await self.create(path, 0o600)).close()
+        (await self.create(path, 0o600)).forget()
 
     # Content.
 

@@ -48,10 +48,8 @@ class File:
         """Close; after an error, whatever the server says to it."""
         if error is None:
             await self.close()
-        elif self._open:
-            self._open = False
-            with contextlib.suppress(DestinationDown):
-                self._wire.send(names.CMD_CLOSE, self._handle)
+        else:
+            self.forget()
 
     async def write(self, offset: int, data: bytes | memoryview | Extent) -> int:
         """Send data; return the number of bytes, of this and earlier calls, now known written.
@@ -105,6 +103,13 @@ class File:
             closed = self._wire.send(names.CMD_CLOSE, self._handle)
             await self.flush()
             checked(await closed, writing=True)
+
+    def forget(self) -> None:
+        """Close, whatever the server says to it."""
+        if self._open:
+            self._open = False
+            with contextlib.suppress(DestinationDown):
+                self._wire.send(names.CMD_CLOSE, self._handle)
 
     async def chunks(self, begin: int, length: int | None) -> AsyncIterator[bytes]:
         """Yield the content of a range, or of all, in order, with reads under way ahead."""

@@ -15,7 +15,7 @@ from sarra_lite.source import Source
 from sarra_lite.units import nanoseconds
 
 if TYPE_CHECKING:
-    from sarra_lite.inflight import Names
+    from sarra_lite.inflight import Marks, Names
     from sarra_lite.sending import Hooks
     from sarra_lite.sftp import Connection
 
@@ -49,16 +49,19 @@ async def block(connection: Connection, job: Job, hooks: Hooks) -> Outcome:
     piece = announcement.blocks
     assert piece is not None  # noqa: S101  for the type checker: is_finish and block say so
     assert number is not None  # noqa: S101
-    complete, marked = await asyncio.gather(
+    complete, marked, begun = await asyncio.gather(
         inflight.complete(connection, job.path, announcement),
         connection.stat(where.mark(number)),
+        connection.stat(where.blocks),
     )
     if complete:
         return Outcome(304, "file is there")
     if marked is not None:
         return await _last(connection, job, Outcome(304, f"block {number + 1} is there"))
     with Source(job.source, announcement) as local:
-        async with await inflight.create_for_block(connection, where, job.perm_dir_default) as file:
+        async with await inflight.create_for_block(
+            connection, where, job.perm_dir_default, begun=begun is not None
+        ) as file:
             sending = Sending(connection, file, job, hooks)
             identity = await sending.block(local, piece.offset, piece.length)
             if job.verify:
@@ -71,31 +74,34 @@ async def block(connection: Connection, job: Job, hooks: Hooks) -> Outcome:
 async def finish(connection: Connection, job: Job) -> Outcome:
     """Put a file in its place when all its blocks are written; ask to wait while some are not."""
     where = inflight.names(job.path, job.announcement)
-    if await inflight.complete(connection, job.path, job.announcement):
-        left = await inflight.marks(connection, where) is not None
-        await inflight.discard(connection, where)
-        return _finished(job) if left or job.redelivered else Outcome(304, "file is there")
-    wait = await _until_finish(connection, job, where)
+    complete, marks = await asyncio.gather(
+        inflight.complete(connection, job.path, job.announcement),
+        inflight.marks(connection, where),
+    )
+    if complete:
+        await inflight.discard(connection, where, marks)
+        ours = marks is not None or job.redelivered
+        return _finished(job) if ours else Outcome(304, "file is there")
+    if marks is None:
+        # Here already, since where this fails no block can leave a mark, and we would wait long.
+        await inflight.make_directories(connection, where.blocks, job.perm_dir_default)
+        marks = inflight.Marks(set(), set())
+    wait = _until_finish(job, marks)
     if wait > 0:
         return Outcome(0, "blocks are missing", wait=wait)
     async with await inflight.create(connection, where.inflight, job.perm_dir_default) as file:
         size = job.announcement.size or 0
         await inflight.finish(connection, file, where, job.attributes, size)
-    await inflight.discard(connection, where)
+    await inflight.discard(connection, where, marks)
     return _finished(job)
 
 
-async def _until_finish(connection: Connection, job: Job, where: Names) -> float:
+def _until_finish(job: Job, marks: Marks) -> float:
     """Return seconds until it is worth looking again; 0: all blocks are there."""
     count = job.announcement.blocks.count if job.announcement.blocks else 0
     with Source(job.source, job.announcement) as local:
         # Until the second of its mtime is over, another version could get the same one.
         young = local.mtime_ns // _SECOND + 1 - time.time()
-    marks = await inflight.marks(connection, where)
-    if marks is None:
-        # Here already, since where this fails no block can leave a mark, and we would wait long.
-        await inflight.make_directories(connection, where.blocks, job.perm_dir_default)
-        marks = inflight.Marks(set(), set())
     if (missing := count - len(marks.written) - len(marks.failed)) > 0:
         return min(missing * _LOOK_AGAIN, _LOOK_AT_MOST)
     if marks.failed:
@@ -133,16 +139,17 @@ async def _proven(connection: Connection, job: Job) -> bool:
 
 async def _mark(connection: Connection, job: Job, where: Names, number: int) -> None:
     """Say at the destination that a block is written, unless the file was finished meanwhile."""
-    try:
-        await connection.touch(where.mark(number))
-    except Refused as status:
-        if not status.missing:
-            raise
-    _, complete = await asyncio.gather(
+    # All at once: the server does one after the other.
+    marked, _, complete = await asyncio.gather(
+        connection.touch(where.mark(number)),
         connection.remove_all([where.failed(number)]),
         inflight.complete(connection, job.path, job.announcement),
+        return_exceptions=True,
     )
-    if complete:
+    for error in (marked, complete):
+        if isinstance(error, BaseException) and not (isinstance(error, Refused) and error.missing):
+            raise error
+    if complete is True:
         await inflight.discard(connection, where)
 
 

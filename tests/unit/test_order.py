@@ -42,6 +42,17 @@ def test_the_removal_of_a_directory_waits_for_all_beneath_it() -> None:
     assert order.done(3) == [4]
 
 
+def test_what_is_beneath_a_directory_waits_until_it_is_made_and_it_for_nothing_beneath() -> None:
+    order = Order[int]()
+    order.add(1, "d/x/b")
+    assert order.add(2, "d", first=True)
+    assert not order.add(3, "d/x", first=True)
+    assert not order.add(4, "d/x/a")
+    assert order.add(5, "e")
+    assert order.done(2) == [3]
+    assert order.done(3) == [4]
+
+
 def test_a_rename_holds_up_both_names() -> None:
     order = Order[int]()
     order.add(1, "new", "old", whole=True)
