@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite import daemon, growth
@@ -23,7 +24,7 @@ from sarra_lite.errors import (
 from sarra_lite.office import Done, Office, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine
 
     from sarra_lite.deliver import Outcome
     from sarra_lite.limit import Limit
@@ -123,7 +124,7 @@ class Lane:
             self._office.put_back(first)
             raise
         try:
-            self._begin(self._do(connection, first))
+            self._begin(partial(self._do, connection, first), first.bytes)
             while self._running or not (self._ending or connection.ended):
                 self._fill(connection)
                 await self._rest()
@@ -151,12 +152,12 @@ class Lane:
     def _fill(self, connection: Connection) -> None:
         """Begin as many tasks as there is room for; help others when there are none."""
         while self._has_room() and (task := self._office.take()) is not None:
-            self._begin(self._do(connection, task))
+            self._begin(partial(self._do, connection, task), task.bytes)
         if self._unread or self._helping or not self._has_room():
             return
         if (part := self._office.pool.take()) is not None:
             self._helping = True
-            running = self._begin(self._help(connection, part))
+            running = self._begin(partial(self._help, connection, part), part.left)
             # Also of one that never came to its first line: who has the block waits for it.
             running.add_done_callback(lambda _: part.end(well=False))
 
@@ -186,10 +187,26 @@ class Lane:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._change.wait(), left)
 
-    def _begin(self, what: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        running = self._loop.create_task(what)
+    def _begin(
+        self, what: Callable[[Hooks], Coroutine[None, None, None]], left: int
+    ) -> asyncio.Task[None]:
+        """Begin something, of which so many bytes are to be read; what is left counts no more."""
+        self._unread += left
+
+        def read(count: int) -> None:
+            nonlocal left
+            left -= count
+            self._unread -= count
+            self._change.set()
+
+        def ended(running: asyncio.Task[None]) -> None:
+            self._unread -= left
+            self._ended(running)
+
+        hooks = Hooks(self._limit, self.stop, read, self._office.moved, self._office.pool)
+        running = self._loop.create_task(what(hooks))
         self._running.add(running)
-        running.add_done_callback(self._ended)
+        running.add_done_callback(ended)
         return running
 
     def _ended(self, running: asyncio.Task[None]) -> None:
@@ -199,12 +216,11 @@ class Lane:
             assert isinstance(error, SarraError)  # noqa: S101  for the type checker, see _do
             self._broken = self._broken or error
 
-    async def _do(self, connection: Connection, task: Task) -> None:
+    async def _do(self, connection: Connection, task: Task, hooks: Hooks) -> None:
         """Deliver, and tell.  Raises what is no fault of this task, after putting it back."""
         begun = time.monotonic()
         try:
-            with self._sending(task.bytes) as hooks:
-                result = await self._result(connection, task, hooks)
+            result = await self._result(connection, task, hooks)
         except SarraError:
             # It may be done all the same, and only the answer be lost.
             self._office.put_back(task._replace(job=replace(task.job, redelivered=True)))
@@ -212,33 +228,16 @@ class Lane:
         self._delays = daemon.backoff()
         self._office.tell(Done(task.job, result, time.monotonic() - begun))
 
-    async def _help(self, connection: Connection, part: Range) -> None:
+    async def _help(self, connection: Connection, part: Range, hooks: Hooks) -> None:
         """Send the end of a block for another lane, which will do it itself if this fails."""
         try:
-            with self._sending(part.left) as hooks:
-                await help_with(connection, part, hooks)
+            await help_with(connection, part, hooks)
         except (DestinationDown, Interrupted):
             raise
         except (SarraError, OSError) as error:
             log.debug("%s: not helped: %s", part.job.path, error)
         finally:
             self._helping = False
-
-    @contextlib.contextmanager
-    def _sending(self, left: int) -> Iterator[Hooks]:
-        """Count the bytes that are still to be sent of something."""
-        self._unread += left
-
-        def read(count: int) -> None:
-            nonlocal left
-            left -= count
-            self._unread -= count
-            self._change.set()
-
-        try:
-            yield Hooks(self._limit, self.stop, read, self._office.moved, self._office.pool)
-        finally:
-            self._unread -= left
 
     async def _result(
         self, connection: Connection, task: Task, hooks: Hooks

@@ -11,7 +11,7 @@ from sarra_lite.job import Job
 from sarra_lite.lane import Lane
 from sarra_lite.lanes import Done, Down, Fatal, Lanes
 from sarra_lite.limit import Limit
-from sarra_lite.message import Announcement
+from sarra_lite.message import Announcement, Blocks
 from sarra_lite.office import Task
 from sarra_lite.sftp import Connection
 from sarra_lite.share import Pool
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 
 class Counter:
-    """An office with one task, which somebody else does when it was put back."""
+    """An office with tasks, which somebody else does when they were put back."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, *tasks: Task) -> None:
         """Nobody was told of an outage yet."""
         self.pool = Pool(lambda: None)
-        self.tasks = [task]
+        self.tasks = list(tasks)
         self.back: list[Task] = []
         self.downs = 0
 
@@ -61,16 +61,19 @@ class Counter:
         raise error
 
 
+def vanishing(_: ssh.Target) -> Scripted:
+    """Return a server that hangs up at the first request."""
+
+    def script(_: Request) -> None:
+        server.hang_up()
+
+    server = Scripted(script)
+    return server
+
+
 def test_a_lane_whose_task_another_does_after_an_outage_takes_tasks_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def vanishing(_: ssh.Target) -> Scripted:
-        def script(_: Request) -> None:
-            server.hang_up()
-
-        server = Scripted(script)
-        return server
-
     monkeypatch.setattr(ssh, "connect", vanishing)
     announcement = Announcement(
         pub_time="20261125T000000", base_url="file:", rel_path="a", file_op={"remove": ""}
@@ -80,6 +83,27 @@ def test_a_lane_whose_task_another_does_after_an_outage_takes_tasks_again(
     wait_until(lambda: office.downs == 1)
     wait_until(lambda: lane.idle, 10)
     assert [task.job.redelivered for task in office.back] == [True]  # who knows what was done
+    lane.stop.set()
+    lane.wake()
+    lane.join(5)
+
+
+def test_a_lane_begins_no_more_blocks_than_it_can_send_while_others_may_be_idle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ssh, "connect", vanishing)
+    size = 16 * 1024 * 1024
+    announcement = Announcement(
+        pub_time="20261125T000000",
+        base_url="file:",
+        rel_path="a",
+        size=10 * size,
+        blocks=Blocks(size, 10, 0, number=0, finish=True),
+    )
+    office = Counter(*[Task(Job(announcement, "/a", "a"), None)] * 10)
+    lane = Lane(office, lambda: Connection(target()), Limit(0), "lane-0")
+    wait_until(lambda: office.downs == 1)
+    assert len(office.back) == 1  # all that it had begun
     lane.stop.set()
     lane.wake()
     lane.join(5)
