@@ -14,12 +14,17 @@ _AT_ONCE: Final = 256 * 1024
 
 
 class Distance:
-    """Relays TCP connections to a port, each byte delayed by half of ``round_trip`` seconds."""
+    """Relays TCP connections to a port, each byte delayed by half of ``round_trip`` seconds.
+
+    ``narrow``: bytes a second that the first connection carries; ``carried``: bytes that each has.
+    """
 
     def __init__(self, host: str, port: int, round_trip: float) -> None:
         """Where it leads, and how far that is."""
         self.port = 0
         self.connections = 0
+        self.narrow: int | None = None
+        self.carried: list[int] = []
         self._there = (host, port)
         self._delay = round_trip / 2
         self._loop = asyncio.new_event_loop()
@@ -55,23 +60,30 @@ class Distance:
         await asyncio.gather(*others, return_exceptions=True)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
+        number, self.connections = self.connections, self.connections + 1
+        self.carried.append(0)
         there, back = await asyncio.open_connection(*self._there)
         try:
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
-                await asyncio.gather(self._carry(reader, back), self._carry(there, writer))
+                await asyncio.gather(self._carry(reader, back, number), self._carry(there, writer))
         finally:
             for end in (writer, back):
                 end.close()
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Carry one direction; what comes meanwhile is under way, too."""
+    async def _carry(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int | None = None
+    ) -> None:
+        """Carry one direction, ``number``: there; what comes meanwhile is under way, too."""
         under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
         arriving = asyncio.create_task(self._arrive(under_way, writer))
         try:
             with contextlib.suppress(ConnectionError):
                 while data := await reader.read(_AT_ONCE):
                     under_way.put_nowait((self._loop.time() + self._delay, data))
+                    if number is not None:
+                        self.carried[number] += len(data)
+                    if number == 0 and self.narrow:
+                        await asyncio.sleep(len(data) / self.narrow)
             under_way.put_nowait((self._loop.time() + self._delay, b""))
             await arriving
         finally:
