@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bench.broker import Through
+from bench.install import ROOT
 from bench.peers import OURS, PEERS
 from bench.transfer import Files, Turns, sending, through
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 GIB: Final = 1 << 30
 KIB10: Final = 10 << 10
+_SPARE: Final = 4 * GIB  # of the disk, not to be filled
 
 
 def growth(stage: Stage, *, quick: bool) -> dict[str, list[Series]]:
@@ -39,13 +42,16 @@ def _files(stage: Stage, *, quick: bool) -> Iterator[Series]:
 
 
 def _sizes(stage: Stage, *, quick: bool) -> Iterator[Series]:
-    """Send files that the destination's memory can hold half-way."""
+    """Send files to memory as long as it can hold both ends of them, larger ones to the disk."""
     available = Path("/proc/meminfo").read_text().partition("MemAvailable:")[2]
-    room = int(available.split()[0]) * 1024 // 2
+    memory = int(available.split()[0]) * 1024 // 3
     for number in (1,) if quick else (1, 2, 4, 8, 16, 32, 64):
         size = GIB >> 6 if quick else number * GIB
-        if size <= room:
+        if size <= memory:
             yield _engine(stage, f"{size / GIB:g} GiB", Files(1, size, 1))
+        elif size <= shutil.disk_usage(ROOT).free - _SPARE:
+            with stage.on_disk():
+                yield _engine(stage, f"{size / GIB:g} GiB, disk", Files(1, size, 1))
 
 
 def _connections(stage: Stage, count: int, size: int) -> Iterator[Series]:

@@ -151,8 +151,8 @@ def _growth(results: Results) -> Iterator[str]:
     if results.growth:
         yield "## Growth, lan"
         yield (
-            "Our engine alone, with one turn each; large files are sparse, written to memory, which"
-            " bounds their size here. Processes are senders on one queue."
+            "Our engine alone, with one turn each; large files are sparse, written to memory, to the"
+            " disk where it cannot hold them. Processes are senders on one queue."
         )
     head = ["", "wall s", "cost", "client CPU s", "server CPU s", "client MiB", "processes"]
     for what, series in results.growth.items():

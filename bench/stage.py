@@ -7,8 +7,9 @@ import shlex
 import shutil
 import socket
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, Self
 
 from bench.install import PYTHON, ROOT, SR3_PYTHON
@@ -17,6 +18,7 @@ from tests.lab.sshd import Sshd
 from tests.lab.trees import write_files
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
     from bench.wan import Lan
@@ -109,9 +111,22 @@ class Stage:
         else:
             write_files(self.source, count, size)
 
+    @contextmanager
+    def on_disk(self) -> Iterator[None]:
+        """Have source and destination on the disk of this checkout, for what memory cannot hold."""
+        memory = self.source, self.dest
+        room = ROOT / ".cache/bench"
+        room.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix="sarra-bench-", dir=room) as directory:
+            self.source, self.dest = Path(directory, "source"), Path(directory, "dest")
+            try:
+                yield
+            finally:
+                self.source, self.dest = memory
+
     def empty(self) -> None:
         """Have an empty destination, with the directories that not every peer makes."""
-        for leftover in self.directory.glob("dest*"):
+        for leftover in self.dest.parent.glob("dest*"):
             shutil.rmtree(leftover)
         for number in range(10):
             (self.dest / f"d{number}").mkdir(parents=True)
