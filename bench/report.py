@@ -151,7 +151,7 @@ def _growth(results: Results) -> Iterator[str]:
     if results.growth:
         yield "## Growth, lan"
         yield (
-            "Our engine alone, with one turn each; large files are sparse, written to memory, to the"
+            "Our engine alone, with one turn each; large files are sparse, written to memory, or to"
             " disk where it cannot hold them. Processes are senders on one queue."
         )
     head = ["", "wall s", "cost", "client CPU s", "server CPU s", "client MiB", "processes"]
