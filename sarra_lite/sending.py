@@ -11,7 +11,7 @@ from sarra_lite.share import Range
 from sarra_lite.source import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from threading import Event
 
     from sarra_lite.blocks import Digest
@@ -81,10 +81,7 @@ class Sending:
         """
         try:
             with self._hooks.pool.offering(mine):
-                if digest is None:
-                    await self._send(local, mine)
-                else:
-                    await self._send_and_look(local, mine, digest)
+                await self._send(local, mine, digest)
                 await self._secure()
             local.check()
             for part in mine.parts:
@@ -97,20 +94,14 @@ class Sending:
             for part in mine.parts:
                 await part.ended()
 
-    async def _send(self, local: Source, mine: Range) -> None:
-        for offset, extent in local.unread(mine.begin, mine.whole_end, self._most):
-            if not mine.claim(offset, len(extent)):
-                return
-            await self._write(offset, extent, mine.left + len(extent))
-
-    async def _send_and_look(self, local: Source, mine: Range, digest: Digest) -> None:
-        length = mine.whole_end - mine.begin
-        for offset, data, extent in local.extents(mine.begin, length, self._most):
-            digest.update(data)
+    async def _send(self, local: Source, mine: Range, digest: Digest | None) -> None:
+        for offset, extent in _pieces(local, mine, digest, self._most):
             if mine.claim(offset, len(extent)):
                 await self._write(offset, extent, mine.left + len(extent))
+            elif digest is None:
+                return
             else:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # others send it; read here for the fingerprint only
 
     async def _write(self, offset: int, data: bytes | Extent, left: int) -> None:
         """Send the next part, with ``left`` bytes still to be sent; Interrupted when too many."""
@@ -149,13 +140,33 @@ async def help_with(connection: Connection, part: Range, hooks: Hooks) -> None:
         part.end(well=well)
 
 
+async def fingerprint(
+    connection: Connection, path: str, method: str, offset: int = 0, length: int | None = None
+) -> Identity:
+    """Read what is at the destination, or a range of it; return its identity."""
+    digest = blocks.digest(method)
+    async for data in connection.read(path, offset, length):
+        digest.update(data)
+    return blocks.identity(method, digest.digest())
+
+
 async def verify(connection: Connection, path: str, sent: Identity, piece: tuple[int, int]) -> None:
     """Read what was written and compare it with what was sent; TransferError 500 if it differs."""
-    digest = blocks.digest(sent.method)
-    async for data in connection.read(path, *piece):
-        digest.update(data)
-    if blocks.identity(sent.method, digest.digest()) != sent:
+    if await fingerprint(connection, path, sent.method, *piece) != sent:
         raise TransferError(500, "what was written is not what was sent: read again, it differs")
+
+
+def _pieces(
+    local: Source, mine: Range, digest: Digest | None, step: int
+) -> Iterator[tuple[int, Extent]]:
+    """Yield what is to be sent of a range; ``digest`` is given the content."""
+    span = (mine.begin, mine.whole_end - mine.begin, step)
+    if digest is None:
+        yield from local.unread(*span)
+        return
+    for offset, data, extent in local.extents(*span):
+        digest.update(data)
+        yield offset, extent
 
 
 def _method(job: Job) -> str:

@@ -84,11 +84,12 @@ class Source:
         for begin, data in self._read(read, offset, length, step):
             yield begin, data, Extent(self._file, begin, len(data))
 
-    def unread(self, begin: int, end: int, step: int) -> Iterator[tuple[int, Extent]]:
+    def unread(self, offset: int, length: int, step: int) -> Iterator[tuple[int, Extent]]:
         """Yield offset and content of a range, to be sent unseen; raises what ``check`` does."""
-        for offset in range(begin, end, step):
+        end = offset + length
+        for begin in range(offset, end, step):
             self.check()
-            yield offset, Extent(self._file, offset, min(step, end - offset))
+            yield begin, Extent(self._file, begin, min(step, end - begin))
 
     def _read(
         self, read: Callable[[int, int], _Content], offset: int, length: int, step: int

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sarra_lite import blocks, inflight
 from sarra_lite.errors import SourceLost, TransferError
 from sarra_lite.job import Job, Outcome
-from sarra_lite.sending import Sending, verify
+from sarra_lite.sending import Sending, fingerprint, verify
 from sarra_lite.sftp import Refused
 from sarra_lite.source import Source
 from sarra_lite.units import nanoseconds
@@ -128,13 +128,10 @@ async def _proven(connection: Connection, job: Job) -> bool:
         return False
     if not await inflight.complete(connection, job.path, job.announcement):
         return False
-    digest = blocks.digest(announced.method)
     try:
-        async for data in connection.read(job.path):
-            digest.update(data)
+        return await fingerprint(connection, job.path, announced.method) == announced
     except Refused:
         return False  # not readable, or shorter meanwhile: send it
-    return blocks.identity(announced.method, digest.digest()) == announced
 
 
 async def _mark(connection: Connection, job: Job, where: Names, number: int) -> None:

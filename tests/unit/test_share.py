@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paramiko import sftp as names
 
-from sarra_lite import blocks, share, ssh, units
-from sarra_lite.deliver import Hooks, Job, deliver, help_with
+from sarra_lite import blocks, share, ssh
+from sarra_lite.deliver import Job, deliver, help_with
 from sarra_lite.errors import DestinationDown, SourceLost
-from sarra_lite.limit import Limit
-from sarra_lite.message import Announcement, Blocks
+from sarra_lite.message import Blocks
 from sarra_lite.sftp import Connection
 from sarra_lite.share import Pool, Range
+from tests.lab.jobs import job_of, quiet_hooks
 from tests.lab.scripted import Files, Request, Scripted, target
 
 if TYPE_CHECKING:
@@ -125,24 +124,18 @@ def job(tmp_path: Path) -> Job:
     """A file that is one block, and its finish."""
     path = tmp_path / "file"
     path.write_bytes(os.urandom(SIZE))
-    announcement = Announcement(
-        pub_time="20261125T000000",
-        base_url="file:",
-        rel_path="file",
-        size=SIZE,
-        mtime=units.time_string(path.stat().st_mtime_ns),
-        blocks=Blocks(SIZE, 1, SIZE, number=0, finish=True),
-    )
-    return Job(announcement, str(path), "file")
+    return job_of(path, Blocks(SIZE, 1, SIZE, number=0, finish=True))
 
 
-def hooks(pool: Pool) -> Hooks:
-    return Hooks(Limit(0), threading.Event(), lambda _: None, lambda _: None, pool)
+def a_part(pool: Pool) -> Range:
+    part = pool.take()
+    assert part is not None
+    return part
 
 
 async def held_up(ends: Ends, job: Job, pool: Pool) -> asyncio.Task[Any]:
     """Begin to deliver, and have the server read no more when the first of it has come."""
-    doing = asyncio.create_task(deliver(ends.owner, job, hooks(pool)))
+    doing = asyncio.create_task(deliver(ends.owner, job, quiet_hooks(pool)))
     await ends.slow.until(5)  # is it there, a mark, open, a directory for marks, and content
     ends.slow.reading.clear()
     await asyncio.sleep(0.05)  # it sends as much as may be under way
@@ -165,7 +158,7 @@ def test_the_end_of_a_block_goes_by_another_connection(job: Job, tmp_path: Path)
             doing = await held_up(ends, job, pool)
             parts = 0
             while (part := pool.take()) is not None:
-                await help_with(ends.helper, part, hooks(pool))
+                await help_with(ends.helper, part, quiet_hooks(pool))
                 parts += 1
             assert parts > 3
             assert not doing.done()
@@ -192,10 +185,9 @@ def test_what_a_helper_did_not_write_the_owner_sends(job: Job, tmp_path: Path) -
 
         async with connected(broken) as ends:
             doing = await held_up(ends, job, pool)
-            part = pool.take()
-            assert part is not None
+            part = a_part(pool)
             with pytest.raises(DestinationDown):
-                await help_with(ends.helper, part, hooks(pool))
+                await help_with(ends.helper, part, quiet_hooks(pool))
             ends.slow.reading.set()
             assert (await doing).code == 206
             assert content(ends) == (tmp_path / "file").read_bytes()
@@ -208,9 +200,8 @@ def test_an_owner_that_gives_up_waits_until_its_helpers_write_no_more(job: Job) 
         pool = Pool(lambda: None)
         async with connected() as ends:
             doing = await held_up(ends, job, pool)
-            part = pool.take()
-            assert part is not None
-            helping = asyncio.create_task(help_with(ends.helper, part, hooks(pool)))
+            part = a_part(pool)
+            helping = asyncio.create_task(help_with(ends.helper, part, quiet_hooks(pool)))
             ends.quick.reading.clear()
             ends.slow.hang_up()
             await asyncio.sleep(0.1)
@@ -230,11 +221,10 @@ def test_a_helper_of_a_source_that_changed_fails_and_the_owner_says_why(
         pool = Pool(lambda: None)
         async with connected() as ends:
             doing = await held_up(ends, job, pool)
-            part = pool.take()
-            assert part is not None
+            part = a_part(pool)
             os.utime(tmp_path / "file", (1, 1))
             with pytest.raises(SourceLost):
-                await help_with(ends.helper, part, hooks(pool))
+                await help_with(ends.helper, part, quiet_hooks(pool))
             ends.slow.reading.set()
             with pytest.raises(SourceLost, match="changed"):
                 await doing

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from paramiko import sftp as names
 
-from sarra_lite import ssh, units
-from sarra_lite.deliver import Hooks, Job, Outcome, deliver
+from sarra_lite import ssh
+from sarra_lite.deliver import Outcome, deliver
 from sarra_lite.errors import ConfigError, TransferError
-from sarra_lite.limit import Limit
-from sarra_lite.message import Announcement, Blocks
+from sarra_lite.message import Blocks
 from sarra_lite.sftp import Connection
-from sarra_lite.share import Pool
 from tests.lab import scripted
+from tests.lab.jobs import job_of, quiet_hooks
 from tests.lab.scripted import Files, Request, Scripted, target
 
 if TYPE_CHECKING:
@@ -27,22 +25,12 @@ SIZE = 300_000
 
 
 def send(
-    tmp_path: Path, script: Callable[[Request], bytes | None], **options: object
+    tmp_path: Path, script: Callable[[Request], bytes | None], **options: Any
 ) -> tuple[Outcome, list[int]]:
     """Deliver a file; return what came of it, and the kinds of requests in their order."""
     path = tmp_path / "file"
     path.write_bytes(b"x" * SIZE)
-    announcement = Announcement(
-        pub_time="20261125T000000",
-        base_url="file:",
-        rel_path="file",
-        size=SIZE,
-        mtime=units.time_string(path.stat().st_mtime_ns),
-        blocks=options.pop("blocks", None),  # type: ignore[arg-type]
-    )
-    job = Job(announcement, str(path), "file", **options)  # type: ignore[arg-type]
-    pool = Pool(lambda: None)
-    hooks = Hooks(Limit(0), threading.Event(), lambda _: None, lambda _: None, pool)
+    job = job_of(path, **options)
 
     async def run() -> tuple[Outcome, list[int]]:
         async with Scripted(script) as server:
@@ -50,7 +38,7 @@ def send(
                 patch.setattr(ssh, "connect", lambda _: server)
                 connection = Connection(target())
                 await connection.open()
-                outcome = await deliver(connection, job, hooks)
+                outcome = await deliver(connection, job, quiet_hooks())
                 connection.close()
                 return outcome, [request.kind for request in server.requests]
 

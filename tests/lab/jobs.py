@@ -1,0 +1,37 @@
+"""Jobs as the desk hands them out, for tests that deliver without one."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from sarra_lite import units
+from sarra_lite.deliver import Hooks, Job
+from sarra_lite.limit import Limit
+from sarra_lite.message import Announcement
+from sarra_lite.share import Pool
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sarra_lite.message import Blocks
+
+
+def job_of(path: Path, blocks: Blocks | None = None, **options: Any) -> Job:
+    """Return the job to send a file, or a block of it, under the name ``file``."""
+    found = path.stat()
+    announcement = Announcement(
+        pub_time="20261125T000000",
+        base_url="file:",
+        rel_path="file",
+        size=found.st_size,
+        mtime=units.time_string(found.st_mtime_ns),
+        blocks=blocks,
+    )
+    return Job(announcement, str(path), "file", **options)
+
+
+def quiet_hooks(pool: Pool | None = None) -> Hooks:
+    """Return hooks that tell nobody, and without a limit."""
+    pool = pool or Pool(lambda: None)
+    return Hooks(Limit(0), threading.Event(), lambda _: None, lambda _: None, pool)
