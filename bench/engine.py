@@ -16,16 +16,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sarra_lite import blocks, units
-from sarra_lite.credentials import parse_url
+from sarra_lite import units
+from sarra_lite.config.credentials import parse_url
+from sarra_lite.delivery.job import Job
+from sarra_lite.delivery.rate_limit import Limit
+from sarra_lite.dispatch.autoscale import wanted
+from sarra_lite.dispatch.pool import Done, Down, Fatal, Lanes
 from sarra_lite.errors import TransferError
-from sarra_lite.growth import wanted
-from sarra_lite.job import Job
-from sarra_lite.lanes import Done, Down, Fatal, Lanes
-from sarra_lite.limit import Limit
-from sarra_lite.message import Announcement, now
-from sarra_lite.sftp import Connection
-from sarra_lite.ssh import Target
+from sarra_lite.messages import blocks
+from sarra_lite.messages.v03 import Announcement, now
+from sarra_lite.sftp.client import Connection
+from sarra_lite.sftp.streams import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

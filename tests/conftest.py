@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.lab import Unavailable
 from tests.lab.authority import Authority
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BOUND = "LAB_BOUND_BY_MODES"
+
+# One profile everywhere: how long an example takes says nothing on a busy machine.  Hypothesis
+# would load another one where CI is set.
+settings.register_profile(
+    "sarra_lite",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+    print_blob=True,
+)
+settings.load_profile("sarra_lite")
 
 
 def _give_up(why: Unavailable) -> NoReturn:

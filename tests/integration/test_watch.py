@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import pytest
 
 from sarra_lite.errors import ConfigError, SarraError
-from sarra_lite.ledger import Ledger
-from sarra_lite.tree import Change, Watch
+from sarra_lite.watch.ledger import Ledger
+from sarra_lite.watch.watcher import Change, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -499,7 +499,7 @@ def test_too_many_watchers_are_refused_with_what_to_do(root: Path, tmp_path: Pat
 def test_too_many_directories_are_refused_with_what_to_do(root: Path, tmp_path: Path) -> None:
     program = (
         "import sys, pathlib\n"
-        "from sarra_lite.ledger import Ledger; from sarra_lite.tree import Watch\n"
+        "from sarra_lite.watch.ledger import Ledger; from sarra_lite.watch.watcher import Watch\n"
         "pathlib.Path('/proc/sys/user/max_inotify_watches').write_text('3')\n"
         "with Ledger(pathlib.Path(sys.argv[1])) as l, Watch([sys.argv[2]], l, 0) as watch:\n"
         "    list(watch.changes(5))\n"

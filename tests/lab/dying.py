@@ -12,7 +12,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from sarra_lite import amqp, sftpwire
+from sarra_lite.broker import connection as amqp
+from sarra_lite.sftp import session as sftpwire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,7 @@ def main() -> int:
     owner, name = STEPS[where]
     _die_after(int(count), owner, name)
     sys.argv[0] = program
-    status: int = importlib.import_module(f"sarra_lite.{program[3:]}").main(arguments)
+    status: int = importlib.import_module(f"sarra_lite.commands.{program[3:]}").main(arguments)
     return status
 
 

@@ -6,15 +6,15 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from sarra_lite import units
-from sarra_lite.deliver import Hooks, Job
-from sarra_lite.limit import Limit
-from sarra_lite.message import Announcement
-from sarra_lite.share import Pool
+from sarra_lite.delivery.deliver import Hooks, Job
+from sarra_lite.delivery.rate_limit import Limit
+from sarra_lite.delivery.work_stealing import Pool
+from sarra_lite.messages.v03 import Announcement
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sarra_lite.message import Blocks
+    from sarra_lite.messages.v03 import Blocks
 
 
 def job_of(path: Path, blocks: Blocks | None = None, **options: Any) -> Job:

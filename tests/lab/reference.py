@@ -15,14 +15,16 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sarra_lite import config, errors, options
+from sarra_lite import errors
+from sarra_lite.config import commands as config
+from sarra_lite.config import schema as options
 from tests.lab.reference_codes import report_problems
 from tests.lab.reference_man import manual_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sarra_lite.common import BrokerConfig
+    from sarra_lite.config.shared import BrokerConfig
 
 ROOT: Final = Path(__file__).parents[2]
 MAN: Final = "docs/man"
@@ -32,7 +34,7 @@ MODULES: Final = {
     "sr_sender": "sender",
     "sr_src2log": "src2log",
     "sr_log": "log",
-    "sr_config": "configure",
+    "sr_config": "config",
 }
 MADE_BY: Final = "<!-- made from the code by `make docs`; do not edit -->"
 
@@ -61,9 +63,9 @@ def main(argv: list[str] | None = None) -> int:
 def files() -> Iterator[tuple[str, str]]:
     """Yield name and content of every file that is made from the code."""
     programs = {
-        program: importlib.import_module(f"sarra_lite.{module}")
+        program: importlib.import_module(f"sarra_lite.commands.{module}")
         for program, module in MODULES.items()
-        if importlib.util.find_spec(f"sarra_lite.{module}")
+        if importlib.util.find_spec(f"sarra_lite.commands.{module}")
     }
     for program, module in programs.items():
         yield f"{MAN}/{program}.1", manual_page(program, module, programs)

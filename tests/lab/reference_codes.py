@@ -28,20 +28,21 @@ def report_problems(root: Path) -> Iterator[str]:
     told: dict[int, set[str]] = {}
     page = (root / PAGE).read_text(encoding="utf-8") if (root / PAGE).exists() else ""
     for row in re.finditer(r"^\| (\d{3}) \|.*$", page, re.MULTILINE):
-        told.setdefault(int(row[1]), set()).update(re.findall(r"`(\w+)\.py`", row[0]))
+        told.setdefault(int(row[1]), set()).update(re.findall(r"`([\w/]+\.py)`", row[0]))
     for code in sorted(in_code.keys() | told.keys()):
         for module in sorted(in_code[code] - told.get(code, set())):
-            yield f"{PAGE}: code {code} of {module}.py is missing; add it by hand"
+            yield f"{PAGE}: code {code} of {module} is missing; add it by hand"
         for module in sorted(told.get(code, set()) - in_code[code]):
-            yield f"{PAGE}: {module}.py does not report {code} (any more); remove it by hand"
+            yield f"{PAGE}: {module} does not report {code} (any more); remove it by hand"
 
 
 def report_codes(root: Path) -> defaultdict[int, set[str]]:
     """Return every code that is reported, and the modules that do so."""
     found: defaultdict[int, set[str]] = defaultdict(set)
-    for path in (root / "sarra_lite").glob("*.py"):
+    package = root / "sarra_lite"
+    for path in package.rglob("*.py"):
         for code in _codes(ast.parse(path.read_bytes())):
-            found[code].add(path.stem)
+            found[code].add(str(path.relative_to(package)))
     return found
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final, Self
 
 from paramiko import sftp as names
 
-from sarra_lite import ssh
-from sarra_lite.credentials import parse_url
+from sarra_lite.config.credentials import parse_url
 from sarra_lite.errors import DestinationDown
+from sarra_lite.sftp import streams as ssh
 
 if TYPE_CHECKING:
     from collections.abc import Callable

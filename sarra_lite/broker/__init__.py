@@ -1,0 +1,1 @@
+"""RabbitMQ: connections, confirms, topology, streams of reports.  Alone imports pika."""

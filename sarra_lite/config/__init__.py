@@ -1,0 +1,1 @@
+"""What can be set: each option declared once, checked, shown; credentials; rules."""

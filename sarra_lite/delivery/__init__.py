@@ -1,0 +1,1 @@
+"""Carries out one announcement at one destination: content, links, removals."""

@@ -1,0 +1,1 @@
+"""Messages on the wire: announcements and reports (v03), blocks, fingerprints."""

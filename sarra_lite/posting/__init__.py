@@ -1,0 +1,1 @@
+"""From paths on disk to confirmed announcements, and waiting for their reports."""

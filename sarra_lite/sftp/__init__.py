@@ -1,0 +1,1 @@
+"""An SFTP client over the ssh program or paramiko.  Alone imports paramiko."""

@@ -1,0 +1,1 @@
+"""Converts configurations of sr3 (metpx-sr3) into ours."""

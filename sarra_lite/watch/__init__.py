@@ -1,0 +1,1 @@
+"""Finds what changed below watched directories since it was announced."""

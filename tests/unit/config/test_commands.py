@@ -1,0 +1,205 @@
+"""What configurations mean, and how command lines and files make one together."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sarra_lite.commands import arguments as cli
+from sarra_lite.commands import log, post, sender, src2log
+from sarra_lite.config.commands import COMMANDS, LogConfig, PostConfig, SenderConfig, Src2logConfig
+from sarra_lite.config.schema import options
+from sarra_lite.errors import ConfigError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+    from pathlib import Path
+
+BROKER = "amqps://uearnest@broker.example/"
+SEND_TO = "sftp://ear001@host.example/"
+PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
+    "post": post.make_parser,
+    "sender": sender.make_parser,
+    "src2log": src2log.make_parser,
+    "log": log.make_parser,
+}
+
+
+def posting(**values: Any) -> PostConfig:
+    return PostConfig(broker=BROKER, **values)
+
+
+def sending(**values: Any) -> SenderConfig:
+    return SenderConfig(**{"broker": BROKER, "sendTo": SEND_TO, **values})
+
+
+def problems(config: PostConfig | SenderConfig | Src2logConfig) -> list[str]:
+    return [f"{key}: {text}" for key, text in config.problems()]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    folder = tmp_path / "sarra_lite"
+    (folder / "sender").mkdir(parents=True)
+    return folder
+
+
+def test_names_on_the_broker_follow_from_the_user_and_the_configuration() -> None:
+    config = sending(name="science")
+    assert config.exchange_name == "xac_earnest"
+    assert config.queue == "q_uearnest_science"
+    assert config.report_stream == "q_uearnest_reports"
+    assert config.binding_keys == ["v03.post.#", "v03.finish.#"]
+    assert LogConfig(broker=BROKER).queue == "q_uearnest_reports"
+
+
+def test_sr3s_exchange_is_named_by_prefix_and_whole_user() -> None:
+    config = sending(exchangePrefix="xs_", userPrefix="", topicPrefix="v03")
+    assert config.exchange_name == "xs_uearnest"
+    assert config.binding_keys == ["v03.#"]
+
+
+def test_an_exchange_tells_whose_it_is() -> None:
+    config = Src2logConfig(broker=BROKER)
+    assert config.owner_of("xac_earnest") == "uearnest"
+    assert config.owner_of("xac_") is None
+    assert config.owner_of("other") is None
+
+
+def test_the_base_directory_is_the_path_of_the_base_url() -> None:
+    assert posting().base_dir == "/"
+    assert posting(baseUrl="file:/home/a%20b").base_dir == "/home/a b"
+    assert posting(baseUrl="file:/home", baseDir="/srv").base_dir == "/srv"
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"baseUrl": "sftp://host/x"}, "baseUrl: not file:, so baseDir must tell which"),
+        ({"baseUrl": "http://[x/", "baseDir": "/x"}, "baseUrl: not a URL: "),
+        ({"baseUrl": "sftp://u:geheim@h/", "baseDir": "/"}, "baseUrl: contains a password"),
+        ({"header": {"size": "1"}}, "header: size: set by sr_post itself"),
+        ({"topicPrefix": ""}, "topicPrefix: is empty"),
+        ({"reportMaxAge": "30"}, "reportMaxAge: not an age like"),
+        ({"reportMaxAge": ""}, "reportMaxAge: not an age like"),
+        ({"tlsCaFile": "/nowhere/ca.pem"}, "tlsCaFile: no such file: /nowhere/ca.pem"),
+    ],
+)
+def test_a_post_that_cannot_be_done_is_refused(values: dict[str, Any], text: str) -> None:
+    (line,) = problems(posting(**values))
+    assert line.startswith(text)
+    assert "geheim" not in line
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"broker": "amqps://u:geheim@h/"}, "broker: contains a password; passwords belong into"),
+        ({"sendTo": "sftp://u:geheim@h/"}, "sendTo: contains a password; passwords belong into"),
+        ({"broker": "mqtt://u@h/"}, "broker: not a URL like amqps://user@host/ or amqp://user"),
+        ({"broker": "amqps://h/"}, "broker: user or host is missing"),
+        ({"sendTo": "sftp://u@h:99999/"}, "sendTo: its port is no number up to 65535"),
+        ({"sendTo": "sftp://u@h/incoming"}, "sendTo: must end after the host"),
+        ({"directory": "a/../b"}, "directory: .. is not allowed"),
+        ({"directory": "${HOME}"}, "directory: unknown variable ${HOME}"),
+        ({"flatten": ""}, "flatten: is empty"),
+        ({"flatten": "a/"}, "flatten: contains /"),
+        ({"connections": 65}, "connections: must be between 0 and 64"),
+        ({"prefetch": 65536}, "prefetch: must be between 0 and 65535"),
+        ({"strip": -1}, "strip: is negative"),
+        ({"timeout": 0.0}, "timeout: must be more than 0"),
+    ],
+)
+def test_a_sender_that_cannot_work_is_refused(values: dict[str, Any], text: str) -> None:
+    (line,) = problems(sending(**values))
+    assert line.startswith(text)
+    assert "geheim" not in line
+
+
+@pytest.mark.parametrize("component", COMMANDS)
+def test_every_option_is_reached_by_a_flag(component: str) -> None:
+    parser = PARSERS[component]()
+    flags = parser.format_help()
+    for option in options(COMMANDS[component]):
+        for flag in option.flag.split("/"):
+            assert f"{flag} " in flags or f"{flag}," in flags, option.key
+
+
+@pytest.mark.parametrize("component", COMMANDS)
+def test_every_command_takes_its_options_from_its_module(component: str) -> None:
+    module = importlib.import_module(f"sarra_lite.commands.{component}")
+    assert module.make_parser().prog == f"sr_{component}"
+
+
+def test_what_is_given_on_the_command_line_wins(home: Path) -> None:
+    file = home / "sender" / "science.toml"
+    file.write_text(
+        f'broker = "{BROKER}"\nsendTo = "{SEND_TO}"\nconnections = 3\nsubtopic = ["a"]\n'
+        'permCopy = true\nblockSize = "1Mi"\nrules = [{ accept = "x" }]\n'
+    )
+    _, config = cli.configured(
+        sender.make_parser(),
+        [
+            *("-c", "science", "-v", "--connections", "5", "--subtopic", "b.#"),
+            *("--subtopic", "c.#", "--no-perm-copy", "--timeout", "2m", "--perm-default", "600"),
+            *("--reject", ".*tmp", "--accept", ".*", "--block-size", "10Mi"),
+        ],
+        SenderConfig,
+    )
+    assert config.name == "science"
+    assert config.connections == 5
+    assert config.subtopic == ["b.#", "c.#"]
+    assert config.permCopy is False
+    assert config.timeout == 120
+    assert config.permDefault == 0o600
+    assert [(rule.accept, rule.reject) for rule in config.rules] == [(None, ".*tmp"), (".*", None)]
+    assert config.blockSize == 10 * 1024**2
+    assert config.logLevel == "debug"
+
+
+def test_a_command_line_alone_can_be_enough(home: Path) -> None:
+    assert home.exists()
+    given = ["--broker", BROKER, "--header", "a=b", "--header", "c=d=e"]
+    _, config = cli.configured(post.make_parser(), given, PostConfig)
+    assert config.header == {"a": "b", "c": "d=e"}
+    assert config.name == "default"
+
+
+def test_an_error_names_the_flag_or_the_file_and_key(home: Path) -> None:
+    file = home / "sender" / "science.toml"
+    file.write_text(f'broker = "{BROKER}"\nsendTo = "{SEND_TO}"\nstrip = "x"\n')
+    given = ["-c", "science", "--block-size", "big", "--accept", "*"]
+    with pytest.raises(ConfigError) as caught:
+        cli.configured(sender.make_parser(), given, SenderConfig)
+    assert str(caught.value).splitlines() == [
+        f"{file}: strip: expected a whole number, got a text",
+        "--block-size: not a size like 64Mi: 'big'",
+        "--accept/--reject: rule 1: not a regular expression: nothing to repeat at position 0",
+    ]
+
+
+def test_without_file_and_flags_both_are_asked_for(home: Path) -> None:
+    assert home.exists()
+    with pytest.raises(ConfigError, match="neither -c CONFIG nor all that is needed is given"):
+        cli.configured(post.make_parser(), [], PostConfig)
+
+
+def test_a_configuration_that_is_named_must_exist(home: Path) -> None:
+    with pytest.raises(ConfigError, match="no such configuration"):
+        cli.configured(sender.make_parser(), ["-c", "nosuch"], SenderConfig)
+    (home / "sender" / "bad.toml").write_text("broker = \n")
+    with pytest.raises(ConfigError, match=r"bad\.toml: Invalid value .at line 1"):
+        cli.configured(sender.make_parser(), ["-c", "bad"], SenderConfig)
+
+
+@pytest.mark.parametrize(
+    "given", [["--connections", "many"], ["--stream", "telnet"], ["--nosuch"], ["--conn", "1"]]
+)
+def test_a_command_line_that_makes_no_sense_ends_with_status_2(given: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        sender.make_parser().parse_args(given)
+    assert caught.value.code == 2

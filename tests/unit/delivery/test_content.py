@@ -1,0 +1,106 @@
+"""Delivering to a server that does as it is told."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from paramiko import sftp as names
+
+from sarra_lite.delivery.deliver import Outcome, deliver
+from sarra_lite.errors import ConfigError, TransferError
+from sarra_lite.messages.v03 import Blocks
+from sarra_lite.sftp import streams as ssh
+from sarra_lite.sftp.client import Connection
+from tests.lab import scripted
+from tests.lab.jobs import job_of, quiet_hooks
+from tests.lab.scripted import Files, Request, Scripted, target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SIZE = 300_000
+
+
+def send(
+    tmp_path: Path, script: Callable[[Request], bytes | None], **options: Any
+) -> tuple[Outcome, list[int]]:
+    """Deliver a file; return what came of it, and the kinds of requests in their order."""
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * SIZE)
+    job = job_of(path, **options)
+
+    async def run() -> tuple[Outcome, list[int]]:
+        async with Scripted(script) as server:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(ssh, "connect", lambda _: server)
+                connection = Connection(target())
+                await connection.open()
+                outcome = await deliver(connection, job, quiet_hooks())
+                connection.close()
+                return outcome, [request.kind for request in server.requests]
+
+    return asyncio.run(run())
+
+
+def rotten(files: Files) -> Callable[[Request], bytes | None]:
+    """Return a server that keeps another byte than the one it was sent."""
+
+    def script(request: Request) -> bytes | None:
+        answer = files(request)
+        if request.kind == names.CMD_WRITE:
+            for content in files.content.values():
+                content[1000:1001] = b"!"
+        return answer
+
+    return script
+
+
+def test_a_small_file_takes_four_round_trips(tmp_path: Path) -> None:
+    files = Files()
+    outcome, kinds = send(tmp_path, files)
+    assert outcome.code == 201
+    assert bytes(files.content[b"file"]) == (tmp_path / "file").read_bytes()
+    together = [names.CMD_FSTAT, names.CMD_FSETSTAT, names.CMD_CLOSE]
+    assert kinds[0] == names.CMD_OPEN
+    assert kinds[-4:] == [*together, names.CMD_EXTENDED]
+    assert set(kinds[1:-4]) == {names.CMD_WRITE}
+
+
+@pytest.mark.parametrize("blocks", [None, Blocks(SIZE, 1, SIZE, number=0, finish=True)])
+def test_verify_finds_what_the_server_did_not_keep(tmp_path: Path, blocks: Blocks | None) -> None:
+    files = Files()
+    with pytest.raises(TransferError, match="read again, it differs") as failed:
+        send(tmp_path, rotten(files), verify=True, blocks=blocks)
+    assert failed.value.code == 500
+    assert b"file" not in files.content
+    # What was written of a whole file is gone; of a block there is a mark that it failed.
+    assert bool(files.content) == (blocks is not None)
+
+
+def test_verify_of_what_is_right_is_only_slower(tmp_path: Path) -> None:
+    files = Files()
+    outcome, kinds = send(tmp_path, files, verify=True)
+    assert outcome.code == 201
+    assert names.CMD_READ in kinds
+    assert bytes(files.content[b"file"]) == (tmp_path / "file").read_bytes()
+
+
+def test_fsync_that_the_server_cannot_do_is_refused_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scripted, "EXTENSIONS", (b"posix-rename@openssh.com",))
+    files = Files()
+    with pytest.raises(ConfigError, match="fsync"):
+        send(tmp_path, files, fsync=True)
+    assert b"file" not in files.content
+
+
+def test_fsync_comes_before_the_name(tmp_path: Path) -> None:
+    files = Files()
+    outcome, _ = send(tmp_path, files, fsync=True)
+    assert outcome.code == 201
+    assert len(files.synced) == 1
+    assert files.synced[0] != b"file"

@@ -1,0 +1,86 @@
+"""Operations on one name keep their order; all others run side by side."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sarra_lite.dispatch.ordering import Order
+
+NAMES = st.lists(st.sampled_from("ab"), min_size=1, max_size=3).map("/".join)
+JOBS = st.lists(st.tuples(NAMES, st.booleans(), st.booleans()), max_size=12)
+
+
+def test_jobs_on_different_files_run_side_by_side() -> None:
+    order = Order[int]()
+    assert order.add(1, "d/a")
+    assert order.add(2, "d/b")
+
+
+def test_a_second_job_on_a_file_waits_for_the_first() -> None:
+    order = Order[int]()
+    order.add(1, "d/a")
+    assert not order.add(2, "d/a")
+    assert order.done(1) == [2]
+
+
+def test_blocks_of_one_file_run_side_by_side_but_its_removal_waits_for_them() -> None:
+    order = Order[int]()
+    assert order.add(1, "big", shared=True)
+    assert order.add(2, "big", shared=True)
+    assert not order.add(3, "big", whole=True)
+    assert order.done(1) == []
+    assert order.done(2) == [3]
+
+
+def test_the_removal_of_a_directory_waits_for_all_beneath_it() -> None:
+    order = Order[int]()
+    order.add(1, "d/x/a", whole=True)
+    order.add(2, "d/x/b")
+    assert not order.add(3, "d/x", whole=True)
+    assert not order.add(4, "d/x/new")
+    assert order.done(1) == []
+    assert order.done(2) == [3]
+    assert order.done(3) == [4]
+
+
+def test_what_is_beneath_a_directory_waits_until_it_is_made_and_it_for_nothing_beneath() -> None:
+    order = Order[int]()
+    order.add(1, "d/x/b")
+    assert order.add(2, "d", first=True)
+    assert not order.add(3, "d/x", first=True)
+    assert not order.add(4, "d/x/a")
+    assert order.add(5, "e")
+    assert order.done(2) == [3]
+    assert order.done(3) == [4]
+
+
+def test_a_rename_holds_up_both_names() -> None:
+    order = Order[int]()
+    order.add(1, "new", "old", whole=True)
+    assert not order.add(2, "old")
+    assert not order.add(3, "new")
+    assert sorted(order.done(1)) == [2, 3]
+
+
+@given(JOBS)
+def test_every_job_runs_once_and_nothing_is_left(jobs: list[tuple[str, bool, bool]]) -> None:
+    order = Order[int]()
+    ready = [n for n, (p, w, s) in enumerate(jobs) if order.add(n, p, whole=w, shared=s)]
+    ran = []
+    while ready:
+        ran.append(job := ready.pop())
+        ready += order.done(job)
+    assert sorted(ran) == list(range(len(jobs)))
+    assert len(order) == 0
+
+
+@given(JOBS)
+def test_two_jobs_on_one_name_never_change_places(jobs: list[tuple[str, bool, bool]]) -> None:
+    order = Order[int]()
+    ready = [n for n, (p, w, s) in enumerate(jobs) if order.add(n, p, whole=w, shared=s)]
+    ran: list[int] = []
+    while ready:
+        ran.append(job := ready.pop())
+        ready += order.done(job)
+    for path in {path for path, _, _ in jobs}:
+        exclusive = [n for n in ran if jobs[n][0] == path and not jobs[n][2]]
+        assert exclusive == sorted(exclusive)

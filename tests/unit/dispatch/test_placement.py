@@ -1,0 +1,78 @@
+"""From an announcement to a job: may we, which file here, which name there."""
+
+from typing import Any
+
+import pytest
+
+from sarra_lite.broker.client import Delivery
+from sarra_lite.config.commands import SenderConfig
+from sarra_lite.delivery.deliver import Job
+from sarra_lite.dispatch.placement import intended
+from sarra_lite.errors import MessageError, TransferError
+from sarra_lite.messages.v03 import Announcement
+
+
+def place(announcement: Announcement, *, author: str | None = "uearnest", **options: Any) -> Job:
+    config = SenderConfig(
+        broker="amqp://uearnest@h/", sendTo="sftp://e@h/", directory="in", **options
+    )
+    delivery = Delivery(b"", None, author, "xac_earnest", redelivered=False, offset=None)
+    return intended(config, announcement, delivery)
+
+
+def announced(path: str = "d/f", base: str = "file:/home/earnest", **fields: Any) -> Announcement:
+    return Announcement("20260101T000000", base, path, **fields)
+
+
+def test_a_file_is_found_below_its_base_url_and_goes_below_the_directory() -> None:
+    job = place(announced())
+    assert (job.source, job.path) == ("/home/earnest/d/f", "in/d/f")
+
+
+def test_base_dir_says_where_the_files_of_another_url_are() -> None:
+    assert place(announced(base="https://h/x"), baseDir="/data").source == "/data/d/f"
+    with pytest.raises(MessageError, match="set baseDir"):
+        place(announced(base="https://h/x"))
+
+
+@pytest.mark.parametrize("path", ["../f", "d/../../f", "/etc/passwd", "", "d/.."])
+def test_no_path_leaves_its_base(path: str) -> None:
+    with pytest.raises(MessageError, match="leaves its base"):
+        place(announced(path))
+
+
+@pytest.mark.parametrize(
+    ("old", "base_dir"),
+    [("/old/name", None), ("/home/earnest/old/name", None), ("/data/old/name", "/data")],
+)
+def test_the_old_name_of_a_rename_is_understood_as_sr3_and_we_write_it(
+    old: str, base_dir: str | None
+) -> None:
+    job = place(announced(file_op={"rename": old}), baseDir=base_dir)
+    assert job.old_path == "in/old/name"
+
+
+def test_a_rename_cannot_take_what_is_outside() -> None:
+    with pytest.raises(MessageError):
+        place(announced(file_op={"rename": "/../f"}))
+
+
+@pytest.mark.parametrize(
+    ("author", "options", "allowed"),
+    [
+        ("uearnest", {}, True),
+        (None, {}, True),
+        (None, {"requireUserId": True}, False),
+        ("mallory", {}, False),
+        ("colleague", {"acceptUsers": ["colleague"]}, True),
+    ],
+)
+def test_only_those_whom_the_configuration_names_are_acted_for(
+    author: str | None, options: dict[str, Any], *, allowed: bool
+) -> None:
+    if allowed:
+        place(announced(), author=author, **options)
+    else:
+        with pytest.raises(TransferError) as refused:
+            place(announced(), author=author, **options)
+        assert refused.value.code == 403

@@ -1,0 +1,30 @@
+"""Where in its tree an announced path is."""
+
+from __future__ import annotations
+
+import pytest
+
+from sarra_lite.errors import UsageError
+from sarra_lite.posting import scan as walk
+
+
+@pytest.mark.parametrize(
+    ("path", "base", "expected"),
+    [
+        ("/data/a/b", "/data", "a/b"),
+        ("/data/a/../b", "/data/", "b"),
+        ("/data", "/data", ""),
+        ("/data/a", "/", "data/a"),
+        ("//data//a", "/", "data/a"),
+        ("//data/a", "/data", "a"),
+        ("/data/a", "//data", "a"),
+    ],
+)
+def test_a_path_is_relative_to_its_base(path: str, base: str, expected: str) -> None:
+    assert walk.relative(path, base) == expected
+
+
+@pytest.mark.parametrize("path", ["/database/a", "/data/../a", "/"])
+def test_what_is_not_below_the_base_is_refused(path: str) -> None:
+    with pytest.raises(UsageError, match="is not below baseDir /data"):
+        walk.relative(path, "/data")

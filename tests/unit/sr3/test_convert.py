@@ -1,0 +1,396 @@
+"""sr_config convert turns sr3's configurations into ours, and lists what has no equivalent."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sarra_lite.commands import config as configure
+from sarra_lite.config import render as tomltext
+from sarra_lite.config.commands import COMMANDS
+from sarra_lite.config.schema import build
+from sarra_lite.errors import ConfigError, UsageError
+from sarra_lite.sr3 import convert
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# As it worked with metpx-sr3 3.3.1.
+POST = """\
+post_broker amqp://uearnest@127.0.0.77/
+post_exchange xs_uearnest
+post_baseUrl file:/
+post_baseDir /
+post_format v03
+identity sha512
+"""
+SENDER = """\
+broker amqp://uearnest@127.0.0.77/
+exchange xs_uearnest
+queueName q_uearnest.toscience
+subtopic #
+sendTo sftp://root@127.0.0.1:32222/
+directory /data/dest
+mirror True
+accept .*
+instances 1
+"""
+BESIDE_SR3 = {
+    "exchangePrefix": "xs_",
+    "userPrefix": "",
+    "topicPrefix": "v03",
+    "queueType": "classic",
+}
+NEEDED = "broker amqp://u@h/\nsendTo sftp://u@h/\nqueueName q_u\n"
+
+
+@pytest.fixture
+def sr3(tmp_path: Path) -> Path:
+    for component in ("post", "watch", "sender", "other"):
+        (tmp_path / component).mkdir()
+    return tmp_path
+
+
+def converted(sr3: Path, text: str, component: str = "sender") -> convert.Converted:
+    file = sr3 / component / "toscience.conf"
+    file.write_text(text)
+    return convert.convert(file)
+
+
+def values(sr3: Path, text: str, component: str = "sender") -> dict[str, Any]:
+    """What came out, read back from TOML and checked, without what is always there."""
+    made = converted(sr3, text, component)
+    found = tomllib.loads(tomltext.document(made.values, made.remarks))
+    build(COMMANDS[made.component], found, dict.fromkeys([*found, ""], "out"))
+    return {key: value for key, value in found.items() if BESIDE_SR3.get(key) != value}
+
+
+def notes(sr3: Path, text: str, component: str = "sender") -> list[str]:
+    made = converted(sr3, text, component)
+    return [f"{note.number} {note.option}: {note.text}" for note in made.notes]
+
+
+def placing(sr3: Path, text: str) -> dict[str, Any]:
+    found = values(sr3, NEEDED + text)
+    return {key: value for key, value in found.items() if f"{key} " not in NEEDED}
+
+
+def test_a_post_that_worked_with_sr3_becomes_one_of_ours(sr3: Path) -> None:
+    assert values(sr3, POST, "post") == {
+        "broker": "amqp://uearnest@127.0.0.77/",
+        "exchange": "xs_uearnest",
+        "baseUrl": "file:/",
+        "baseDir": "/",
+        "identity": "sha512",
+    }
+    assert notes(sr3, POST, "post") == ["5 post_format: nothing to do: messages are v03"]
+
+
+def test_a_sender_that_worked_with_sr3_becomes_one_of_ours(sr3: Path) -> None:
+    assert values(sr3, SENDER) == {
+        "broker": "amqp://uearnest@127.0.0.77/",
+        "exchange": "xs_uearnest",
+        "queueName": "q_uearnest.toscience",
+        "subtopic": ["#"],
+        "sendTo": "sftp://root@127.0.0.1:32222/",
+        "directory": "/data/dest",
+        "rules": [{"accept": ".*"}],
+        "connections": 1,
+    }
+    assert notes(sr3, SENDER) == ["9 instances: one process with connections = 1 does their work"]
+
+
+def test_what_sr3_declared_and_posts_goes_on_being_used(sr3: Path) -> None:
+    made = converted(sr3, SENDER).values
+    assert {key: made[key] for key in BESIDE_SR3} == BESIDE_SR3
+
+
+def test_the_line_of_a_note_names_file_and_number(sr3: Path) -> None:
+    (note,) = converted(sr3, NEEDED + "# comment\n\nmessageRateMax 5\n").notes
+    file = sr3 / "sender" / "toscience.conf"
+    assert (
+        str(note)
+        == f"{file}: line 6: messageRateMax: the rate of announcements is not limited here"
+    )
+
+
+def test_a_password_is_left_out_and_never_shown(sr3: Path) -> None:
+    text = (
+        "broker amqp://u:geheim#/x@h/\nsendTo sftp://u:geheim@h/\nreport_broker amqp://u:geheim@h"
+    )
+    made = converted(sr3, text)
+    assert made.values["broker"] == "amqp://u@h/"
+    assert made.values["sendTo"] == "sftp://u@h/"
+    assert "geheim" not in str(made)
+    assert notes(sr3, text)[0] == (
+        "1 broker: its password is left out; write it into credentials.conf, mode 0600"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "value"),
+    [
+        ("destination sftp://v@h/", "sendTo", "sftp://v@h/"),
+        ("remoteUrl sftp://v@h/", "sendTo", "sftp://v@h/"),
+        ("document_root /srv", "baseDir", "/srv"),
+        ("base_dir /srv", "baseDir", "/srv"),
+        ("queue_name q_u_x", "queueName", "q_u_x"),
+        ("exchange_suffix old", "exchange", "xs_u_old"),
+        ("byteRateMax 10Mi", "limit", "10Mi"),
+        ("blocksize 10Mi", "blockSize", "10Mi"),
+        ("preserve_mode off", "permCopy", False),
+        ("preserve_time False", "timeCopy", False),
+        ("chmod 0640", "permDefault", "640"),
+        ("permDirDefault 2775", "permDirDefault", "2775"),
+        ("accept_unmatched no", "acceptUnmatched", False),
+        ("timeout 2m", "timeout", "2m"),
+        ("retry_ttl 1d", "retry_ttl", "1d"),
+        ("prefetch 1k", "prefetch", 1000),
+        ("loglevel CRITICAL", "logLevel", "error"),
+        ("debug", "logLevel", "debug"),
+        ("topic_prefix v03/post", "topicPrefix", "v03.post"),
+        ("subtopic data/ocean/#", "subtopic", ["data.ocean.#"]),
+        ("instances 4", "connections", 4),
+    ],
+)
+def test_old_names_and_values_are_understood(sr3: Path, line: str, key: str, value: object) -> None:
+    assert values(sr3, f"{NEEDED}{line}\n")[key] == value
+
+
+@pytest.mark.parametrize(
+    ("line", "digest"),
+    [
+        ("sum s", "sha512"),
+        ("sum d", "md5"),
+        ("sum n", "none"),
+        ("sum 0", "none"),
+        ("sum z,s", "cod"),
+        ("identity cod,sha512", "cod"),
+        ("integrity md5", "md5"),
+    ],
+)
+def test_every_way_to_name_a_fingerprint_is_understood(sr3: Path, line: str, digest: str) -> None:
+    assert values(sr3, f"{POST}{line}\n", "post")["identity"] == digest
+
+
+def test_later_lines_win(sr3: Path) -> None:
+    assert values(sr3, f"{NEEDED}timeout 5m\ntimeout 2m\n")["timeout"] == "2m"
+
+
+def test_what_is_posted_counts_more_than_what_is_not(sr3: Path) -> None:
+    text = "post_broker amqp://u@h/\nbroker amqp://other@h/\nexchange a\npost_exchange b\n"
+    assert values(sr3, text, "post") == {"broker": "amqp://u@h/", "exchange": "b"}
+    assert notes(sr3, text, "post") == ["2 broker: post_broker is what counts"]
+
+
+def test_a_base_url_of_another_host_gets_the_directory_that_sr3_takes(sr3: Path) -> None:
+    text = "post_broker amqp://u@h/\npost_base_url {}\n"
+    assert values(sr3, text.format("sftp://u@h/srv"), "post")["baseDir"] == "/srv"
+    assert values(sr3, text.format("https://h/srv"), "post")["baseDir"] == "/"
+
+
+def test_headers_are_collected(sr3: Path) -> None:
+    text = f"{POST}header project=ocean\nheader a=b=c\nheader wrong\n"
+    assert values(sr3, text, "post")["header"] == {"project": "ocean", "a": "b=c"}
+    assert notes(sr3, text, "post")[-1] == "9 header: not a field and its value, joined by ="
+
+
+def test_what_stands_before_an_accept_holds_for_it(sr3: Path) -> None:
+    text = """
+directory /one
+strip 2
+accept .*one
+reject .*tmp
+directory /two
+strip 0
+flatten -
+mirror off
+accept .*two
+directory /three
+mirror on
+flatten /
+accept .*three
+"""
+    assert placing(sr3, text) == {
+        "directory": "/three",
+        "rules": [
+            {"accept": ".*one", "directory": "/one", "strip": 2},
+            {"reject": ".*tmp"},
+            {"accept": ".*two", "directory": "/two", "mirror": False, "flatten": "-"},
+            {"accept": ".*three"},
+        ],
+    }
+
+
+def test_without_a_directory_files_go_below_the_root_as_with_sr3(sr3: Path) -> None:
+    assert placing(sr3, "accept a\ndirectory in\n") == {
+        "directory": "in",
+        "rules": [{"accept": "a", "directory": "/"}],
+    }
+    assert placing(sr3, "post_base_dir /srv\n") == {"directory": "/srv"}
+
+
+def test_groups_are_counted_from_zero_here(sr3: Path) -> None:
+    text = "directory /${1}/${2}\naccept .*/(a)/(b)/\n"
+    assert placing(sr3, text)["directory"] == "/${0}/${1}"
+    old = "sundew_compat_regex_first_match_is_zero True\n"
+    assert placing(sr3, text + old)["directory"] == "/${1}/${2}"
+    assert notes(sr3, NEEDED + "directory /${0}\naccept a\n") == [
+        "4 directory: ${0}: put the whole regular expression into ( ) for this"
+    ]
+
+
+def test_times_and_source_in_a_directory_are_spelt_our_way(sr3: Path) -> None:
+    text = "directory /${YYYYMMDD}/${HH}/${JJJ}/${SOURCE}/${%Y}/${BROKER_USER}\n"
+    assert placing(sr3, text)["directory"] == "/${%Y%m%d}/${%H}/${%j}/${source}/${%Y}/u"
+
+
+@pytest.mark.parametrize("name", ["YYYYMMDD-1D", "%o-1d%Y", "T1", "HOME"])
+def test_a_variable_in_a_directory_that_we_lack_is_told(sr3: Path, name: str) -> None:
+    assert notes(sr3, f"{NEEDED}directory /${{{name}}}\n") == [
+        f"4 directory: unknown variable ${{{name}}}; change it by hand"
+    ]
+
+
+def test_declared_variables_and_the_users_name_are_filled_in(sr3: Path) -> None:
+    text = "declare env SITE=burlington\nqueueName q_${BROKER_USER}.${SITE}.${PROGRAM}.${CONFIG}\n"
+    assert values(sr3, NEEDED + text)["queueName"] == "q_u.burlington.sender.toscience"
+
+
+def test_a_variable_that_is_not_known_is_told_and_the_line_left_out(sr3: Path) -> None:
+    text = "broker amqp://u@h/\nsendTo sftp://u@h/\nqueueName q_u_${RAND8}\naccept .*${X}\n"
+    assert "queueName" not in values(sr3, text)
+    assert notes(sr3, text) == [
+        "3 queueName: ${RAND8} is not known here; write what it stands for",
+        "4 accept: ${X} is not known here; write what it stands for",
+    ]
+    assert any("queueName = that name" in remark for remark in converted(sr3, text).remarks)
+
+
+def test_included_files_are_read_in_their_place(sr3: Path) -> None:
+    (sr3 / "sender" / "beside.inc").write_text("timeout 2m\nbatch 3\n")
+    (sr3 / "above.inc").write_text("include above.inc\nstrip 1\n")
+    text = f"{NEEDED}timeout 1m\ninclude beside.inc\ninclude above.inc\ninclude nowhere.inc\n"
+    assert values(sr3, text)["timeout"] == "2m"
+    assert values(sr3, text)["strip"] == 1
+    assert [str(note).removeprefix(f"{sr3}/") for note in converted(sr3, text).notes] == [
+        "sender/beside.inc: line 2: batch: nothing to do: connections are kept",
+        "above.inc: line 1: include: above.inc includes itself",
+        "sender/toscience.conf: line 7: include: no such file: nowhere.inc",
+    ]
+
+
+def test_the_defaults_of_all_configurations_are_read_first(sr3: Path) -> None:
+    (sr3 / "default.conf").write_text("timeout 2m\nstrip 1\n")
+    found = values(sr3, NEEDED + "strip 2\n")
+    assert (found["timeout"], found["strip"]) == ("2m", 2)
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("callback report", "plugins are not run here; sr_log --follow"),
+        ("on_message msg_log", "plugins are not run here; sr_log --follow"),
+        ("strip .*data", "only a number of directories can be left out"),
+        ("accept ( ", "not a regular expression, so sr3 passes over it"),
+        ("accept .* NAME", "NAME is left out: files keep their name"),
+        ("sendTo ftp://u@h/", "not a URL like sftp://user@host/"),
+        ("sendTo sftp://u@h/in/", "/in/ is left out; directory alone says where files go"),
+        ("broker mqtt://u@h/", "not a URL like amqps://user@host/ or amqp://user@host/"),
+        ("topicPrefix v02.post", "v02 is not spoken here"),
+        ("permDefault 0", "0 leaves the mode to the SFTP host; left at the default"),
+        ("permDefault o", "invalid literal for int() with base 8: 'o'; left at the default"),
+        ("timeout 0", "0 stands for without end; left at the default"),
+        ("retry_ttl 1x", "not a duration like 5m: '1x'; left at the default"),
+        ("instances 100", "one process has between 1 and 64 connections"),
+        ("logLevel loud", "loud is no level here; left at the default"),
+        ("queueName", "has no value"),
+        ("declare source u", "accounts and exchanges are made by whoever runs the broker"),
+        ("post_exchange x", "nothing to do: a sender posts no announcements"),
+        ("inflight .tmp", "nothing to do: files get their name when they are complete"),
+        ("expire 5m", "not kept: the queue lives"),
+        ("neverHeardOf it", "has no equivalent here"),
+    ],
+)
+def test_what_has_no_equivalent_is_listed_with_the_reason(sr3: Path, line: str, text: str) -> None:
+    (note,) = notes(sr3, f"{NEEDED}{line}\n")
+    assert note.startswith(f"4 {line.split(maxsplit=1)[0]}: {text}")
+    values(sr3, f"{NEEDED}{line}\n")
+
+
+def test_topics_of_two_exchanges_cannot_be_told_apart(sr3: Path) -> None:
+    text = "exchange a\nsubtopic x.#\nexchange b\nsubtopic y.#\n"
+    assert notes(sr3, NEEDED + text) == [
+        "7 subtopic: all topics are bound with the last exchange and topicPrefix here"
+    ]
+
+
+def test_an_exchange_of_others_is_remarked_on(sr3: Path) -> None:
+    (remark,) = converted(sr3, NEEDED + "exchange xpublic\n").remarks[1:]
+    assert "acceptUsers" in remark
+
+
+def test_a_watch_becomes_a_post_with_a_remark_how_to_run_it(sr3: Path) -> None:
+    text = f"{POST}path /data/one\ndirectory /x\n"
+    made = converted(sr3, text, "watch")
+    assert made.component == "post"
+    assert "Run it as: sr_post --watch -c toscience DIRECTORY" in made.remarks
+    assert notes(sr3, text, "watch")[1:] == [
+        "7 path: goes onto the command line: sr_post --watch -c toscience /data/one",
+        "8 directory: only senders say where files go",
+    ]
+
+
+def test_the_component_is_told_by_the_directory_or_by_hand(sr3: Path) -> None:
+    with pytest.raises(UsageError, match="say --component"):
+        converted(sr3, POST, "other")
+    assert convert.convert(sr3 / "other" / "toscience.conf", "post").component == "post"
+
+
+def test_a_file_that_cannot_be_read_is_told(sr3: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        convert.convert(sr3 / "sender" / "nosuch.conf")
+    (sr3 / "sender" / "bad.conf").write_bytes(b"broker \xff\n")
+    with pytest.raises(ConfigError, match=r"bad\.conf: "):
+        convert.convert(sr3 / "sender" / "bad.conf")
+
+
+def test_the_command_prints_toml_and_lists_notes_on_standard_error(
+    sr3: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = sr3 / "sender" / "toscience.conf"
+    file.write_text(SENDER)
+    assert configure.main(["convert", str(file)]) == 0
+    out, err = capsys.readouterr()
+    assert tomllib.loads(out)["sendTo"] == "sftp://root@127.0.0.1:32222/"
+    assert f"warning: {file}: line 9: instances: " in err
+
+
+def test_what_comes_out_incomplete_ends_with_status_1(
+    sr3: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = sr3 / "sender" / "toscience.conf"
+    file.write_text("broker amqp://u@h/\n")
+    assert configure.main(["convert", str(file)]) == 1
+    assert "error: toscience.toml: sendTo is missing" in capsys.readouterr().err
+
+
+def test_what_came_out_is_written_where_it_is_looked_for_and_passes_the_check(
+    sr3: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(sr3))
+    home = sr3 / "sarra_lite"
+    for component, text in (("post", POST), ("sender", SENDER)):
+        (sr3 / component / "toscience.conf").write_text(text)
+        given = ["convert", str(sr3 / component / "toscience.conf"), "--output", str(home)]
+        assert configure.main(given) == 0
+        assert configure.main(given) == 2, "it is not written over"
+    secrets = home / "credentials.conf"
+    secrets.write_text("amqp://uearnest:earnestpw@127.0.0.77/\n")
+    secrets.chmod(0o600)
+    capsys.readouterr()
+    for component in ("post", "sender"):
+        assert configure.main(["check", component, "toscience"]) == 0
+        assert capsys.readouterr().out == f"{home}/{component}/toscience.toml: ok\n"
