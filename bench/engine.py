@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Final
 from sarra_lite import units
 from sarra_lite.config.credentials import parse_url
 from sarra_lite.delivery.job import Job
-from sarra_lite.delivery.rate_limit import Limit
+from sarra_lite.delivery.rate_limit import RateLimit
 from sarra_lite.dispatch.autoscale import wanted
-from sarra_lite.dispatch.pool import Done, Down, Fatal, Lanes
+from sarra_lite.dispatch.pool import Done, Down, Fatal, WorkerPool
 from sarra_lite.errors import TransferError
 from sarra_lite.messages import blocks
 from sarra_lite.messages.v03 import Announcement, now
-from sarra_lite.sftp.client import Connection
-from sarra_lite.sftp.streams import Target
+from sarra_lite.sftp.client import SftpClient
+from sarra_lite.sftp.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,8 +54,8 @@ def announced(source: Path) -> Iterator[tuple[Announcement, Path]]:
         if not path.is_file():
             continue
         whole = announcement_of(path, str(path.relative_to(source)))
-        if blocks.to_be_cut(whole, 0):
-            yield from ((piece, path) for piece in blocks.cut(whole, 0))
+        if blocks.should_split(whole, 0):
+            yield from ((piece, path) for piece in blocks.split(whole, 0))
         else:
             yield whole, path
 
@@ -68,11 +68,13 @@ class Engine:
         self._told: queue.SimpleQueue[Done | Down | Fatal] = queue.SimpleQueue()
         self._target = target
         self._count = connections
-        self._made: list[Connection] = []
-        self.lanes = Lanes(connections, self._connect, Limit(0), self._told.put, lambda _: None)
+        self._made: list[SftpClient] = []
+        self.lanes = WorkerPool(
+            connections, self._connect, RateLimit(0), self._told.put, lambda _: None
+        )
 
-    def _connect(self) -> Connection:
-        self._made.append(Connection(self._target))
+    def _connect(self) -> SftpClient:
+        self._made.append(SftpClient(self._target))
         return self._made[-1]
 
     def warm_up(self, dest: str) -> None:

@@ -85,7 +85,7 @@ class DestinationRefused(SarraError):
     exit_status = 77
 
 
-class DestinationAway(SarraError):
+class DestinationUnreachable(SarraError):
     """The SFTP host was not reached for so long that nobody wants to wait for it any more."""
 
     exit_status = EX_UNAVAILABLE
@@ -112,7 +112,7 @@ class TransferError(SarraError):
         self.code = code
 
 
-class SourceLost(TransferError):
+class SourceUnavailable(TransferError):
     """The version that was announced is not to be had any more, now or later (410, 403)."""
 
 

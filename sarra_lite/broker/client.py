@@ -1,6 +1,6 @@
 """The broker as the rest of the package sees it.
 
-Pika is known here, in amqp.py, in publisher.py and in refusals.py only.
+Pika is known here, in connection.py, in publisher.py and in refusals.py only.
 
 All methods may be called from any thread.  Callbacks run in the connection's thread and must not
 block: they put what they get into somebody's inbox.
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import pika
 
-from sarra_lite.broker import connection as amqp
-from sarra_lite.broker.publisher import Outcome
+from sarra_lite.broker import connection
+from sarra_lite.broker.publisher import PublishOutcome
 from sarra_lite.errors import BrokerError, BrokerRefused
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from sarra_lite.config.credentials import Endpoint
 
-__all__ = ["Broker", "Delivery", "Outcome"]
+__all__ = ["Broker", "Delivery", "PublishOutcome"]
 
 _HEARTBEAT: Final = 30  # seconds; a dead peer is noticed within twice this
 _QUIET: Final = 1.0  # seconds without a delivery that mean the end of a stream
@@ -58,11 +58,11 @@ class Delivery:
 class Consumer:
     """Something that has messages of a queue delivered."""
 
-    connection: amqp.Connection
+    connection: connection.Connection
     channel: Channel
     begin: Callable[[Channel, int, Callable[[Any], None]], None]
 
-    def renew(self, prefetch: int) -> None:
+    def set_prefetch(self, prefetch: int) -> None:
         """Have more, or fewer, delivered before any of it is acknowledged.
 
         What is on its way meanwhile is given back, and delivered again in its order.
@@ -77,10 +77,10 @@ class Consumer:
         with contextlib.suppress(BrokerError):
             self.connection.do(send)
 
-    def forget(self) -> None:
+    def cancel(self) -> None:
         """Have no more delivered, and give back what is not acknowledged."""
         with contextlib.suppress(BrokerError):
-            self.connection.forget(self.channel)
+            self.connection.close_channel(self.channel)
 
 
 class Broker:
@@ -95,11 +95,11 @@ class Broker:
             credentials=pika.PlainCredentials(where.user, where.password or ""),
             ssl_options=pika.SSLOptions(tls, where.host) if tls is not None else None,
             heartbeat=_HEARTBEAT,
-            socket_timeout=amqp.CONNECT,
-            stack_timeout=amqp.CONNECT,
+            socket_timeout=connection.CONNECT,
+            stack_timeout=connection.CONNECT,
             client_properties={"connection_name": program, "product": "sarra_lite"},
         )
-        self._connection = amqp.Connection(parameters, where.user, str(where))
+        self._connection = connection.Connection(parameters, where.user, str(where))
 
     def __enter__(self) -> Self:
         """Connect; BrokerRefused when the broker does not let us in, BrokerError otherwise."""
@@ -125,13 +125,13 @@ class Broker:
         return self._connection.lost
 
     @property
-    def closed_because(self) -> str:
+    def close_reason(self) -> str:
         """One line for people."""
-        return self._connection.closed_because
+        return self._connection.close_reason
 
     def declare_exchange(self, name: str) -> None:
         """Make a durable topic exchange where there is none."""
-        self._connection.ask(
+        self._connection.request(
             lambda channel, ok: channel.exchange_declare(name, "topic", durable=True, callback=ok)
         )
 
@@ -141,13 +141,13 @@ class Broker:
         A queue that exists is taken as it is: sr3 declares its queues without arguments.
         """
         try:
-            answer = self._connection.ask(
+            answer = self._connection.request(
                 lambda channel, ok: channel.queue_declare(name, passive=True, callback=ok)
             )
         except BrokerRefused as error:
             if error.code != _NOT_FOUND:
                 raise
-            answer = self._connection.ask(
+            answer = self._connection.request(
                 lambda channel, ok: channel.queue_declare(
                     name, durable=True, arguments=arguments, callback=ok
                 )
@@ -156,7 +156,7 @@ class Broker:
 
     def bind(self, name: str, exchange: str, key: str) -> None:
         """Let a queue have what is published on an exchange under topics that match ``key``."""
-        self._connection.ask(
+        self._connection.request(
             lambda channel, ok: channel.queue_bind(name, exchange, key, callback=ok)
         )
 
@@ -166,14 +166,14 @@ class Broker:
         topic: str,
         body: bytes,
         *,
-        done: Callable[[Outcome, str], None],
+        on_result: Callable[[PublishOutcome, str], None],
         mandatory: bool = False,
     ) -> None:
-        """Publish persistently, signed with our user_id; ``done`` gets the broker's answer.
+        """Publish persistently, signed with our user_id; ``on_result`` gets the broker's answer.
 
         ``mandatory``: the answer tells when no queue was bound.  BrokerError: already lost.
         """
-        self._connection.publish(exchange, topic, body, done, mandatory=mandatory)
+        self._connection.publish(exchange, topic, body, on_result, mandatory=mandatory)
 
     def consume(
         self,
@@ -199,7 +199,7 @@ class Broker:
                 callback=lambda _: ok(channel),
             )
 
-        channel: Channel = self._connection.ask(
+        channel: Channel = self._connection.request(
             lambda channel, ok: begin(channel, prefetch, ok), on_lost
         )
         return Consumer(self._connection, channel, begin)
@@ -232,7 +232,7 @@ class Broker:
             return
         finally:
             for consumer in consumers:
-                consumer.forget()
+                consumer.cancel()
         raise BrokerError(event)
 
 

@@ -1,9 +1,7 @@
 """One AMQP connection in a thread of its own (decision 0001).
 
-Pika is known here, in publisher.py, in broker.py and in refusals.py only.
-
-``do``, ``ask`` and ``publish`` may be called from any thread.  Callbacks run in the connection's
-thread and must not block.
+``do``, ``request`` and ``publish`` may be called from any thread.  Callbacks run in the
+connection's thread and must not block.
 """
 
 from __future__ import annotations
@@ -20,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 from pika.adapters.select_connection import IOLoop
 from pika.exceptions import ChannelClosed
 
-from sarra_lite.broker.publisher import Answered, Gathering, Outcome, Publisher
-from sarra_lite.broker.refusals import explain
+from sarra_lite.broker.pika_errors import translate_error
+from sarra_lite.broker.publisher import Answered, BatchingConnection, Publisher, PublishOutcome
 from sarra_lite.errors import BrokerError
 
 if TYPE_CHECKING:
@@ -47,14 +45,14 @@ class Connection:
     def __init__(self, parameters: ConnectionParameters, user: str, url: str) -> None:
         """``user`` signs what is published; ``url`` names the broker in errors."""
         self.lost = threading.Event()
-        self.closed_because = ""
+        self.close_reason = ""
         self.url = url
         self._parameters = parameters
         self._user = user
         self._loop = IOLoop()
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
         self._opened: Future[None] = Future()
-        self._connection: Gathering | None = None
+        self._connection: BatchingConnection | None = None
         self._publisher: Publisher | None = None
         self._spare: Channel | None = None
         self._asked: dict[Channel, Future[Any]] = {}
@@ -88,7 +86,7 @@ class Connection:
         if not woken:
             self._loop.add_callback_threadsafe(self._act)
 
-    def ask(
+    def request(
         self,
         question: Callable[[Channel, Callable[[Any], None]], object],
         on_lost: Callable[[str], None] | None = None,
@@ -113,8 +111,8 @@ class Connection:
         if self._enqueue(action):
             self._loop.add_callback_threadsafe(lambda: self._loop.call_later(_GATHER, self._act))
 
-    def forget(self, channel: Channel) -> None:
-        """Close a channel that ``ask`` opened for a caller."""
+    def close_channel(self, channel: Channel) -> None:
+        """Close a channel that ``request`` opened for a caller."""
 
         def end() -> None:
             self._consumers.pop(channel, None)
@@ -127,7 +125,7 @@ class Connection:
         """Put something among what is to be run; True when it is alone there."""
         with self._lock:
             if self._ended:
-                raise BrokerError(self.closed_because)
+                raise BrokerError(self.close_reason)
             self._actions.append(action)
             return len(self._actions) == 1
 
@@ -135,7 +133,7 @@ class Connection:
 
     def _run(self) -> None:
         try:
-            self._connection = Gathering(
+            self._connection = BatchingConnection(
                 self._parameters,
                 on_open_callback=self._on_open,
                 on_open_error_callback=lambda _, error: self._end(error),
@@ -174,19 +172,19 @@ class Connection:
                 return
             self._ended = True
             left, self._actions = self._actions, deque()
-        told = explain(error, self.url)
-        self.closed_because = str(told)
+        told = translate_error(error, self.url)
+        self.close_reason = str(told)
         publisher, self._publisher, self._spare = self._publisher, None, None
         for action in left:
             action()
         if publisher is not None:
-            publisher.answer_all(Outcome.LOST, self.closed_because)
+            publisher.answer_all(PublishOutcome.LOST, self.close_reason)
         for future in [self._opened, *self._asked.values()]:
             if not future.done():
                 future.set_exception(told)
         self.lost.set()
         for on_lost in self._consumers.values():
-            on_lost(self.closed_because)
+            on_lost(self.close_reason)
         if self._connection is not None and self._connection.is_open:
             self._connection.close()  # which stops the loop when it is done
         else:
@@ -213,14 +211,14 @@ class Connection:
         if publisher is None or not publisher.publish(
             exchange, topic, body, done, mandatory=mandatory
         ):
-            done(Outcome.LOST, self.closed_because)
+            done(PublishOutcome.LOST, self.close_reason)
 
     def _on_publisher_closed(self, error: Exception) -> None:
         """Note that we published what we may not: it is among the unconfirmed messages."""
         if isinstance(error, ChannelClosed) and not self._ended:
-            self.closed_because = str(explain(error, self.url))
+            self.close_reason = str(translate_error(error, self.url))
             if self._publisher is not None:
-                self._publisher.answer_all(Outcome.REFUSED, self.closed_because)
+                self._publisher.answer_all(PublishOutcome.REFUSED, self.close_reason)
         self._end(error)
 
     def _find_channel(
@@ -230,7 +228,7 @@ class Connection:
         on_lost: Callable[[str], None] | None,
     ) -> None:
         if self._connection is None or not self._connection.is_open:
-            answer.set_exception(BrokerError(self.closed_because or f"{self.url}: not open"))
+            answer.set_exception(BrokerError(self.close_reason or f"{self.url}: not open"))
         elif on_lost is None and self._spare is not None and self._spare.is_open:
             channel, self._spare = self._spare, None
             self._put(answer, question, None, channel)
@@ -263,7 +261,7 @@ class Connection:
         question(channel, answered)
 
     def _on_channel_closed(self, channel: Channel, error: Exception) -> None:
-        told = explain(error, self.url)
+        told = translate_error(error, self.url)
         answer = self._asked.pop(channel, None)
         if answer is not None and not answer.done():
             answer.set_exception(told)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _PERSISTENT: Final = 2
 
 
-class Outcome(enum.Enum):
+class PublishOutcome(enum.Enum):
     """What became of a published message."""
 
     CONFIRMED = "confirmed"
@@ -35,10 +35,10 @@ class Outcome(enum.Enum):
     LOST = "not known, since the connection was lost"
 
 
-Answered = Callable[[Outcome, str], None]
+Answered = Callable[[PublishOutcome, str], None]
 
 
-class Gathering(SelectConnection):
+class BatchingConnection(SelectConnection):
     """A connection that can hold back what it sends, to send it with one system call."""
 
     _held: list[bytes] | None = None
@@ -99,7 +99,7 @@ class Publisher:
         self._channel.basic_publish(exchange, topic, body, properties, mandatory=mandatory)
         return True
 
-    def answer_all(self, outcome: Outcome, reason: str) -> None:
+    def answer_all(self, outcome: PublishOutcome, reason: str) -> None:
         """Answer for all that the broker did not answer for."""
         unconfirmed, self._unconfirmed = self._unconfirmed, {}
         for done in unconfirmed.values():
@@ -119,9 +119,9 @@ class Publisher:
             done = self._unconfirmed.pop(number)
             if number in self._unroutable:
                 self._unroutable.discard(number)
-                done(Outcome.UNROUTABLE, "no queue is bound")
+                done(PublishOutcome.UNROUTABLE, "no queue is bound")
             else:
-                done(Outcome.CONFIRMED, "")
+                done(PublishOutcome.CONFIRMED, "")
 
     def _numbers(self, last: int, *, multiple: bool) -> Iterator[int]:
         """Numbers of the messages that a confirm is about."""

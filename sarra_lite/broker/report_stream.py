@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sarra_lite import units
 from sarra_lite.errors import BrokerError, MessageError
-from sarra_lite.messages import v03 as message
+from sarra_lite.messages import v03
 from sarra_lite.messages.v03 import Announcement, Identity, Report
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ log = logging.getLogger("sarra_lite")
 Key = tuple[str, str, int | None]
 
 
-class Effort(NamedTuple):
+class TransferStats(NamedTuple):
     """What an attempt took: bytes moved, seconds, and the identity found while moving them."""
 
     bytes: int | None = None
@@ -49,7 +49,7 @@ class Reporter:
         announcement: Announcement,
         code: int,
         text: str,
-        effort: Effort = Effort(),  # noqa: B008  a tuple, so nobody can change it
+        effort: TransferStats = TransferStats(),  # noqa: B008  a tuple, so nobody can change it
         *,
         attempt: int | None = None,
         will_retry: float | None = None,
@@ -60,7 +60,7 @@ class Reporter:
             Report(
                 code=code,
                 message=units.printable(text),
-                time_completed=message.now(),
+                time_completed=v03.now(),
                 host=self._host,
                 user=self._user,
                 instance=self._instance,
@@ -75,16 +75,16 @@ class Reporter:
         )
 
 
-def read(deliveries: Iterable[Delivery]) -> Iterator[Announcement]:
+def decode_reports(deliveries: Iterable[Delivery]) -> Iterator[Announcement]:
     """Reports among deliveries; what is none is passed over, since a stream keeps all."""
     for delivery in deliveries:
         with contextlib.suppress(MessageError):
-            found = message.decode(delivery.body, delivery.content_type)
+            found = v03.decode(delivery.body, delivery.content_type)
             if found.report is not None:
                 yield found
 
 
-def already_reported(
+def find_final_reports(
     broker: Broker, stream: str, announcements: Iterable[Announcement]
 ) -> dict[Key, int]:
     """Codes of the final reports that these announcements, or their whole files, already have.
@@ -104,7 +104,7 @@ def already_reported(
     return {key: code for key in keys if (code := codes.get(key, whole[key])) is not None}
 
 
-def copied(broker: Broker, stream: str, times: Iterable[str]) -> set[tuple[Key, str]]:
+def find_copies(broker: Broker, stream: str, times: Iterable[str]) -> set[tuple[Key, str]]:
     """Return key and timeCompleted of what a stream has, from the oldest of some times on."""
     return {(found.key, report.time_completed) for found, report in _past(broker, stream, times)}
 
@@ -117,7 +117,7 @@ def _past(
     # An hour of grace, since these times come from another clock than the broker's.
     since = datetime.fromtimestamp(oldest / 1e9, UTC) - timedelta(hours=1)
     try:
-        for found in read(broker.read_stream(stream, since)):
+        for found in decode_reports(broker.read_stream(stream, since)):
             if found.report is not None:
                 yield found, found.report
     except BrokerError as error:

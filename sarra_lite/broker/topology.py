@@ -16,7 +16,7 @@ log = logging.getLogger("sarra_lite")
 _DURABLE: Final = {"x-queue-type": "quorum"}
 
 
-def for_posting(broker: Broker, config: PostConfig, *, reports: bool = False) -> None:
+def declare_for_posting(broker: Broker, config: PostConfig, *, reports: bool = False) -> None:
     """Exchange, the queue where one is named, the stream.  ``reports``: it is an error without."""
     broker.declare_exchange(config.exchange_name)
     if config.queueName:
@@ -27,14 +27,14 @@ def for_posting(broker: Broker, config: PostConfig, *, reports: bool = False) ->
         _try_stream(broker, config)
 
 
-def for_sending(broker: Broker, config: SenderConfig) -> None:
+def declare_for_sending(broker: Broker, config: SenderConfig) -> None:
     """Exchange, queue with its bindings, and the stream of reports."""
     broker.declare_exchange(config.exchange_name)
     _queue(broker, config, config.queue)
     _try_stream(broker, config)
 
 
-def for_copying(broker: Broker, config: Src2logConfig) -> None:
+def declare_for_copying(broker: Broker, config: Src2logConfig) -> None:
     """The exchange xlog and its stream, and the queue, bound to the exchanges that are named.
 
     Other exchanges are bound to the queue by whoever creates them.

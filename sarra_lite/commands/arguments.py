@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sarra_lite import __version__
-from sarra_lite.config import files as configfile
-from sarra_lite.config import schema as options
+from sarra_lite.config import files, schema
 from sarra_lite.config.shared import BrokerConfig
 from sarra_lite.errors import EXIT_STATUSES
 
@@ -49,7 +48,7 @@ def make_parser(
     group = parser.add_argument_group(
         "configuration", "Each may stand in the configuration, too; what is given here wins."
     )
-    for option in options.options(config):
+    for option in schema.options(config):
         _add(group, option)
     return parser
 
@@ -107,23 +106,23 @@ def load(config: type[Config], name: str | None, given: dict[str, Any]) -> Confi
 
     Without a name, the one called "default" is read where there is one.
     """
-    file = configfile.find(config.component, name or "default")
+    file = files.find(config.component, name or "default")
     told = name is not None or file.exists()
-    values = configfile.read(file) if told else _borrowed(config)
+    values = files.read(file) if told else _borrowed(config)
     where = {key: f"{file}: {key}" for key in values}
-    where |= {option.key: option.flag for option in options.options(config) if option.key in given}
+    where |= {option.key: option.flag for option in schema.options(config) if option.key in given}
     where[""] = str(file) if told else "neither -c CONFIG nor all that is needed is given"
-    return options.build(config, {**values, **given}, where, name=file.stem)
+    return schema.build(config, {**values, **given}, where, name=file.stem)
 
 
 def _borrowed(config: type[Config]) -> dict[str, Any]:
     """Values for a command that has no configuration, from one that shares its broker."""
-    files = (configfile.find(component, "default") for component in config.borrows)
-    file = next((file for file in files if file.exists()), None)
+    candidates = (files.find(component, "default") for component in config.borrows)
+    file = next((file for file in candidates if file.exists()), None)
     if file is None:
         return {}
-    shared = {option.key for option in options.options(BrokerConfig)}
-    return {key: value for key, value in configfile.read(file).items() if key in shared}
+    shared = {option.key for option in schema.options(BrokerConfig)}
+    return {key: value for key, value in files.read(file).items() if key in shared}
 
 
 def _add(group: argparse._ArgumentGroup, option: Option) -> None:
@@ -158,7 +157,7 @@ def _add(group: argparse._ArgumentGroup, option: Option) -> None:
 
 def _help(option: Option) -> str:
     text = option.text[:1].lower() + option.text[1:].removesuffix(".")
-    default = options.shown(option)
+    default = schema.shown(option)
     return (f"{text} (default: {default})" if default else text).replace("%", "%%")
 
 

@@ -13,13 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import shtab
 
-from sarra_lite import runtime as daemon
-from sarra_lite.commands import arguments as cli
-from sarra_lite.commands import connect as endpoints
-from sarra_lite.config import credentials
-from sarra_lite.config import files as configfile
-from sarra_lite.config import render as tomltext
-from sarra_lite.config import schema as options
+from sarra_lite import runtime
+from sarra_lite.commands import arguments, connections
+from sarra_lite.config import credentials, files, schema
 from sarra_lite.config.commands import COMMANDS, SenderConfig
 from sarra_lite.config.shared import BrokerConfig
 from sarra_lite.errors import EX_FAILED, EX_OK, ConfigError, SarraError, UsageError
@@ -51,7 +47,7 @@ EXAMPLES: Final = (
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the command line of sr_config."""
-    parser = cli.bare_parser("sr_config", __doc__, EXAMPLES, files=_FILES)
+    parser = arguments.bare_parser("sr_config", __doc__, EXAMPLES, files=_FILES)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     check = actions.add_parser(
         "check", help="say all that is wrong with a configuration, or that it is ok"
@@ -102,7 +98,7 @@ def _file(parser: argparse.ArgumentParser, dest: str, metavar: str, text: str, *
 
 def main(argv: list[str] | None = None) -> int:
     """Run sr_config; return its exit status."""
-    return daemon.run(lambda: _main(argv))
+    return runtime.run(lambda: _main(argv))
 
 
 def _main(argv: list[str] | None) -> int:
@@ -113,19 +109,19 @@ def _main(argv: list[str] | None) -> int:
         case "show":
             return _show(COMMANDS[args.command], args.config)
         case "example":
-            print(tomltext.example(COMMANDS[args.command]), end="")  # noqa: T201  what is asked for
+            print(files.example(COMMANDS[args.command]), end="")  # noqa: T201  what is asked for
             return EX_OK
         case _:
             return _convert(Path(args.file), args.component, args.output)
 
 
 def _check(config: type[BrokerConfig], name: str | None) -> int:
-    files = _all(config.component) if name is None else []
+    found = _all(config.component) if name is None else []
     wrong: list[str] = []
-    for file in files or [configfile.find(config.component, name or "default")]:
-        found = list(errors(config, file))
-        wrong += found
-        if not found:
+    for file in found or [files.find(config.component, name or "default")]:
+        problems = list(errors(config, file))
+        wrong += problems
+        if not problems:
             print(f"{file}: ok")  # noqa: T201  what is asked for
     if wrong:
         raise ConfigError("\n".join(dict.fromkeys(wrong)))
@@ -136,21 +132,21 @@ def _all(component: str) -> list[Path]:
     """Every configuration of a command that can be named, which its first place decides."""
     names = {
         file.stem
-        for directory in configfile.directories()
+        for directory in files.directories()
         for file in (directory / component).glob("*.toml")
     }
-    return [configfile.find(component, name) for name in sorted(names)]
+    return [files.find(component, name) for name in sorted(names)]
 
 
 def errors(config: type[BrokerConfig], file: Path) -> Iterator[str]:
     """Yield a line for each thing that is wrong with a configuration or with its credentials."""
     try:
-        values = configfile.read(file)
+        values = files.read(file)
     except ConfigError as error:
         yield str(error)
         return
     try:
-        options.build(config, values, _where(file, values))
+        schema.build(config, values, _where(file, values))
     except ConfigError as error:
         yield from str(error).splitlines()
     yield from _credentials(config, file, values)
@@ -162,50 +158,50 @@ def _where(file: Path, values: Mapping[str, Any]) -> dict[str, str]:
 
 def _credentials(config: type[BrokerConfig], file: Path, values: dict[str, Any]) -> Iterator[str]:
     """What is wrong with passwords and keys, as far as it is known where to connect."""
-    wrong = list(credentials.file_problems(credentials.find_file(configfile.directories())))
+    wrong = list(credentials.file_problems(credentials.find_file(files.directories())))
     yield from wrong
     if wrong:
         return
     try:
         part = _part(BrokerConfig, file, values)
         if part is not None:
-            endpoints.connector(part, f"sr_{config.component}")
+            connections.broker_factory(part, f"sr_{config.component}")
     except ConfigError as error:
         yield str(error)
     if config is SenderConfig:
         try:
             sender = _part(SenderConfig, file, {**values, "broker": _ANY_BROKER})
             if sender is not None:
-                endpoints.opener(sender)
+                connections.sftp_factory(sender)
         except ConfigError as error:
             yield str(error)
 
 
 def _part(
-    config: type[options.Config], file: Path, values: Mapping[str, Any]
-) -> options.Config | None:
+    config: type[schema.Config], file: Path, values: Mapping[str, Any]
+) -> schema.Config | None:
     """Return a configuration of what is said about where to connect, None when that is wrong."""
     keys = ("broker", "tlsCaFile", "sendTo", "stream", "knownHosts")
-    known = {option.key for option in options.options(config)}
+    known = {option.key for option in schema.options(config)}
     chosen = {key: values[key] for key in keys if key in values and key in known}
     try:
-        return options.build(config, chosen, _where(file, chosen), name=file.stem)
+        return schema.build(config, chosen, _where(file, chosen), name=file.stem)
     except ConfigError:
         return None
 
 
 def _show(config: type[BrokerConfig], name: str | None) -> int:
-    file = configfile.find(config.component, name or "default")
-    told = configfile.read(file)
-    secrets = credentials.find_file(configfile.directories())
-    text = tomltext.effective(cli.load(config, str(file), {}), told, file, secrets)
+    file = files.find(config.component, name or "default")
+    told = files.read(file)
+    secrets = credentials.find_file(files.directories())
+    text = files.effective(arguments.load(config, str(file), {}), told, file, secrets)
     print(text, end="")  # noqa: T201  what is asked for
     return EX_OK
 
 
 def _convert(file: Path, component: str | None, output: str | None) -> int:
     made = convert.convert(file, component)
-    text = tomltext.document(made.values, made.remarks)
+    text = files.document(made.values, made.remarks)
     for note in made.notes:
         log.warning("%s", note)
     if output is None:
@@ -214,7 +210,7 @@ def _convert(file: Path, component: str | None, output: str | None) -> int:
         _save(Path(output) / made.component / f"{made.name}.toml", text)
     try:
         where = {key: f"{made.name}.toml: {key}" for key in made.values}
-        options.build(
+        schema.build(
             COMMANDS[made.component], made.values, where | {"": f"{made.name}.toml"}, name=made.name
         )
     except ConfigError as error:

@@ -15,11 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from sarra_lite import runtime as daemon
-from sarra_lite import units
-from sarra_lite.broker import report_stream as reports
-from sarra_lite.commands import arguments as cli
-from sarra_lite.commands import connect as endpoints
+from sarra_lite import runtime, units
+from sarra_lite.broker import report_stream
+from sarra_lite.commands import arguments, connections
 from sarra_lite.config.commands import LogConfig
 from sarra_lite.errors import EX_OK, BrokerError, UsageError
 
@@ -46,7 +44,7 @@ EXAMPLES: Final = (
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the command line of sr_log."""
-    parser = cli.make_parser("sr_log", __doc__, LogConfig, EXAMPLES)
+    parser = arguments.make_parser("sr_log", __doc__, LogConfig, EXAMPLES)
     parser.add_argument("names", nargs="*", metavar="FILE", help="only these names; * and ? match")
     parser.add_argument(
         "--since", default="1d", help="as in 5m, 2h, 7d, or 2026-11-23T22:00 in UTC; default 1d"
@@ -61,20 +59,20 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run sr_log; return its exit status."""
-    return daemon.run(lambda: _main(argv))
+    return runtime.run(lambda: _main(argv))
 
 
 def _main(argv: list[str] | None) -> int:
-    args, config = cli.configured(make_parser(), argv, LogConfig)
-    daemon.log_to_stderr(config.logLevel)
+    args, config = arguments.configured(make_parser(), argv, LogConfig)
+    runtime.log_to_stderr(config.logLevel)
     since = parse_since(args.since, datetime.now(UTC))
-    stop = daemon.stop_on_signals()
-    with endpoints.connector(config, "sr_log")() as broker:
+    stop = runtime.stop_on_signals()
+    with connections.broker_factory(config, "sr_log")() as broker:
         if args.follow:
             deliveries = _follow(broker, config.queue, since, stop)
         else:
             deliveries = broker.read_stream(config.queue, since)
-        _show(_chosen(reports.read(deliveries), args, since), as_json=args.json)
+        _show(_chosen(report_stream.decode_reports(deliveries), args, since), as_json=args.json)
     return EX_OK
 
 
@@ -100,7 +98,7 @@ def _follow(broker: Broker, stream: str, since: datetime, stop: Event) -> Iterat
             delivery = inbox.get(timeout=0.5)
         except queue.Empty:
             if broker.lost.is_set():
-                raise BrokerError(broker.closed_because) from None
+                raise BrokerError(broker.close_reason) from None
             continue
         yield delivery
         broker.ack(delivery)

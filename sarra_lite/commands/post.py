@@ -16,13 +16,11 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from sarra_lite import runtime as daemon
-from sarra_lite import units
-from sarra_lite.broker import topology as setup
-from sarra_lite.commands import arguments as cli
-from sarra_lite.commands import connect as endpoints
+from sarra_lite import runtime, units
+from sarra_lite.broker import topology
+from sarra_lite.commands import arguments, connections
 from sarra_lite.commands.progress import Progress
-from sarra_lite.config import rules
+from sarra_lite.config import matching
 from sarra_lite.config.commands import PostConfig
 from sarra_lite.errors import (
     EX_FAILED,
@@ -32,8 +30,7 @@ from sarra_lite.errors import (
     SarraError,
     UsageError,
 )
-from sarra_lite.posting import lookahead as ahead
-from sarra_lite.posting import scan as walk
+from sarra_lite.posting import lookahead, scan
 from sarra_lite.posting.announcer import Announcer
 from sarra_lite.posting.waiter import Waiter
 
@@ -62,7 +59,7 @@ EXAMPLES: Final = (
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the command line of sr_post."""
-    parser = cli.make_parser("sr_post", __doc__, PostConfig, EXAMPLES)
+    parser = arguments.make_parser("sr_post", __doc__, PostConfig, EXAMPLES)
     parser.add_argument("paths", nargs="*", metavar="PATH", help="file or directory; - reads paths")
     parser.add_argument("-0", "--null", action="store_true", help="paths from - end with NUL")
     parser.add_argument("--wait", action="store_true", help="return when every file is reported")
@@ -81,19 +78,19 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run sr_post; return its exit status."""
-    return daemon.run(lambda: _main(argv))
+    return runtime.run(lambda: _main(argv))
 
 
 def _main(argv: list[str] | None) -> int:
     parser = make_parser()
-    args, config = cli.configured(parser, argv, PostConfig)
-    daemon.log_to_stderr(config.logLevel)
+    args, config = arguments.configured(parser, argv, PostConfig)
+    runtime.log_to_stderr(config.logLevel)
     _check(args)
-    stop = daemon.stop_on_signals()
+    stop = runtime.stop_on_signals()
     if args.watch:
-        from sarra_lite.commands import post_watch as watching  # noqa: PLC0415  inotify and sqlite, for this only
+        from sarra_lite.commands import post_watch  # noqa: PLC0415  inotify and sqlite, for this only
 
-        return watching.serve(args.paths, config, stop)
+        return post_watch.serve(args.paths, config, stop)
     return _Posting(config, args, stop).run()
 
 
@@ -156,7 +153,7 @@ class _Posting:
         self._waiter = Waiter(config.report_stream, log.warning) if args.wait else None
         self._announcer = Announcer(
             config,
-            endpoints.connector(config, "sr_post"),
+            connections.broker_factory(config, "sr_post"),
             stop,
             self._opened,
             lambda _: None,
@@ -179,30 +176,30 @@ class _Posting:
 
     def _opened(self, broker: Broker) -> None:
         """Set up what must exist before the first announcement on a new connection."""
-        setup.for_posting(broker, self._config, reports=self._waiter is not None)
+        topology.declare_for_posting(broker, self._config, reports=self._waiter is not None)
         if self._waiter is not None:
             self._waiter.follow(broker)
 
     def _announcements(self) -> Iterator[Announcement]:
         args = self._args
         if args.renamed_from:
-            yield walk.renaming(args.renamed_from, args.paths[0], self._config)
+            yield scan.renaming(args.renamed_from, args.paths[0], self._config)
         elif args.remove:
             for path in filter(None, _paths(args)):
-                yield walk.removal(path, self._config, is_dir=path.endswith("/"))
+                yield scan.removal(path, self._config, is_dir=path.endswith("/"))
         else:
-            paths = walk.walk(_paths(args), self._problem)
-            for made in ahead.results(paths, self._takes_long, self._made):
+            paths = scan.walk(_paths(args), self._problem)
+            for made in lookahead.results(paths, self._takes_long, self._made):
                 if self._stop.is_set():
                     raise Interrupted("stopped before all paths were announced; run it again")
                 yield from self._accepted(made)
 
     def _takes_long(self, path: str) -> bool:
-        return walk.takes_long(path, self._config)
+        return scan.takes_long(path, self._config)
 
     def _made(self, path: str) -> Iterator[Announcement]:
         """Return the announcements of one path, all that is to be read for it being read."""
-        found = walk.announcements(path, self._config)
+        found = scan.announcements(path, self._config)
         first = next(found, None)
         return iter(()) if first is None else itertools.chain([first], found)
 
@@ -210,7 +207,7 @@ class _Posting:
         """Announcements of one path; a path that cannot be announced is told and counted."""
         try:
             found = made()
-            if (first := next(found, None)) is not None and rules.accepts(self._config, first):
+            if (first := next(found, None)) is not None and matching.accepts(self._config, first):
                 self._announced += 1
                 yield from itertools.chain([first], found)
         except UsageError:

@@ -10,15 +10,15 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sarra_lite import runtime as daemon
-from sarra_lite.broker import topology as setup
-from sarra_lite.commands import connect as endpoints
-from sarra_lite.config import rules
+from sarra_lite import runtime
+from sarra_lite.broker import topology
+from sarra_lite.commands import connections
+from sarra_lite.config import matching
 from sarra_lite.errors import EX_OK, BrokerError, Interrupted, SarraError, UsageError
-from sarra_lite.posting import scan as walk
+from sarra_lite.posting import scan
 from sarra_lite.posting.announcer import Announcer
 from sarra_lite.watch.ledger import Ledger
-from sarra_lite.watch.watcher import Change, Watch
+from sarra_lite.watch.watcher import Change, Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -45,8 +45,11 @@ def serve(directories: Sequence[str], config: PostConfig, stop: Event) -> int:
     for root in roots:
         if not os.path.isdir(root):  # noqa: PTH112
             raise UsageError(f"{root} is no directory; --watch takes directories")
-        walk.relative(root, config.base_dir)
-    with Ledger(ledger_file(config, roots)) as ledger, Watch(roots, ledger, config.settle) as watch:
+        scan.relative(root, config.base_dir)
+    with (
+        Ledger(ledger_file(config, roots)) as ledger,
+        Watcher(roots, ledger, config.settle) as watch,
+    ):
         return _Watching(config, watch, stop).run()
 
 
@@ -72,16 +75,16 @@ class _Opened:
 class _Watching:
     """One run of sr_post --watch."""
 
-    def __init__(self, config: PostConfig, watch: Watch, stop: Event) -> None:
+    def __init__(self, config: PostConfig, watch: Watcher, stop: Event) -> None:
         self._config = config
         self._watch = watch
         self._stop = stop
-        self._status = daemon.Status()
+        self._status = runtime.Status()
         self._open: dict[tuple[str, str, int | None], _Opened] = {}
         self._told = 0
         self._announcer = Announcer(
             config,
-            endpoints.connector(config, "sr_post"),
+            connections.broker_factory(config, "sr_post"),
             stop,
             self._opened,
             self._confirmed,
@@ -110,7 +113,7 @@ class _Watching:
         return EX_OK
 
     def _opened(self, broker: Broker) -> None:
-        setup.for_posting(broker, self._config)
+        topology.declare_for_posting(broker, self._config)
 
     def _announce(self, change: Change) -> None:
         """Publish what a change means; it is complete when every message of it is confirmed."""
@@ -136,29 +139,29 @@ class _Watching:
         match change.kind:
             case "removed":
                 yield from self._accepted(
-                    walk.removal(change.path, self._config, is_dir=change.is_dir)
+                    scan.removal(change.path, self._config, is_dir=change.is_dir)
                 )
             case "renamed" if change.old is not None:
                 yield from self._renaming(change, change.old)
             case _:
-                found = walk.announcements(change.path, self._config)
+                found = scan.announcements(change.path, self._config)
                 if (first := next(found, None)) is not None and self._accepts(first):
                     yield first
                     yield from found
 
     def _renaming(self, change: Change, old: str) -> Iterator[Announcement]:
-        renaming = walk.renaming(old, change.path, self._config)
+        renaming = scan.renaming(old, change.path, self._config)
         if self._accepts(renaming):
             yield renaming
         else:
-            yield from self._accepted(walk.removal(old, self._config, is_dir=change.is_dir))
+            yield from self._accepted(scan.removal(old, self._config, is_dir=change.is_dir))
         if not change.is_dir:
             return
         # What was announced under the old name, and not sent yet, cannot be sent any more.
-        below = walk.walk([change.path], lambda line: log.debug("%s", line))
+        below = scan.walk([change.path], lambda line: log.debug("%s", line))
         for path in itertools.islice(filter(None, below), 1, None):
             with contextlib.suppress(SarraError):  # gone again: that will be seen, too
-                for announcement in walk.announcements(path, self._config):
+                for announcement in scan.announcements(path, self._config):
                     yield from self._accepted(announcement)
 
     def _accepted(self, announcement: Announcement) -> Iterator[Announcement]:
@@ -166,7 +169,7 @@ class _Watching:
             yield announcement
 
     def _accepts(self, announcement: Announcement) -> bool:
-        return rules.accepts(self._config, announcement)
+        return matching.accepts(self._config, announcement)
 
     def _confirmed(self, announcement: Announcement) -> None:
         if (opened := self._open.pop(announcement.key, None)) is not None:

@@ -17,18 +17,16 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from sarra_lite import runtime as daemon
-from sarra_lite import units
-from sarra_lite.broker import topology as setup
+from sarra_lite import runtime, units
+from sarra_lite.broker import topology
 from sarra_lite.broker.client import Delivery
-from sarra_lite.commands import arguments as cli
-from sarra_lite.commands import connect as endpoints
+from sarra_lite.commands import arguments, connections
 from sarra_lite.commands.progress import Progress
 from sarra_lite.config.commands import SenderConfig
-from sarra_lite.delivery.rate_limit import Limit
-from sarra_lite.dispatch.dispatcher import Desk
+from sarra_lite.delivery.rate_limit import RateLimit
+from sarra_lite.dispatch.dispatcher import Dispatcher
 from sarra_lite.dispatch.outbox import Confirmed
-from sarra_lite.dispatch.pool import Done, Down, Fatal, Lanes
+from sarra_lite.dispatch.pool import Done, Down, Fatal, WorkerPool
 from sarra_lite.dispatch.prefetch import Intake
 from sarra_lite.errors import (
     EX_FAILED,
@@ -36,7 +34,7 @@ from sarra_lite.errors import (
     EX_TEMPFAIL,
     BrokerError,
     BrokerRefused,
-    DestinationAway,
+    DestinationUnreachable,
 )
 
 if TYPE_CHECKING:
@@ -61,7 +59,7 @@ EXAMPLES: Final = (
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the command line of sr_sender."""
-    parser = cli.make_parser("sr_sender", __doc__, SenderConfig, EXAMPLES)
+    parser = arguments.make_parser("sr_sender", __doc__, SenderConfig, EXAMPLES)
     parser.add_argument("--drain", action="store_true", help="end when the queue is empty")
     parser.add_argument(
         "--declare", action="store_true", help="declare queue and bindings, send nothing"
@@ -71,16 +69,16 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run sr_sender; return its exit status."""
-    return daemon.run(lambda: _main(argv))
+    return runtime.run(lambda: _main(argv))
 
 
 def _main(argv: list[str] | None) -> int:
-    args, config = cli.configured(make_parser(), argv, SenderConfig)
-    daemon.log_to_stderr(config.logLevel)
-    connect = endpoints.connector(config, "sr_sender")
+    args, config = arguments.configured(make_parser(), argv, SenderConfig)
+    runtime.log_to_stderr(config.logLevel)
+    connect = connections.broker_factory(config, "sr_sender")
     if args.declare:
         with connect() as broker:
-            setup.for_sending(broker, config)
+            topology.declare_for_sending(broker, config)
         log.info("queue %s is bound to exchange %s", config.queue, config.exchange_name)
         return EX_OK
     with Progress("sent", quiet=args.quiet) as progress:
@@ -105,33 +103,33 @@ class _Sender:
         self._progress = progress
         self._drain = drain
         self._inbox: queue.SimpleQueue[_Event] = queue.SimpleQueue()
-        self._stop = daemon.stop_on_signals(partial(self._inbox.put, None))
-        self._status = daemon.Status()
+        self._stop = runtime.stop_on_signals(partial(self._inbox.put, None))
+        self._status = runtime.Status()
         self._moved = 0
         self._moved_lock = threading.Lock()
-        lanes = Lanes(
+        lanes = WorkerPool(
             config.connections,
-            endpoints.opener(config),
-            Limit(config.limit),
+            connections.sftp_factory(config),
+            RateLimit(config.limit),
             self._inbox.put,
             self._count_bytes,
         )
         self._lanes = lanes
-        self._desk = Desk(config, lanes, self._inbox.put)
+        self._desk = Dispatcher(config, lanes, self._inbox.put)
         self._intake = Intake(
             config, self._inbox.put, lambda reason: self._inbox.put(_Lost(reason))
         )
         self._quiet_since = time.monotonic()
         self._found_empty = False
 
-    def run(self, connect: endpoints.Connector) -> int:
+    def run(self, connect: connections.BrokerFactory) -> int:
         """Serve until told to stop, or drained; return the exit status."""
-        delays = daemon.backoff()
+        delays = runtime.backoff()
         try:
             while not self._stop.is_set():
                 try:
                     with connect() as broker:
-                        delays = daemon.backoff()
+                        delays = runtime.backoff()
                         self._attend(broker)
                         break
                 except BrokerRefused:
@@ -151,7 +149,7 @@ class _Sender:
 
     def _attend(self, broker: Broker) -> None:
         """Consume on one connection until told to stop, or drained; BrokerError when it is lost."""
-        setup.for_sending(broker, self._config)
+        topology.declare_for_sending(broker, self._config)
         self._desk.attach(broker)
         self._intake.begin(broker)
         self._status.ready()
@@ -160,7 +158,7 @@ class _Sender:
             self._next(self._desk.tick())
             self._show()
             if broker.lost.is_set():
-                raise BrokerError(broker.closed_because)
+                raise BrokerError(broker.close_reason)
             if self._drain and self._drained(broker):
                 return
 
@@ -198,7 +196,7 @@ class _Sender:
             case Down():
                 self._desk.outage(event)
                 if self._drain and event.lasts(self._config.timeout):
-                    raise DestinationAway(f"giving up: {event.reason}")
+                    raise DestinationUnreachable(f"giving up: {event.reason}")
             case Fatal():
                 raise event.error
             case _Lost():

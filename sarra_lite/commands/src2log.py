@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from sarra_lite import runtime as daemon
-from sarra_lite.broker import report_stream as reports
-from sarra_lite.broker import topology as setup
-from sarra_lite.broker.client import Delivery, Outcome
-from sarra_lite.commands import arguments as cli
-from sarra_lite.commands import connect as endpoints
+from sarra_lite import runtime
+from sarra_lite.broker import report_stream, topology
+from sarra_lite.broker.client import Delivery, PublishOutcome
+from sarra_lite.commands import arguments, connections
 from sarra_lite.config.commands import Src2logConfig
 from sarra_lite.errors import EX_OK, BrokerError, BrokerRefused, MessageError
-from sarra_lite.messages import v03 as message
+from sarra_lite.messages import v03
 from sarra_lite.messages.v03 import Announcement, Report
 
 if TYPE_CHECKING:
@@ -44,7 +42,7 @@ EXAMPLES: Final = (
 
 class _Answer(NamedTuple):
     delivery: Delivery
-    outcome: Outcome
+    outcome: PublishOutcome
     reason: str
 
 
@@ -53,27 +51,27 @@ _Event = Delivery | _Answer | BrokerError | None
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the command line of sr_src2log."""
-    return cli.make_parser("sr_src2log", __doc__, Src2logConfig, EXAMPLES)
+    return arguments.make_parser("sr_src2log", __doc__, Src2logConfig, EXAMPLES)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run sr_src2log; return its exit status."""
-    return daemon.run(lambda: _main(argv))
+    return runtime.run(lambda: _main(argv))
 
 
 def _main(argv: list[str] | None) -> int:
-    _, config = cli.configured(make_parser(), argv, Src2logConfig)
-    daemon.log_to_stderr(config.logLevel)
-    return _Copier(config).run(endpoints.connector(config, "sr_src2log"))
+    _, config = arguments.configured(make_parser(), argv, Src2logConfig)
+    runtime.log_to_stderr(config.logLevel)
+    return _Copier(config).run(connections.broker_factory(config, "sr_src2log"))
 
 
 def checked(delivery: Delivery, config: Src2logConfig) -> Announcement:
     """Return what goes to xlog for a delivery: the report, stamped, or one that rejects it."""
     owner = config.owner_of(delivery.exchange)
     try:
-        found = message.decode(delivery.body, delivery.content_type)
+        found = v03.decode(delivery.body, delivery.content_type)
     except MessageError as error:
-        unreadable = Announcement(pub_time=message.now(), base_url="", rel_path="")
+        unreadable = Announcement(pub_time=v03.now(), base_url="", rel_path="")
         return _rejected(unreadable, owner, _REJECTED, str(error))
     if found.report is None:
         return _rejected(found, owner, _REJECTED, "no report, though published as one")
@@ -88,7 +86,7 @@ def checked(delivery: Delivery, config: Src2logConfig) -> Announcement:
 
 def _rejected(found: Announcement, owner: str | None, code: int, reason: str) -> Announcement:
     """Return the rejected report that tells what came, on whose exchange, and why it is bad."""
-    report = found.report or Report(code=code, message="", time_completed=message.now())
+    report = found.report or Report(code=code, message="", time_completed=v03.now())
     report = msgspec.structs.replace(report, code=code, message=reason, rejected=reason)
     return msgspec.structs.replace(found, source=owner, report=report)
 
@@ -99,18 +97,18 @@ class _Copier:
     def __init__(self, config: Src2logConfig) -> None:
         self._config = config
         self._inbox: queue.SimpleQueue[_Event] = queue.SimpleQueue()
-        self._stop = daemon.stop_on_signals(lambda: self._inbox.put(None))
-        self._status = daemon.Status()
+        self._stop = runtime.stop_on_signals(lambda: self._inbox.put(None))
+        self._status = runtime.Status()
         self._suspects: list[Delivery] = []
         self._copied = self._rejected = 0
 
     def run(self, connect: Callable[[], Broker]) -> int:
         """Serve until told to stop; return the exit status."""
-        delays = daemon.backoff()
+        delays = runtime.backoff()
         while not self._stop.is_set():
             try:
                 with connect() as broker:
-                    delays = daemon.backoff()
+                    delays = runtime.backoff()
                     self._serve(broker)
             except BrokerRefused:
                 raise
@@ -126,7 +124,7 @@ class _Copier:
         # A new one, so that nothing of an earlier connection is taken for something of this one.
         inbox = self._inbox = queue.SimpleQueue()
         self._suspects.clear()
-        setup.for_copying(broker, self._config)
+        topology.declare_for_copying(broker, self._config)
         broker.consume(
             self._config.queue,
             inbox.put,
@@ -143,7 +141,7 @@ class _Copier:
             self._handle(broker, event)
             self._status.alive(f"{self._copied} reports copied, {self._rejected} rejected")
             if broker.lost.is_set():
-                raise BrokerError(broker.closed_because)
+                raise BrokerError(broker.close_reason)
 
     def _look_up_suspects(self, broker: Broker) -> None:
         """Copy what is delivered a second time, unless it was copied before all the same."""
@@ -152,7 +150,7 @@ class _Copier:
         suspects, self._suspects = self._suspects, []
         copies = [(delivery, checked(delivery, self._config)) for delivery in suspects]
         times = [copy.report.time_completed for _, copy in copies if copy.report is not None]
-        there = reports.copied(broker, self._config.xlogStream, times)
+        there = report_stream.find_copies(broker, self._config.xlogStream, times)
         for delivery, copy in copies:
             if copy.report is not None and (copy.key, copy.report.time_completed) in there:
                 broker.ack(delivery)
@@ -165,9 +163,9 @@ class _Copier:
                 self._suspects.append(event)
             case Delivery():
                 self._copy(broker, event, checked(event, self._config))
-            case _Answer(delivery, Outcome.CONFIRMED | Outcome.UNROUTABLE):
+            case _Answer(delivery, PublishOutcome.CONFIRMED | PublishOutcome.UNROUTABLE):
                 broker.ack(delivery)
-            case _Answer(_, Outcome.REFUSED, reason):
+            case _Answer(_, PublishOutcome.REFUSED, reason):
                 raise BrokerRefused(f"exchange {self._config.xlog}: {reason}")
             case BrokerError():
                 raise event
@@ -183,11 +181,11 @@ class _Copier:
 
         inbox = self._inbox
 
-        def answered(outcome: Outcome, reason: str) -> None:
+        def answered(outcome: PublishOutcome, reason: str) -> None:
             inbox.put(_Answer(delivery, outcome, reason))
 
-        topic = message.topic(self._config.report_topic, copy.rel_path)
-        broker.publish(self._config.xlog, topic, message.encode(copy), done=answered)
+        topic = v03.topic(self._config.report_topic, copy.rel_path)
+        broker.publish(self._config.xlog, topic, v03.encode(copy), on_result=answered)
 
 
 if __name__ == "__main__":

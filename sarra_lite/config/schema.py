@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 
-class Checked(msgspec.Struct, frozen=True, kw_only=True):
+class BaseConfig(msgspec.Struct, frozen=True, kw_only=True):
     """A configuration: each annotated field is an option."""
 
     def problems(self) -> Iterator[tuple[str, str]]:
@@ -30,7 +30,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
         yield from ()
 
 
-Config = TypeVar("Config", bound=Checked)
+Config = TypeVar("Config", bound=BaseConfig)
 Kind = Literal["text", "size", "duration", "mode", "count", "flag", "list", "table", "rules"]
 _OCTAL: Final = re.compile(r"[0-7]{3,4}")
 _TYPES: Final = {

@@ -13,7 +13,7 @@ import msgspec
 
 from sarra_lite.config import credentials, rules
 from sarra_lite.config.rules import Rule  # noqa: TC001  msgspec looks it up
-from sarra_lite.config.schema import Checked, option
+from sarra_lite.config.schema import BaseConfig, option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ Level = Literal["debug", "info", "warning", "error"]
 QueueType = Literal["quorum", "classic"]
 
 
-class BrokerConfig(Checked, frozen=True, kw_only=True, dict=True):
+class BrokerConfig(BaseConfig, frozen=True, kw_only=True, dict=True):
     """What every command needs to talk to a broker."""
 
     component: ClassVar[str] = ""

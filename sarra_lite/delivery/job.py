@@ -42,8 +42,8 @@ class Job:
     def attributes(self) -> Attributes:
         """Mode and modification time that the file is to have."""
         mtime = self.announcement.mtime_ns
-        copied = self.time_copy and mtime is not None
-        return Attributes(mode=self.mode, mtime=(mtime or 0) // 10**9 if copied else None)
+        find_copies = self.time_copy and mtime is not None
+        return Attributes(mode=self.mode, mtime=(mtime or 0) // 10**9 if find_copies else None)
 
 
 @dataclass(frozen=True)

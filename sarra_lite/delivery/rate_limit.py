@@ -13,7 +13,7 @@ _CREDIT: Final = 0.1  # seconds not used that may be made up for
 _LEAST: Final = 1024  # bytes at once
 
 
-class Limit:
+class RateLimit:
     """Bytes a second that all lanes of a process send together; they may ask from any thread."""
 
     def __init__(self, rate: int, clock: Callable[[], float] = time.monotonic) -> None:

@@ -6,8 +6,8 @@ import os
 import stat
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from sarra_lite.errors import SourceLost
-from sarra_lite.sftp.sendfile import Descriptor, Extent
+from sarra_lite.errors import SourceUnavailable
+from sarra_lite.sftp.sendfile import FileRange, OpenFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,11 +28,11 @@ class Source:
         """Open it; SourceLost 410 when it is gone or another version, 403 when not readable."""
         self._announced = announcement
         try:
-            self._file = Descriptor(path, os.O_RDONLY | os.O_NONBLOCK)
+            self._file = OpenFile(path, os.O_RDONLY | os.O_NONBLOCK)
         except FileNotFoundError:
-            raise SourceLost(410, "gone at the source") from None
+            raise SourceUnavailable(410, "gone at the source") from None
         except OSError as error:
-            raise SourceLost(403, f"cannot be read: {error.strerror}") from None
+            raise SourceUnavailable(403, f"cannot be read: {error.strerror}") from None
         self.check()
         self.size = os.fstat(self._fd).st_size
 
@@ -70,7 +70,7 @@ class Source:
 
     def extents(
         self, offset: int, length: int, step: int
-    ) -> Iterator[tuple[int, memoryview, Extent]]:
+    ) -> Iterator[tuple[int, memoryview, FileRange]]:
         """Yield offset and content of a range, ``step`` bytes at once, and the same to be sent.
 
         What is looked at is valid until the next is asked for.  What is sent is read again: after
@@ -82,14 +82,14 @@ class Source:
             return room[: os.preadv(self._fd, [room[:count]], begin)]
 
         for begin, data in self._read(read, offset, length, step):
-            yield begin, data, Extent(self._file, begin, len(data))
+            yield begin, data, FileRange(self._file, begin, len(data))
 
-    def unread(self, offset: int, length: int, step: int) -> Iterator[tuple[int, Extent]]:
+    def unread(self, offset: int, length: int, step: int) -> Iterator[tuple[int, FileRange]]:
         """Yield offset and content of a range, to be sent unseen; raises what ``check`` does."""
         end = offset + length
         for begin in range(offset, end, step):
             self.check()
-            yield begin, Extent(self._file, begin, min(step, end - begin))
+            yield begin, FileRange(self._file, begin, min(step, end - begin))
 
     def _read(
         self, read: Callable[[int, int], _Content], offset: int, length: int, step: int
@@ -100,10 +100,10 @@ class Source:
             try:
                 data = read(offset, min(step, end - offset))
             except OSError as error:
-                raise SourceLost(403, f"cannot be read: {error.strerror}") from None
+                raise SourceUnavailable(403, f"cannot be read: {error.strerror}") from None
             self.check()
             if not data:
-                raise SourceLost(410, "shorter than announced")
+                raise SourceUnavailable(410, "shorter than announced")
             yield offset, data
             offset += len(data)
 
@@ -111,10 +111,12 @@ class Source:
         """Raise SourceLost 410 when it is another version than the one announced."""
         found, announced = os.fstat(self._fd), self._announced
         if not stat.S_ISREG(found.st_mode):
-            raise SourceLost(410, "no regular file any more")
+            raise SourceUnavailable(410, "no regular file any more")
         if announced.size is not None and found.st_size != announced.size:
-            raise SourceLost(410, f"changed: {found.st_size} bytes now, {announced.size} announced")
+            raise SourceUnavailable(
+                410, f"changed: {found.st_size} bytes now, {announced.size} announced"
+            )
         mtime = announced.mtime_ns
         tolerance = _TOLERANCE_EXPONENT if "e" in (announced.mtime or "") else _TOLERANCE
         if mtime is not None and abs(found.st_mtime_ns - mtime) > tolerance:
-            raise SourceLost(410, "changed since it was announced")
+            raise SourceUnavailable(410, "changed since it was announced")

@@ -15,7 +15,7 @@ import stat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sarra_lite.errors import DestinationFull, TransferError
-from sarra_lite.sftp.client import Attributes, Connection, File, Refused
+from sarra_lite.sftp.client import Attributes, File, SftpClient, SftpError
 
 if TYPE_CHECKING:
     from sarra_lite.messages.v03 import Announcement
@@ -61,11 +61,11 @@ class Marks(NamedTuple):
     failed: set[int]
 
 
-async def marks(connection: Connection, where: Names) -> Marks | None:
+async def marks(connection: SftpClient, where: Names) -> Marks | None:
     """Read the marks; None when no block was ever begun."""
     try:
         found = await connection.listdir(where.blocks)
-    except Refused as status:
+    except SftpError as status:
         if status.missing:
             return None
         raise
@@ -74,7 +74,7 @@ async def marks(connection: Connection, where: Names) -> Marks | None:
     return Marks(written, failed - written)
 
 
-async def complete(connection: Connection, path: str, announcement: Announcement) -> bool:
+async def complete(connection: SftpClient, path: str, announcement: Announcement) -> bool:
     """Whether a file of this size and modification time stands at the destination."""
     found = await connection.stat(path)
     return (
@@ -86,11 +86,11 @@ async def complete(connection: Connection, path: str, announcement: Announcement
     )
 
 
-async def create(connection: Connection, path: str, directory_mode: int) -> File:
+async def create(connection: SftpClient, path: str, directory_mode: int) -> File:
     """Open a file for writing, and make the directories above it when they are missing."""
     try:
         return await connection.create(path, PRIVATE)
-    except Refused as status:
+    except SftpError as status:
         if not status.missing:
             raise
     await make_directories(connection, path.rpartition("/")[0], directory_mode)
@@ -98,7 +98,7 @@ async def create(connection: Connection, path: str, directory_mode: int) -> File
 
 
 async def create_for_block(
-    connection: Connection, where: Names, directory_mode: int, *, begun: bool
+    connection: SftpClient, where: Names, directory_mode: int, *, begun: bool
 ) -> File:
     """Open a file for writing and make the directory for its marks, asked for at once.
 
@@ -119,16 +119,16 @@ async def create_for_block(
     return file
 
 
-async def make_directories(connection: Connection, path: str, mode: int) -> bool:
+async def make_directories(connection: SftpClient, path: str, mode: int) -> bool:
     """Make a directory and those above it; False when it is there.  Others may do so meanwhile."""
     if path in ("", "/"):
         return False
     try:
         await connection.mkdir(path, mode)
-    except Refused as status:
+    except SftpError as status:
         if status.missing:
             await make_directories(connection, path.rpartition("/")[0], mode)
-            with contextlib.suppress(Refused):
+            with contextlib.suppress(SftpError):
                 await connection.mkdir(path, mode)
                 return True
         found = await connection.stat(path)
@@ -140,7 +140,7 @@ async def make_directories(connection: Connection, path: str, mode: int) -> bool
     return True
 
 
-async def discard(connection: Connection, where: Names, known: Marks | None = None) -> None:
+async def discard(connection: SftpClient, where: Names, known: Marks | None = None) -> None:
     """Remove all that is not complete; what is gone already does not matter.
 
     ``known``: the marks that are there, as far as we know; then all is asked for at once.
@@ -148,19 +148,19 @@ async def discard(connection: Connection, where: Names, known: Marks | None = No
     if known is not None:
         marks = [where.mark(number) for number in known.written]
         marks += [where.failed(number) for number in known.failed]
-        with contextlib.suppress(Refused):
+        with contextlib.suppress(SftpError):
             removing = connection.remove_all([where.inflight, *marks])
             await asyncio.gather(removing, connection.rmdir(where.blocks))
             return
     await connection.remove_all([where.inflight])
-    with contextlib.suppress(Refused):
+    with contextlib.suppress(SftpError):
         listed = await connection.listdir(where.blocks)
         await connection.remove_all(f"{where.blocks}/{name}" for name in listed)
         await connection.rmdir(where.blocks)
 
 
 async def finish(
-    connection: Connection, file: File, where: Names, attributes: Attributes, size: int
+    connection: SftpClient, file: File, where: Names, attributes: Attributes, size: int
 ) -> int:
     """Give a file its attributes, close it, check its size and put it in its place.
 
@@ -171,7 +171,7 @@ async def finish(
         raise TransferError(500, f"{found.size} bytes at the destination instead of {size}")
     try:
         await connection.rename(where.inflight, where.path)
-    except Refused:
+    except SftpError:
         there = await connection.lstat(where.path)
         if there is None or not stat.S_ISDIR(there.mode or 0):
             raise
@@ -179,7 +179,7 @@ async def finish(
     return written
 
 
-async def explained(connection: Connection, path: str, status: Refused) -> TransferError:
+async def explained(connection: SftpClient, path: str, status: SftpError) -> TransferError:
     """Turn what the server refuses into the code and the line of a report.
 
     The server's "failure" may mean a full disk, a quota or a file system that is read-only; it does
@@ -192,9 +192,9 @@ async def explained(connection: Connection, path: str, status: Refused) -> Trans
     space = None
     directory = path.rpartition("/")[0]
     while space is None and directory:
-        space = await connection.space(directory)
+        space = await connection.free_space(directory)
         directory = directory.rpartition("/")[0]
-    space = space or await connection.space("/" if path.startswith("/") else ".")
+    space = space or await connection.free_space("/" if path.startswith("/") else ".")
     if space is not None and space.read_only:
         return TransferError(403, "destination: read-only file system")
     if space is not None and (space.bytes == 0 or space.names == 0):

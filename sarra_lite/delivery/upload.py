@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sarra_lite.delivery import staging as inflight
+from sarra_lite.delivery import staging
 from sarra_lite.delivery.source import Source
 from sarra_lite.delivery.work_stealing import Range
 from sarra_lite.errors import ConfigError, Interrupted, TransferError
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from threading import Event
 
     from sarra_lite.delivery.job import Job
-    from sarra_lite.delivery.rate_limit import Limit
+    from sarra_lite.delivery.rate_limit import RateLimit
     from sarra_lite.delivery.work_stealing import Pool
     from sarra_lite.messages.blocks import Digest
     from sarra_lite.messages.v03 import Identity
-    from sarra_lite.sftp.client import Connection, File
-    from sarra_lite.sftp.sendfile import Extent
+    from sarra_lite.sftp.client import File, SftpClient
+    from sarra_lite.sftp.sendfile import FileRange
 
 _SHORT: Final = 8 * 1024 * 1024  # bytes that are still sent when we are asked to stop
 
@@ -33,23 +33,23 @@ class Hooks(NamedTuple):
     ``pool``: where the ends of blocks are offered to connections that have nothing to do.
     """
 
-    limit: Limit
+    limit: RateLimit
     stop: Event
     read: Callable[[int], None]
     moved: Callable[[int], None]
     pool: Pool
 
 
-class Sending:
+class Upload:
     """Sends content of a job's source into a file at the destination."""
 
-    def __init__(self, connection: Connection, file: File, job: Job, hooks: Hooks) -> None:
+    def __init__(self, connection: SftpClient, file: File, job: Job, hooks: Hooks) -> None:
         """``file`` is open for writing on this connection."""
         self._connection = connection
         self._file = file
         self._job = job
         self._hooks = hooks
-        self._most = hooks.limit.step(connection.most_write)
+        self._most = hooks.limit.step(connection.max_write)
 
     async def whole(self, local: Source) -> Identity:
         """Send all of a source; return its identity.  Not all of it is known written yet.
@@ -104,7 +104,7 @@ class Sending:
             else:
                 await asyncio.sleep(0)  # others send it; read here for the fingerprint only
 
-    async def _write(self, offset: int, data: bytes | Extent, left: int) -> None:
+    async def _write(self, offset: int, data: bytes | FileRange, left: int) -> None:
         """Send the next part, with ``left`` bytes still to be sent; Interrupted when too many."""
         if self._hooks.stop.is_set() and left > _SHORT:
             raise Interrupted("stopped in the middle of a file; it is taken up again later")
@@ -128,21 +128,21 @@ class Sending:
             self._hooks.moved(await self._file.flush())
 
 
-async def help_with(connection: Connection, part: Range, hooks: Hooks) -> None:
+async def upload_stolen(connection: SftpClient, part: Range, hooks: Hooks) -> None:
     """Send a part of a block that is on another connection, which is told what came of it."""
     job, well = part.job, False
     try:
         with Source(job.source, job.announcement) as local:
-            there = inflight.names(job.path, job.announcement).inflight
-            async with await connection.open_there(there) as file:
-                await Sending(connection, file, job, hooks).share(local, part)
+            there = staging.names(job.path, job.announcement).inflight
+            async with await connection.open_existing(there) as file:
+                await Upload(connection, file, job, hooks).share(local, part)
         well = True
     finally:
         part.end(well=well)
 
 
 async def fingerprint(
-    connection: Connection, path: str, method: str, offset: int = 0, length: int | None = None
+    connection: SftpClient, path: str, method: str, offset: int = 0, length: int | None = None
 ) -> Identity:
     """Read what is at the destination, or a range of it; return its identity."""
     digest = blocks.digest(method)
@@ -151,7 +151,7 @@ async def fingerprint(
     return blocks.identity(method, digest.digest())
 
 
-async def verify(connection: Connection, path: str, sent: Identity, piece: tuple[int, int]) -> None:
+async def verify(connection: SftpClient, path: str, sent: Identity, piece: tuple[int, int]) -> None:
     """Read what was written and compare it with what was sent; TransferError 500 if it differs."""
     if await fingerprint(connection, path, sent.method, *piece) != sent:
         raise TransferError(500, "what was written is not what was sent: read again, it differs")
@@ -159,7 +159,7 @@ async def verify(connection: Connection, path: str, sent: Identity, piece: tuple
 
 def _pieces(
     local: Source, mine: Range, digest: Digest | None, step: int
-) -> Iterator[tuple[int, Extent]]:
+) -> Iterator[tuple[int, FileRange]]:
     """Yield what is to be sent of a range; ``digest`` is given the content."""
     span = (mine.begin, mine.whole_end - mine.begin, step)
     if digest is None:

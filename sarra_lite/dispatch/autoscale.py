@@ -23,7 +23,7 @@ def wanted(round_trip: float) -> int:
     return max(LEAST, min(MOST, math.ceil(_RATE * round_trip / _SERVER_WINDOW) + 1))
 
 
-class Growth:
+class Autoscaler:
     """Tries one connection more as long as each brings a tenth more bytes a second.
 
     Told of bytes that are written, and the time in seconds of one clock; not safe for threads.

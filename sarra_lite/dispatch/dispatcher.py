@@ -14,15 +14,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite import units
-from sarra_lite.broker import report_stream as reports
-from sarra_lite.broker.report_stream import Effort, Key
-from sarra_lite.delivery.deliver import Job, Outcome
-from sarra_lite.dispatch.ordering import Order
+from sarra_lite.broker import report_stream
+from sarra_lite.broker.report_stream import Key, TransferStats
+from sarra_lite.delivery.job import Job, Outcome
+from sarra_lite.dispatch.ordering import PathOrder
 from sarra_lite.dispatch.outbox import Confirmed, Outbox
-from sarra_lite.dispatch.placement import intended
+from sarra_lite.dispatch.placement import make_job
 from sarra_lite.errors import DestinationFull, MessageError, TransferError
-from sarra_lite.messages import blocks
-from sarra_lite.messages import v03 as message
+from sarra_lite.messages import blocks, v03
 from sarra_lite.messages.v03 import Announcement, Report
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
     from sarra_lite.broker.client import Broker, Delivery
     from sarra_lite.config.commands import SenderConfig
-    from sarra_lite.dispatch.pool import Done, Down, Lanes
+    from sarra_lite.dispatch.pool import Done, Down, WorkerPool
 
 log = logging.getLogger("sarra_lite")
 
@@ -41,7 +40,7 @@ _OUTAGE: Final = 300.0  # seconds without the destination until that is reported
 
 
 @dataclass
-class Held:
+class Pending:
     """One announcement on the desk.  ``delivery`` None: the broker has taken it back meanwhile.
 
     ``waits``: it has been begun, and is to be taken up again after a while.
@@ -68,21 +67,21 @@ class Tally:
     expected: int = 0
 
 
-class Desk:
+class Dispatcher:
     """What the sender holds.  It outlives broker connections: work under way goes on meanwhile."""
 
     def __init__(
-        self, config: SenderConfig, lanes: Lanes, tell: Callable[[Confirmed], None]
+        self, config: SenderConfig, lanes: WorkerPool, tell: Callable[[Confirmed], None]
     ) -> None:
         """``tell`` is called in the broker's thread when a report is confirmed, or is not."""
         self.tally = Tally()
         self._config = config
         self._lanes = lanes
         self._outbox = Outbox(config, tell)
-        self._reporter = reports.Reporter(config.instance_name)
+        self._reporter = report_stream.Reporter(config.instance_name)
         self._broker: Broker | None = None
-        self._held: dict[Key, Held] = {}
-        self._order: Order[Key] = Order()
+        self._held: dict[Key, Pending] = {}
+        self._order: PathOrder[Key] = PathOrder()
         self._timers: list[tuple[float, Key]] = []
         self._suspects: list[tuple[Delivery, Announcement]] = []
 
@@ -110,9 +109,9 @@ class Desk:
     def receive(self, delivery: Delivery) -> None:
         """Take a delivery from the queue."""
         try:
-            announcement = message.decode(delivery.body, delivery.content_type)
+            announcement = v03.decode(delivery.body, delivery.content_type)
         except MessageError as error:
-            unreadable = Announcement(pub_time=message.now(), base_url="", rel_path="")
+            unreadable = Announcement(pub_time=v03.now(), base_url="", rel_path="")
             self._refuse(delivery, unreadable, TransferError(error.code, str(error)))
             return
         if announcement.report is not None:
@@ -128,7 +127,9 @@ class Desk:
             return
         suspects, self._suspects = self._suspects, []
         announcements = [announcement for _, announcement in suspects]
-        codes = reports.already_reported(self._broker, self._config.report_stream, announcements)
+        codes = report_stream.find_final_reports(
+            self._broker, self._config.report_stream, announcements
+        )
         for delivery, announcement in suspects:
             if announcement.key in codes:
                 self._outbox.ack(delivery)
@@ -152,9 +153,11 @@ class Desk:
             case DestinationFull() as full if not held.hopeless:
                 self._full(key, held, full)
             case TransferError() as error:
-                self._settle(key, held, error.code, str(error), Effort())
+                self._settle(key, held, error.code, str(error), TransferStats())
             case Outcome() as outcome:
-                effort = Effort(outcome.bytes, outcome.seconds or held.seconds, outcome.identity)
+                effort = TransferStats(
+                    outcome.bytes, outcome.seconds or held.seconds, outcome.identity
+                )
                 self._settle(key, held, outcome.code, outcome.message, effort)
                 self._look_at_finish(key)
 
@@ -198,20 +201,20 @@ class Desk:
     def _enter(self, delivery: Delivery, announcement: Announcement) -> None:
         """Put an announcement on the desk, and start it when nothing stands in its way."""
         try:
-            job = intended(self._config, announcement, delivery)
+            job = make_job(self._config, announcement, delivery)
         except (MessageError, TransferError) as error:
             self._refuse(delivery, announcement, error)
             return
         if announcement.key in self._held:  # announced twice, and looked up together
             self._adopt(self._held[announcement.key], delivery)
-        elif blocks.to_be_cut(announcement, self._config.blockSize) and _is_there(job):
+        elif blocks.should_split(announcement, self._config.blockSize) and _is_there(job):
             self._outbox.cut(delivery, announcement)
         else:
             self._hold(delivery, job)
 
     def _hold(self, delivery: Delivery, job: Job) -> None:
         announcement, key = job.announcement, job.announcement.key
-        held = self._held[key] = Held(job, delivery, time.monotonic())
+        held = self._held[key] = Pending(job, delivery, time.monotonic())
         self.tally.taken += 1
         self.tally.expected += _content(announcement)
         paths = [path for path in (job.path, job.old_path) if path]
@@ -225,7 +228,7 @@ class Desk:
         ):
             self._start(held)
 
-    def _adopt(self, held: Held, delivery: Delivery) -> None:
+    def _adopt(self, held: Pending, delivery: Delivery) -> None:
         """Take a new delivery of what is on the desk already."""
         if held.delivery is not None:
             self._outbox.ack(delivery)  # published twice; the other one stays until the report
@@ -234,7 +237,7 @@ class Desk:
         if held.report is not None:
             self._outbox.report(held.report, delivery, held.job.announcement.key)
 
-    def _start(self, held: Held) -> None:
+    def _start(self, held: Pending) -> None:
         held.running, held.waits = True, False
         self._lanes.submit(held.job)
 
@@ -256,7 +259,7 @@ class Desk:
             self._held[key].waits = True
             heapq.heappush(self._timers, (time.monotonic() + wait, key))
 
-    def _full(self, key: Key, held: Held, full: DestinationFull) -> None:
+    def _full(self, key: Key, held: Pending, full: DestinationFull) -> None:
         """No room at the destination: try again slowly, at last give up."""
         if self._too_old(held):
             self._give_up(held, full)
@@ -270,14 +273,14 @@ class Desk:
         held.attempt += 1
         self._again(key, wait)
 
-    def _too_old(self, held: Held) -> bool:
+    def _too_old(self, held: Pending) -> bool:
         return time.monotonic() > held.begun + self._config.retry_ttl
 
-    def _give_up(self, held: Held, error: TransferError) -> None:
+    def _give_up(self, held: Pending, error: TransferError) -> None:
         held.hopeless = held.running = True
         self._lanes.submit(held.job, give_up=error)
 
-    def _settle(self, key: Key, held: Held, code: int, text: str, effort: Effort) -> None:
+    def _settle(self, key: Key, held: Pending, code: int, text: str, effort: TransferStats) -> None:
         """This is the end of it: report, and acknowledge once the report is confirmed."""
         attempt = held.attempt if held.attempt > 1 else None
         announcement = held.job.announcement
@@ -331,5 +334,5 @@ def _content(announcement: Announcement) -> int:
     return 0 if announcement.is_finish else announcement.blocks.length
 
 
-def _name(held: Held) -> str:
+def _name(held: Pending) -> str:
     return units.printable(held.job.announcement.rel_path)

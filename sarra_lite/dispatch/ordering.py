@@ -25,7 +25,7 @@ class _Entry(NamedTuple):
     shared: bool
 
 
-class Order(Generic[Key]):
+class PathOrder(Generic[Key]):
     """Jobs in the order of their announcement, each with those it has to wait for."""
 
     def __init__(self) -> None:

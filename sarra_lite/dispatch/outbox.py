@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sarra_lite.broker.client import Delivery, Outcome
+from sarra_lite.broker.client import Delivery, PublishOutcome
 from sarra_lite.errors import BrokerRefused
-from sarra_lite.messages import blocks
-from sarra_lite.messages import v03 as message
+from sarra_lite.messages import blocks, v03
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +27,7 @@ class Confirmed:
 
     delivery: Delivery | None
     key: Key | None
-    result: Outcome
+    result: PublishOutcome
     reason: str
 
 
@@ -54,9 +53,9 @@ class Outbox:
     def confirmed(self, event: Confirmed) -> bool:
         """Acknowledge what an answer is about; False when the connection was lost before it."""
         self.outstanding -= 1
-        if event.result is Outcome.LOST:
+        if event.result is PublishOutcome.LOST:
             return False
-        if event.result is Outcome.REFUSED:
+        if event.result is PublishOutcome.REFUSED:
             raise BrokerRefused(f"report refused by the broker: {event.reason}")
         if event.delivery is not None:
             self.ack(event.delivery)
@@ -67,30 +66,30 @@ class Outbox:
     ) -> None:
         """Publish a report; its answer comes with ``delivery`` and ``key``."""
 
-        def answered(result: Outcome, reason: str) -> None:
+        def answered(result: PublishOutcome, reason: str) -> None:
             self._tell(Confirmed(delivery, key, result, reason))
 
         self.outstanding += 1
-        topic = message.topic(self._config.report_topic, report.rel_path)
+        topic = v03.topic(self._config.report_topic, report.rel_path)
         self._send(topic, report, answered)
 
     def cut(self, delivery: Delivery, announcement: Announcement) -> None:
         """Announce the blocks of a large file that was announced whole, instead of it."""
-        pieces = list(blocks.cut(announcement, self._config.blockSize))
+        pieces = list(blocks.split(announcement, self._config.blockSize))
         waiting = len(pieces)
-        worst = Outcome.CONFIRMED
+        worst = PublishOutcome.CONFIRMED
 
-        def answered(result: Outcome, reason: str) -> None:
+        def answered(result: PublishOutcome, reason: str) -> None:
             nonlocal waiting, worst
             waiting -= 1
-            worst = worst if result is Outcome.CONFIRMED else result
+            worst = worst if result is PublishOutcome.CONFIRMED else result
             if waiting == 0:
                 self._tell(Confirmed(delivery, None, worst, reason))
 
         self.outstanding += 1
         for piece in pieces:
             prefix = self._config.finish_topic if piece.is_finish else self._config.post_topic
-            self._send(message.topic(prefix, piece.rel_path), piece, answered)
+            self._send(v03.topic(prefix, piece.rel_path), piece, answered)
 
     def ack(self, delivery: Delivery) -> None:
         """Tell the broker that an announcement is dealt with."""
@@ -98,8 +97,8 @@ class Outbox:
             self._broker.ack(delivery)
 
     def _send(
-        self, topic: str, content: Announcement, answered: Callable[[Outcome, str], None]
+        self, topic: str, content: Announcement, answered: Callable[[PublishOutcome, str], None]
     ) -> None:
         if self._broker is not None:
-            body = message.encode(content)
-            self._broker.publish(self._config.exchange_name, topic, body, done=answered)
+            body = v03.encode(content)
+            self._broker.publish(self._config.exchange_name, topic, body, on_result=answered)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from sarra_lite.config import rules
-from sarra_lite.config.rules import Rejected
-from sarra_lite.delivery.deliver import Job
+from sarra_lite.config import matching
+from sarra_lite.config.matching import Rejected
+from sarra_lite.delivery.job import Job
 from sarra_lite.errors import MessageError, TransferError
 from sarra_lite.messages.v03 import check_path
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sarra_lite.messages.v03 import Announcement
 
 
-def intended(config: SenderConfig, announcement: Announcement, delivery: Delivery) -> Job:
+def make_job(config: SenderConfig, announcement: Announcement, delivery: Delivery) -> Job:
     """Return what is to be done for an announcement.
 
     Raises MessageError (417) when a path leaves its directory, TransferError 403 when the author
@@ -26,20 +26,20 @@ def intended(config: SenderConfig, announcement: Announcement, delivery: Deliver
     _authorise(config, delivery.user_id)
     check_path(announcement.rel_path)
     source = _local(config, announcement.base_url, announcement.rel_path)
-    placed = rules.place(config, announcement, announcement.rel_path)
-    if isinstance(placed, Rejected):
-        raise TransferError(404, f"{placed.reason} of configuration {config.instance_name}")
+    path = matching.destination_path(config, announcement, announcement.rel_path)
+    if isinstance(path, Rejected):
+        raise TransferError(404, f"{path.reason} of configuration {config.instance_name}")
     old = (announcement.file_op or {}).get("rename")
     old_path = None
     if old:
-        before = rules.place(
+        before = matching.destination_path(
             config, announcement, _below_base(announcement.base_url, config.baseDir, old)
         )
-        old_path = None if isinstance(before, Rejected) else before.path
+        old_path = None if isinstance(before, Rejected) else before
     return Job(
         announcement=announcement,
         source=source,
-        path=placed.path,
+        path=path,
         old_path=old_path,
         redelivered=delivery.redelivered,
         perm_copy=config.permCopy,

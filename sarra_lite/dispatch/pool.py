@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sarra_lite.delivery.work_stealing import Pool
-from sarra_lite.dispatch import autoscale as growth
+from sarra_lite.dispatch import autoscale
 from sarra_lite.dispatch.tasks import Done, Task
-from sarra_lite.dispatch.worker import Lane
+from sarra_lite.dispatch.worker import Worker
 from sarra_lite.errors import DestinationRefused, SarraError, TransferError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sarra_lite.delivery.deliver import Job
-    from sarra_lite.delivery.rate_limit import Limit
-    from sarra_lite.sftp.client import Connection
+    from sarra_lite.delivery.job import Job
+    from sarra_lite.delivery.rate_limit import RateLimit
+    from sarra_lite.sftp.client import SftpClient
 
-__all__ = ["Done", "Down", "Fatal", "Lanes"]
+__all__ = ["Done", "Down", "Fatal", "WorkerPool"]
 
 log = logging.getLogger("sarra_lite")
 
@@ -46,14 +46,14 @@ class Fatal:
     error: Exception
 
 
-class Lanes:
+class WorkerPool:
     """Threads that deliver.  Jobs go in by ``submit``; what became of them comes by ``tell``."""
 
     def __init__(
         self,
         count: int,
-        connect: Callable[[], Connection],
-        limit: Limit,
+        connect: Callable[[], SftpClient],
+        limit: RateLimit,
         tell: Callable[[Done | Down | Fatal], None],
         moved: Callable[[int], None],
     ) -> None:
@@ -70,11 +70,11 @@ class Lanes:
         self._lock = threading.Lock()
         self._automatic = count == 0
         self._distant = False
-        self._growth = growth.Growth()
+        self._growth = autoscale.Autoscaler()
         self._connect = connect
         self._limit = limit
-        self._lanes: list[Lane] = []
-        for _ in range(count or growth.LEAST):
+        self._lanes: list[Worker] = []
+        for _ in range(count or autoscale.LEAST):
             self._add()
 
     def submit(self, job: Job, *, give_up: TransferError | None = None) -> None:
@@ -110,7 +110,7 @@ class Lanes:
                 lane.wake()
 
     def _add(self) -> None:
-        self._lanes.append(Lane(self, self._connect, self._limit, f"lane-{len(self._lanes)}"))
+        self._lanes.append(Worker(self, self._connect, self._limit, f"lane-{len(self._lanes)}"))
 
     # What lanes call, each in its thread; see office.Office.
 
@@ -150,16 +150,16 @@ class Lanes:
         """Hear that a connection takes long to open, as far away; open more without waiting."""
         with self._lock:
             if self._automatic and not self._distant and self._tasks:
-                self._have(growth.EARLY)
+                self._have(autoscale.EARLY)
 
-    def up(self, connection: Connection) -> None:
+    def up(self, connection: SftpClient) -> None:
         """Hear that a connection is open; have as many as this distance wants."""
         with self._lock:
             self._ever_up = True
             was_down, self._down_since = self._down_since is not None, None
             if self._automatic and not self._distant:
                 self._distant = True
-                self._have(growth.wanted(connection.round_trip))
+                self._have(autoscale.wanted(connection.round_trip))
         if was_down:
             self._tell(Down(None, ""))
 

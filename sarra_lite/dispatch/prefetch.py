@@ -54,4 +54,4 @@ class Intake:
         wanted = self._many if small else self._few
         if wanted != self._prefetch and self._consumer is not None:
             self._prefetch = wanted
-            self._consumer.renew(wanted)
+            self._consumer.set_prefetch(wanted)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from sarra_lite.delivery.deliver import Job, Outcome
+    from sarra_lite.delivery.job import Job, Outcome
     from sarra_lite.delivery.work_stealing import Pool
     from sarra_lite.errors import SarraError, TransferError
-    from sarra_lite.sftp.client import Connection
+    from sarra_lite.sftp.client import SftpClient
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Office(Protocol):
     def late(self) -> None:
         """Hear that a connection takes long to open."""
 
-    def up(self, connection: Connection) -> None:
+    def up(self, connection: SftpClient) -> None:
         """Hear that a connection is open."""
 
     def down(self, error: SarraError) -> None:

@@ -11,9 +11,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from sarra_lite import runtime as daemon
-from sarra_lite.delivery.deliver import Hooks, deliver, give_up, help_with
-from sarra_lite.dispatch import autoscale as growth
+from sarra_lite import runtime
+from sarra_lite.delivery.deliver import deliver, give_up
+from sarra_lite.delivery.upload import Hooks, upload_stolen
+from sarra_lite.dispatch import autoscale
 from sarra_lite.dispatch.tasks import Done, Office, Task
 from sarra_lite.errors import (
     ConfigError,
@@ -27,10 +28,10 @@ from sarra_lite.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from sarra_lite.delivery.deliver import Outcome
-    from sarra_lite.delivery.rate_limit import Limit
+    from sarra_lite.delivery.job import Outcome
+    from sarra_lite.delivery.rate_limit import RateLimit
     from sarra_lite.delivery.work_stealing import Range
-    from sarra_lite.sftp.client import Connection
+    from sarra_lite.sftp.client import SftpClient
 
 log = logging.getLogger("sarra_lite")
 
@@ -44,7 +45,7 @@ _ENOUGH_RATE: Final = 160_000_000  # more, for each second of a round trip
 _ENOUGH_MOST: Final = 16 * 1024 * 1024
 
 
-class Lane:
+class Worker:
     """Takes tasks while there is room for more on its connection.
 
     ``stop``: it ends soon, files in the middle are left.  ``retired``: it ends when all that it has
@@ -52,7 +53,7 @@ class Lane:
     """
 
     def __init__(
-        self, office: Office, connect: Callable[[], Connection], limit: Limit, name: str
+        self, office: Office, connect: Callable[[], SftpClient], limit: RateLimit, name: str
     ) -> None:
         """``connect`` makes a connection, not opened yet; ``limit`` is that of all lanes."""
         self.stop = threading.Event()
@@ -63,12 +64,12 @@ class Lane:
         self._limit = limit
         self._loop = asyncio.new_event_loop()
         self._change = asyncio.Event()
-        self._connection: Connection | None = None
+        self._connection: SftpClient | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._unread = 0
         self._helping = False
         self._broken: SarraError | None = None
-        self._delays = daemon.backoff()
+        self._delays = runtime.backoff()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -126,7 +127,7 @@ class Lane:
             raise
         try:
             self._begin(partial(self._do, connection, first), first.bytes)
-            while self._running or not (self._ending or connection.ended):
+            while self._running or not (self._ending or connection.closed):
                 self._fill(connection)
                 await self._rest()
                 if self._broken is not None and not self._running:
@@ -134,9 +135,9 @@ class Lane:
         finally:
             self._hang_up()
 
-    async def _connected(self) -> Connection:
+    async def _connected(self) -> SftpClient:
         self._connection = connection = self._connect()
-        late = self._loop.call_later(growth.LATE, self._office.late)
+        late = self._loop.call_later(autoscale.LATE, self._office.late)
         try:
             await connection.open()
         except BaseException:
@@ -150,7 +151,7 @@ class Lane:
         self._office.up(connection)
         return connection
 
-    def _fill(self, connection: Connection) -> None:
+    def _fill(self, connection: SftpClient) -> None:
         """Begin as many tasks as there is room for; help others when there are none."""
         while self._has_room() and (task := self._office.take()) is not None:
             self._begin(partial(self._do, connection, task), task.bytes)
@@ -169,7 +170,7 @@ class Lane:
         if (connection := self._connection) is None:
             return not self._running
         enough = min(_ENOUGH + connection.round_trip * _ENOUGH_RATE, _ENOUGH_MOST)
-        most = min(_MOST_FILES, connection.most_files)
+        most = min(_MOST_FILES, connection.max_files)
         return len(self._running) < most and self._unread < enough
 
     async def _rest(self) -> None:
@@ -217,7 +218,7 @@ class Lane:
             assert isinstance(error, SarraError)  # noqa: S101  for the type checker, see _do
             self._broken = self._broken or error
 
-    async def _do(self, connection: Connection, task: Task, hooks: Hooks) -> None:
+    async def _do(self, connection: SftpClient, task: Task, hooks: Hooks) -> None:
         """Deliver, and tell.  Raises what is no fault of this task, after putting it back."""
         begun = time.monotonic()
         try:
@@ -226,13 +227,13 @@ class Lane:
             # It may be done all the same, and only the answer be lost.
             self._office.put_back(task._replace(job=replace(task.job, redelivered=True)))
             raise
-        self._delays = daemon.backoff()
+        self._delays = runtime.backoff()
         self._office.tell(Done(task.job, result, time.monotonic() - begun))
 
-    async def _help(self, connection: Connection, part: Range, hooks: Hooks) -> None:
+    async def _help(self, connection: SftpClient, part: Range, hooks: Hooks) -> None:
         """Send the end of a block for another lane, which will do it itself if this fails."""
         try:
-            await help_with(connection, part, hooks)
+            await upload_stolen(connection, part, hooks)
         except (DestinationDown, Interrupted):
             raise
         except (SarraError, OSError) as error:
@@ -241,7 +242,7 @@ class Lane:
             self._helping = False
 
     async def _result(
-        self, connection: Connection, task: Task, hooks: Hooks
+        self, connection: SftpClient, task: Task, hooks: Hooks
     ) -> Outcome | TransferError:
         try:
             if task.give_up is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import blake3
 import msgspec
@@ -13,6 +13,8 @@ from sarra_lite.messages.v03 import Announcement, Blocks, Identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    Digest = blake3.blake3 | hashlib._Hash  # noqa: SLF001  the only name that typeshed has
 
 _MIB: Final = 1024 * 1024
 LEAST: Final = 16 * _MIB  # below, a message and a mark for each block cost more than they bring
@@ -40,7 +42,7 @@ def block_size(size: int, configured: int) -> int:
     return min(MOST, max(LEAST, -(-wanted // _MIB) * _MIB))
 
 
-def cut(whole: Announcement, configured: int) -> Iterator[Announcement]:
+def split(whole: Announcement, configured: int) -> Iterator[Announcement]:
     """Yield the announcements of a file's blocks, then the one of its finish.
 
     All carry the pubTime of the whole, which tells that they belong together.
@@ -54,7 +56,7 @@ def cut(whole: Announcement, configured: int) -> Iterator[Announcement]:
     yield msgspec.structs.replace(whole, identity=None, blocks=blocks)
 
 
-def to_be_cut(announcement: Announcement, configured: int) -> bool:
+def should_split(announcement: Announcement, configured: int) -> bool:
     """Whether a file that was announced whole is so large that it is better sent in blocks."""
     size = announcement.size or 0
     return (
@@ -63,16 +65,6 @@ def to_be_cut(announcement: Announcement, configured: int) -> bool:
         and announcement.mtime is not None
         and size > block_size(size, configured)
     )
-
-
-class Digest(Protocol):
-    """A fingerprint in the making, as of hashlib."""
-
-    def update(self, data: bytes | memoryview, /) -> object:
-        """Take more content."""
-
-    def digest(self) -> bytes:
-        """Return the fingerprint of what it was given."""
 
 
 def digest(method: str) -> Digest:

@@ -8,10 +8,10 @@ import queue
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from sarra_lite import runtime as daemon
-from sarra_lite.broker.client import Outcome
+from sarra_lite import runtime
+from sarra_lite.broker.client import PublishOutcome
 from sarra_lite.errors import BrokerError, BrokerRefused, Interrupted
-from sarra_lite.messages import v03 as message
+from sarra_lite.messages import v03
 
 if TYPE_CHECKING:
     import threading
@@ -29,7 +29,7 @@ _WINDOW: Final = 2000  # announcements that may wait for their confirm at once
 
 class _Answer(NamedTuple):
     number: int
-    outcome: Outcome
+    outcome: PublishOutcome
     reason: str
     broker: Broker
 
@@ -118,13 +118,13 @@ class Announcer:
 
     def _take(self, answer: _Answer) -> bool:
         """Note one answer; True when it means that the connection is lost."""
-        if answer.outcome is Outcome.REFUSED:
+        if answer.outcome is PublishOutcome.REFUSED:
             raise BrokerRefused(f"announcement refused by the broker: {answer.reason}")
-        if answer.outcome is Outcome.LOST:
+        if answer.outcome is PublishOutcome.LOST:
             return answer.broker is self._broker
         announcement = self._pending.pop(answer.number, None)
         if announcement is not None:
-            self.unroutable += answer.outcome is Outcome.UNROUTABLE
+            self.unroutable += answer.outcome is PublishOutcome.UNROUTABLE
             self._confirmed(announcement)
         return False
 
@@ -135,14 +135,14 @@ class Announcer:
             return False
         config = self._config
         prefix = config.finish_topic if announcement.is_finish else config.post_topic
-        topic = message.topic(prefix, announcement.rel_path)
+        topic = v03.topic(prefix, announcement.rel_path)
 
-        def answered(outcome: Outcome, reason: str) -> None:
+        def answered(outcome: PublishOutcome, reason: str) -> None:
             self._answers.put(_Answer(number, outcome, reason, broker))
 
-        body = message.encode(announcement)
+        body = v03.encode(announcement)
         try:
-            broker.publish(config.exchange_name, topic, body, done=answered, mandatory=True)
+            broker.publish(config.exchange_name, topic, body, on_result=answered, mandatory=True)
         except BrokerRefused:
             raise
         except BrokerError as error:
@@ -154,7 +154,7 @@ class Announcer:
         """Connect anew and publish again, in order, what was not confirmed."""
         self._close()
         started = time.monotonic()
-        for delay in daemon.backoff():
+        for delay in runtime.backoff():
             try:
                 self._open()
                 if all(self._publish(number) for number in list(self._pending)):

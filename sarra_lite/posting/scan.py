@@ -13,8 +13,7 @@ import msgspec
 
 from sarra_lite import units
 from sarra_lite.errors import SarraError, UsageError
-from sarra_lite.messages import blocks
-from sarra_lite.messages import v03 as message
+from sarra_lite.messages import blocks, v03
 from sarra_lite.messages.v03 import Announcement, Identity
 
 if TYPE_CHECKING:
@@ -134,7 +133,7 @@ def _file(
         whole = _regular(config, rel_path, found)
         if found.st_size > blocks.block_size(found.st_size, config.blockSize):
             os.close(os.open(path, os.O_RDONLY))  # only to learn now that it may be read
-            yield from blocks.cut(whole, config.blockSize)
+            yield from blocks.split(whole, config.blockSize)
             return
         identity = _identity(path, config.identity)
         after = os.lstat(path)
@@ -179,7 +178,7 @@ def _regular(config: PostConfig, rel_path: str, found: os.stat_result) -> Announ
 def _made(config: PostConfig, rel_path: str, **fields: Any) -> Announcement:
     """Return an announcement with the fields that all of a configuration have."""
     return Announcement(
-        pub_time=message.now(),
+        pub_time=v03.now(),
         base_url=config.baseUrl,
         rel_path=rel_path,
         source=config.user,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite import units
-from sarra_lite.broker import report_stream as reports
+from sarra_lite.broker import report_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ class Waiter:
                 wait = 0.0
                 if delivery.offset is not None:
                     self._offset = delivery.offset + 1
-                for announcement in reports.read([delivery]):
+                for announcement in report_stream.decode_reports([delivery]):
                     if announcement.report is not None:
                         self._take(announcement, announcement.report)
                 broker.ack(delivery)

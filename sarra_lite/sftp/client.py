@@ -16,23 +16,23 @@ from paramiko import sftp as names
 from sarra_lite.errors import ConfigError
 from sarra_lite.sftp.file import File
 from sarra_lite.sftp.packets import (
-    Answer,
     Attributes,
-    Refused,
-    checked,
-    encoded,
-    packed,
-    string,
-    unpacked,
+    Response,
+    SftpError,
+    pack_attributes,
+    pack_path,
+    pack_string,
+    parse_response,
+    unpack_attributes,
 )
-from sarra_lite.sftp.session import Wire
+from sarra_lite.sftp.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from sarra_lite.sftp.streams import Target
+    from sarra_lite.sftp.target import Target
 
-__all__ = ["Attributes", "Connection", "File", "Refused", "Space"]
+__all__ = ["Attributes", "File", "SftpClient", "SftpError", "Space"]
 
 _READDIRS: Final = 8  # questions for more names under way at once
 _HEADER: Final = 1024  # bytes of a WRITE that are not data, generously
@@ -40,7 +40,7 @@ _LEAST_WRITE: Final = 32768  # bytes that every server must take in a WRITE
 _LEAST_FILES: Final = 64  # files that every server keeps open
 _SPARE_FILES: Final = 32  # of those that the server keeps open, not used for sending
 _READ_ONLY: Final = 1  # statvfs@openssh.com, f_flag
-_RENAME: Final = string(b"posix-rename@openssh.com")
+_RENAME: Final = pack_string(b"posix-rename@openssh.com")
 _NUMBER: Final = struct.Struct(">I")
 
 
@@ -52,7 +52,7 @@ class Space(NamedTuple):
     read_only: bool
 
 
-class Connection:
+class SftpClient:
     """A connection to the SFTP server.
 
     ``round_trip``: seconds from a question to its answer, when it was opened.
@@ -62,37 +62,39 @@ class Connection:
 
     def __init__(self, target: Target) -> None:
         """Nothing is connected yet."""
-        self.most_write = _LEAST_WRITE
-        self.most_files = _LEAST_FILES
+        self.max_write = _LEAST_WRITE
+        self.max_files = _LEAST_FILES
         self.can_sync = False
         self.round_trip = 0.0
-        self._wire = Wire(target)
+        self._session = Session(target)
 
     async def open(self) -> None:
         """Connect, log in, and learn what the server can do."""
-        extensions = await self._wire.open()
+        extensions = await self._session.open()
         self.can_sync = b"fsync@openssh.com" in extensions
         if b"posix-rename@openssh.com" not in extensions:
             raise ConfigError(
-                f"{self._wire.target.endpoint}: its SFTP server cannot replace a file by renaming"
-                " (no posix-rename@openssh.com); OpenSSH's can"
+                f"{self._session.target.endpoint}: its SFTP server cannot replace a file by"
+                " renaming (no posix-rename@openssh.com); OpenSSH's can"
             )
         if b"limits@openssh.com" in extensions:
             asked = time.monotonic()
-            limits = await self._wire.ask(names.CMD_EXTENDED, string(b"limits@openssh.com"))
+            limits = await self._session.request(
+                names.CMD_EXTENDED, pack_string(b"limits@openssh.com")
+            )
             self.round_trip = time.monotonic() - asked
             packet, _, write, handles = (limits.get_int64() for _ in range(4))
-            self.most_write = write or max(packet - _HEADER, _LEAST_WRITE)
-            self.most_files = max(handles - _SPARE_FILES, _LEAST_FILES)
+            self.max_write = write or max(packet - _HEADER, _LEAST_WRITE)
+            self.max_files = max(handles - _SPARE_FILES, _LEAST_FILES)
 
     def close(self) -> None:
         """End the connection; what is under way on it gets DestinationDown."""
-        self._wire.close()
+        self._session.close()
 
     @property
-    def ended(self) -> bool:
+    def closed(self) -> bool:
         """Whether it can be used no more."""
-        return self._wire.ended
+        return self._session.closed
 
     # Names.
 
@@ -104,74 +106,74 @@ class Connection:
         """Attributes of a name itself, a symbolic link not followed; None when there is none."""
         return await self._attributes_of(names.CMD_LSTAT, path)
 
-    async def set(self, path: str, attributes: Attributes) -> None:
+    async def set_attributes(self, path: str, attributes: Attributes) -> None:
         """Set mode or mtime of what a path leads to."""
-        await self._wire.ask(names.CMD_SETSTAT, encoded(path), packed(attributes))
+        await self._session.request(names.CMD_SETSTAT, pack_path(path), pack_attributes(attributes))
 
     async def mkdir(self, path: str, mode: int) -> None:
         """Make a directory."""
-        attributes = packed(Attributes(mode=mode))
-        await self._wire.ask(names.CMD_MKDIR, encoded(path), attributes, writing=True)
+        attributes = pack_attributes(Attributes(mode=mode))
+        await self._session.request(names.CMD_MKDIR, pack_path(path), attributes, writing=True)
 
     async def rmdir(self, path: str) -> None:
         """Remove an empty directory."""
-        await self._wire.ask(names.CMD_RMDIR, encoded(path))
+        await self._session.request(names.CMD_RMDIR, pack_path(path))
 
     async def remove(self, path: str) -> None:
         """Remove a file or link."""
-        await self._wire.ask(names.CMD_REMOVE, encoded(path))
+        await self._session.request(names.CMD_REMOVE, pack_path(path))
 
     async def remove_all(self, paths: Iterable[str]) -> None:
         """Remove files, all at once; those that are gone already do not matter."""
-        for asked in [self._wire.send(names.CMD_REMOVE, encoded(path)) for path in paths]:
+        for asked in [self._session.send(names.CMD_REMOVE, pack_path(path)) for path in paths]:
             await asked
 
     async def rename(self, old: str, new: str) -> None:
         """Give a name to a file, replacing atomically what had that name."""
-        await self._wire.ask(names.CMD_EXTENDED, _RENAME, encoded(old), encoded(new))
+        await self._session.request(names.CMD_EXTENDED, _RENAME, pack_path(old), pack_path(new))
 
     async def symlink(self, target: str, path: str) -> None:
         """Make a symbolic link at ``path``."""
         # OpenSSH has the two the other way round than the draft (PROTOCOL, 4.1).
-        await self._wire.ask(names.CMD_SYMLINK, encoded(target), encoded(path))
+        await self._session.request(names.CMD_SYMLINK, pack_path(target), pack_path(path))
 
     async def readlink(self, path: str) -> str:
         """Return where a symbolic link points."""
-        answer = await self._wire.ask(names.CMD_READLINK, encoded(path))
+        answer = await self._session.request(names.CMD_READLINK, pack_path(path))
         answer.get_int()
         return os.fsdecode(answer.get_string())
 
     async def listdir(self, path: str) -> list[str]:
         """Names in a directory, without . and .."""
         found: list[str] = []
-        opened = await self._wire.ask(names.CMD_OPENDIR, encoded(path))
-        handle = string(opened.get_string())
+        opened = await self._session.request(names.CMD_OPENDIR, pack_path(path))
+        handle = pack_string(opened.get_string())
         try:
             while True:
-                asked = [self._wire.send(names.CMD_READDIR, handle) for _ in range(_READDIRS)]
+                asked = [self._session.send(names.CMD_READDIR, handle) for _ in range(_READDIRS)]
                 for answer in [await one for one in asked]:
                     found += _names_of(answer)
-        except Refused as status:
+        except SftpError as status:
             if status.code != names.SFTP_EOF:
                 raise
         finally:
-            self._wire.send(names.CMD_CLOSE, handle)
+            self._session.send(names.CMD_CLOSE, handle)
         return [name for name in found if name not in (".", "..")]
 
-    async def space(self, path: str) -> Space | None:
+    async def free_space(self, path: str) -> Space | None:
         """Room where a path is; None when the server cannot tell."""
         try:
-            answer = await self._wire.ask(
-                names.CMD_EXTENDED, string(b"statvfs@openssh.com"), encoded(path or ".")
+            answer = await self._session.request(
+                names.CMD_EXTENDED, pack_string(b"statvfs@openssh.com"), pack_path(path or ".")
             )
-        except Refused:
+        except SftpError:
             return None
         _, unit, _, _, free, _, _, free_names, _, flags, _ = (answer.get_int64() for _ in range(11))
         return Space(free * unit, free_names, bool(flags & _READ_ONLY))
 
     async def touch(self, path: str) -> None:
         """Make an empty file, or leave it as it is."""
-        (await self.create(path, 0o600)).forget()
+        (await self.create(path, 0o600)).close_quietly()
 
     # Content.
 
@@ -180,7 +182,7 @@ class Connection:
         flags = names.SFTP_FLAG_WRITE | names.SFTP_FLAG_CREATE
         return await self._opened(path, flags, mode, writing=True)
 
-    async def open_there(self, path: str) -> File:
+    async def open_existing(self, path: str) -> File:
         """Open a file for writing that is there; Refused otherwise."""
         return await self._opened(path, names.SFTP_FLAG_WRITE, writing=True)
 
@@ -195,25 +197,25 @@ class Connection:
     async def _opened(
         self, path: str, flags: int, mode: int | None = None, *, writing: bool = False
     ) -> File:
-        request = (encoded(path), _NUMBER.pack(flags), packed(Attributes(mode=mode)))
-        answer = await self._wire.ask(names.CMD_OPEN, *request, writing=writing)
-        return File(self._wire, string(answer.get_string()), self.most_write)
+        request = (pack_path(path), _NUMBER.pack(flags), pack_attributes(Attributes(mode=mode)))
+        answer = await self._session.request(names.CMD_OPEN, *request, writing=writing)
+        return File(self._session, pack_string(answer.get_string()), self.max_write)
 
     async def _attributes_of(self, kind: int, path: str) -> Attributes | None:
         try:
-            return unpacked(await self._wire.ask(kind, encoded(path)))
-        except Refused as status:
+            return unpack_attributes(await self._session.request(kind, pack_path(path)))
+        except SftpError as status:
             if status.missing:
                 return None
             raise
 
 
-def _names_of(answer: Answer) -> list[str]:
+def _names_of(answer: Response) -> list[str]:
     """Return the names of an answer to READDIR; Refused at the end."""
-    message = checked(answer)
+    message = parse_response(answer)
     found = []
     for _ in range(message.get_int()):
         found.append(os.fsdecode(message.get_string()))
         message.get_string()
-        unpacked(message)
+        unpack_attributes(message)
     return found

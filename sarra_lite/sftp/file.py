@@ -9,16 +9,23 @@ from typing import TYPE_CHECKING, Final, Self
 
 from paramiko import sftp as names
 
-from sarra_lite.errors import DestinationDown, SourceLost
-from sarra_lite.sftp.packets import Answer, Attributes, checked, packed, string, unpacked
-from sarra_lite.sftp.sendfile import Extent
+from sarra_lite.errors import DestinationDown, SourceUnavailable
+from sarra_lite.sftp.packets import (
+    Attributes,
+    Response,
+    pack_attributes,
+    pack_string,
+    parse_response,
+    unpack_attributes,
+)
+from sarra_lite.sftp.sendfile import FileRange
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import AsyncIterator
     from types import TracebackType
 
-    from sarra_lite.sftp.session import Wire
+    from sarra_lite.sftp.session import Session
 
 _READ_AHEAD: Final = 16  # reads under way at once
 _AT: Final = struct.Struct(">QI")  # offset and length
@@ -27,12 +34,14 @@ _AT: Final = struct.Struct(">QI")  # offset and length
 class File:
     """An open file at the destination."""
 
-    def __init__(self, wire: Wire, handle: bytes, most: int) -> None:
+    def __init__(self, session: Session, handle: bytes, most: int) -> None:
         """``handle``: the server's name for it, as requests have it; ``most``: bytes at once."""
-        self._wire = wire
+        self._session = session
         self._most = most
         self._handle = handle
-        self._writes: deque[tuple[asyncio.Future[Answer], bytes | memoryview | Extent]] = deque()
+        self._writes: deque[tuple[asyncio.Future[Response], bytes | memoryview | FileRange]] = (
+            deque()
+        )
         self._open = True
 
     async def __aenter__(self) -> Self:
@@ -49,17 +58,19 @@ class File:
         if error is None:
             await self.close()
         else:
-            self.forget()
+            self.close_quietly()
 
-    async def write(self, offset: int, data: bytes | memoryview | Extent) -> int:
+    async def write(self, offset: int, data: bytes | memoryview | FileRange) -> int:
         """Send data; return the number of bytes, of this and earlier calls, now known written.
 
         As soon as it is known: Refused when the server could not write, SourceLost 410 when an
         extent could not be read.
         """
-        await self._wire.room()
+        await self._session.wait_for_window()
         where = _AT.pack(offset, len(data))
-        asked = self._wire.send_much(len(data), names.CMD_WRITE, self._handle, where, data=data)
+        asked = self._session.send_counted(
+            len(data), names.CMD_WRITE, self._handle, where, data=data
+        )
         self._writes.append((asked, data))
         written = 0
         while self._writes and self._writes[0][0].done():
@@ -75,9 +86,11 @@ class File:
 
     async def sync(self) -> int:
         """Wait until all is on the server's disk; return the bytes that ``flush`` would."""
-        asked = self._wire.send(names.CMD_EXTENDED, string(b"fsync@openssh.com"), self._handle)
+        asked = self._session.send(
+            names.CMD_EXTENDED, pack_string(b"fsync@openssh.com"), self._handle
+        )
         written = await self.flush()
-        checked(await asked, writing=True)
+        parse_response(await asked, writing=True)
         return written
 
     async def finish(self, attributes: Attributes) -> tuple[int, Attributes]:
@@ -87,52 +100,56 @@ class File:
         all that was written.
         """
         self._open = False
-        asked = self._wire.send(names.CMD_FSTAT, self._handle)
-        being_set = self._wire.send(names.CMD_FSETSTAT, self._handle, packed(attributes))
-        being_closed = self._wire.send(names.CMD_CLOSE, self._handle)
+        asked = self._session.send(names.CMD_FSTAT, self._handle)
+        being_set = self._session.send(
+            names.CMD_FSETSTAT, self._handle, pack_attributes(attributes)
+        )
+        being_closed = self._session.send(names.CMD_CLOSE, self._handle)
         written = await self.flush()
-        found = unpacked(checked(await asked))
-        checked(await being_set)
-        checked(await being_closed, writing=True)
+        found = unpack_attributes(parse_response(await asked))
+        parse_response(await being_set)
+        parse_response(await being_closed, writing=True)
         return written, found
 
     async def close(self) -> None:
         """Wait until all is written, then close; Refused when either fails.  Once is enough."""
         if self._open:
             self._open = False
-            closed = self._wire.send(names.CMD_CLOSE, self._handle)
+            closed = self._session.send(names.CMD_CLOSE, self._handle)
             await self.flush()
-            checked(await closed, writing=True)
+            parse_response(await closed, writing=True)
 
-    def forget(self) -> None:
+    def close_quietly(self) -> None:
         """Close, whatever the server says to it."""
         if self._open:
             self._open = False
             with contextlib.suppress(DestinationDown):
-                self._wire.send(names.CMD_CLOSE, self._handle)
+                self._session.send(names.CMD_CLOSE, self._handle)
 
     async def chunks(self, begin: int, length: int | None) -> AsyncIterator[bytes]:
         """Yield the content of a range, or of all, in order, with reads under way ahead."""
-        size = unpacked(await self._wire.ask(names.CMD_FSTAT, self._handle)).size or 0
+        size = (
+            unpack_attributes(await self._session.request(names.CMD_FSTAT, self._handle)).size or 0
+        )
         end = size if length is None else min(size, begin + length)
         offsets = iter(range(begin, end, self._most))
-        waiting: deque[asyncio.Future[Answer]] = deque()
+        waiting: deque[asyncio.Future[Response]] = deque()
         while True:
             while len(waiting) < _READ_AHEAD and (offset := next(offsets, None)) is not None:
-                await self._wire.room()
+                await self._session.wait_for_window()
                 count = min(self._most, end - offset)
                 where = _AT.pack(offset, count)
-                asked = self._wire.send_much(count, names.CMD_READ, self._handle, where)
+                asked = self._session.send_counted(count, names.CMD_READ, self._handle, where)
                 waiting.append(asked)
             if not waiting:
                 return
-            yield checked(await waiting.popleft()).get_string()
+            yield parse_response(await waiting.popleft()).get_string()
 
     async def _written(self) -> int:
         asked, data = self._writes[0]
         answer = await asked
         self._writes.popleft()
-        checked(answer, writing=True)
-        if isinstance(data, Extent) and data.missing:
-            raise SourceLost(410, data.missing)
+        parse_response(answer, writing=True)
+        if isinstance(data, FileRange) and data.missing:
+            raise SourceUnavailable(410, data.missing)
         return len(data)

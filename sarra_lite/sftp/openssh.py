@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import IO, Final
@@ -13,23 +12,26 @@ from typing import IO, Final
 import paramiko
 
 from sarra_lite.errors import DestinationDown, DestinationRefused
-from sarra_lite.sftp.target import ALIVE, CONNECT, Stream, Target, host_key_error, offered, pair
+from sarra_lite.sftp.target import (
+    ALIVE,
+    CONNECT,
+    Stream,
+    Target,
+    fetch_host_key,
+    host_key_error,
+    socket_pair,
+)
 
 _FASTEST: Final = "aes128-gcm@openssh.com"
 
 
-def installed() -> bool:
-    """Whether there is an ssh program on this host."""
-    return shutil.which("ssh") is not None
-
-
-class Program(Stream):
+class OpenSshStream(Stream):
     """The ssh program: the user's configuration, agent, certificates and jump hosts work."""
 
     def __init__(self, target: Target) -> None:
         """Start it; whether it gets through shows when something is asked."""
         self._target = target
-        self.socket, theirs = pair()
+        self.socket, theirs = socket_pair()
         # In memory: a service may have no directory that it can write to.
         self._complaints: IO[bytes] = os.fdopen(os.memfd_create("ssh"), "w+b")
         with theirs:
@@ -48,7 +50,7 @@ class Program(Stream):
         self._process.wait()
         self._complaints.close()
 
-    def why_ended(self) -> Exception:
+    def close_reason(self) -> Exception:
         """Return the reason for an end that nobody asked for."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(2.0)
@@ -108,9 +110,9 @@ def _explain(said: str, target: Target) -> Exception:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     text = lines[-1] if lines else "the connection was closed"
     if "IDENTIFICATION HAS CHANGED" in said:
-        return host_key_error(target, offered(target), changed=True)
+        return host_key_error(target, fetch_host_key(target), changed=True)
     if "host key is known" in said or "Host key verification failed" in said:
-        return host_key_error(target, offered(target), changed=False)
+        return host_key_error(target, fetch_host_key(target), changed=False)
     if "Permission denied" in said or "Too many authentication failures" in said:
         return DestinationRefused(f"{target.endpoint}: {text}")
     return DestinationDown(f"{target.endpoint}: {text}")

@@ -22,7 +22,7 @@ _TIMES: Final = 8
 _LENGTH: Final = struct.Struct(">I")
 
 
-class Refused(Exception):
+class SftpError(Exception):
     """The server answered with a status other than OK.
 
     ``writing``: it was asked to make or write a file.
@@ -48,14 +48,14 @@ class Attributes(NamedTuple):
     mtime: int | None = None
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """What came for a request, not looked at yet."""
 
     kind: int
     body: bytes
 
 
-def checked(answer: Answer, *, writing: bool = False) -> Message:
+def parse_response(answer: Response, *, writing: bool = False) -> Message:
     """Return what an answer says; Refused when it is a status other than OK."""
     if answer.kind != names.CMD_STATUS:
         return Message(answer.body)
@@ -63,21 +63,21 @@ def checked(answer: Answer, *, writing: bool = False) -> Message:
     message = Message(answer.body)
     if code != names.SFTP_OK:
         message.get_int()
-        raise Refused(code, message.get_text() or f"status {code}", writing=writing)
+        raise SftpError(code, message.get_text() or f"status {code}", writing=writing)
     return message
 
 
-def string(content: bytes) -> bytes:
+def pack_string(content: bytes) -> bytes:
     """Return a string as a request has it, its length first."""
     return _LENGTH.pack(len(content)) + content
 
 
-def encoded(path: str) -> bytes:
+def pack_path(path: str) -> bytes:
     """Return a path as a request has it."""
-    return string(os.fsencode(path))
+    return pack_string(os.fsencode(path))
 
 
-def packed(attributes: Attributes) -> bytes:
+def pack_attributes(attributes: Attributes) -> bytes:
     """Return attributes as section 5 of the draft has them."""
     flags, values = 0, []
     if attributes.mode is not None:
@@ -89,7 +89,7 @@ def packed(attributes: Attributes) -> bytes:
     return struct.pack(f">{1 + len(values)}I", flags, *values)
 
 
-def unpacked(message: Message) -> Attributes:
+def unpack_attributes(message: Message) -> Attributes:
     """Read attributes, see ``packed``."""
     flags = message.get_int()
     size = message.get_int64() if flags & _SIZE else None
@@ -100,7 +100,7 @@ def unpacked(message: Message) -> Attributes:
     return Attributes(size, mode, times[1] if times else None)
 
 
-def pairs(message: Message) -> Iterator[tuple[bytes, bytes]]:
+def unpack_pairs(message: Message) -> Iterator[tuple[bytes, bytes]]:
     """Read pairs of strings until the end."""
     while message.get_remainder():
         yield message.get_string(), message.get_string()

@@ -10,12 +10,12 @@ from typing import Any, Final
 import paramiko
 
 from sarra_lite.errors import DestinationDown, DestinationRefused
-from sarra_lite.sftp.target import ALIVE, CONNECT, Stream, Target, host_key_error, pair
+from sarra_lite.sftp.target import ALIVE, CONNECT, Stream, Target, host_key_error, socket_pair
 
 _AT_ONCE: Final = 256 * 1024  # bytes that are carried at once
 
 
-class Channel(Stream):
+class ParamikoStream(Stream):
     """A channel of paramiko's, where there is no ssh program, or a password is needed."""
 
     def __init__(self, target: Target) -> None:
@@ -52,7 +52,7 @@ class Channel(Stream):
             raise
 
         self._channel.settimeout(None)
-        self.socket, self._theirs = pair()
+        self.socket, self._theirs = socket_pair()
         for pump in (self._outwards, self._inwards):
             threading.Thread(target=pump, name=f"sftp-{pump.__name__}", daemon=True).start()
 
@@ -61,7 +61,7 @@ class Channel(Stream):
         self.socket.close()
         self._client.close()
 
-    def why_ended(self) -> Exception:
+    def close_reason(self) -> Exception:
         """Return the reason for an end that nobody asked for."""
         return DestinationDown(f"{self._target.endpoint}: the connection was closed")
 

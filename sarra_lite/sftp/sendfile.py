@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 _ZEROS: Final = 256 * 1024  # bytes at once
 
 
-class Descriptor:
+class OpenFile:
     """A number of an open file, open as long as anybody holds this.
 
     Extents of a file that was given up may still wait to be sent; with its number closed, or that
@@ -28,13 +28,13 @@ class Descriptor:
             os.close(self.number)
 
 
-class Extent:
+class FileRange:
     """A range of an open file, sent by the kernel from its page cache, not copied through us.
 
     ``missing``: why not all of it could be read; zeros went instead, so that the stream holds.
     """
 
-    def __init__(self, file: Descriptor, offset: int, length: int) -> None:
+    def __init__(self, file: OpenFile, offset: int, length: int) -> None:
         """``offset`` and ``length`` in bytes; the file stays open as long as this lives."""
         self.missing = ""
         self._file = file

@@ -17,12 +17,15 @@ from paramiko import sftp as names
 from paramiko.message import Message
 
 from sarra_lite.errors import DestinationDown
-from sarra_lite.sftp import streams as ssh
-from sarra_lite.sftp.packets import Answer, checked, pairs
-from sarra_lite.sftp.sendfile import Extent
+from sarra_lite.sftp.openssh import OpenSshStream
+from sarra_lite.sftp.packets import Response, parse_response, unpack_pairs
+from sarra_lite.sftp.paramiko_channel import ParamikoStream
+from sarra_lite.sftp.sendfile import FileRange
 
 if TYPE_CHECKING:
     import socket
+
+    from sarra_lite.sftp.target import Stream, Target
 
 _VERSION: Final = 3
 _ANSWERS_AT_ONCE: Final = 256 * 1024
@@ -35,19 +38,24 @@ _HEAD: Final = struct.Struct(">IBI")  # length, kind, number
 _LENGTH: Final = struct.Struct(">I")
 
 
-class Wire:
+def connect(target: Target) -> Stream:
+    """Open a byte stream to the SFTP server of a host: through the ssh program, or paramiko."""
+    return OpenSshStream(target) if target.program else ParamikoStream(target)
+
+
+class Session:
     """Numbered requests on one stream, and the answers to them."""
 
-    def __init__(self, target: ssh.Target) -> None:
+    def __init__(self, target: Target) -> None:
         """Nothing is connected yet."""
         self.target = target
-        self._stream: ssh.Stream | None = None
+        self._stream: Stream | None = None
         self._loop = asyncio.get_running_loop()
         self._number = _VERSION
-        self._out: deque[bytes | memoryview | Extent] = deque()
+        self._out: deque[bytes | memoryview | FileRange] = deque()
         self._flushing = False
         self._buffer = bytearray()
-        self._waiting: dict[int, asyncio.Future[Answer]] = {}
+        self._waiting: dict[int, asyncio.Future[Response]] = {}
         self._room = _WINDOW
         self._holding: dict[int, int] = {}
         self._queueing: deque[asyncio.Future[None]] = deque()
@@ -57,7 +65,7 @@ class Wire:
 
     async def open(self) -> dict[bytes, bytes]:
         """Connect, log in, and return the extensions that the server has."""
-        self._stream = ssh.connect(self.target)
+        self._stream = connect(self.target)
         self._loop.add_reader(self._stream.socket, self._readable)
         self._heard = self._loop.time()
         self._watch()
@@ -67,10 +75,10 @@ class Wire:
         answer = await version
         if answer.kind != names.CMD_VERSION:
             raise DestinationDown(f"{self.target.endpoint}: no SFTP server answers")
-        return dict(pairs(Message(answer.body)))
+        return dict(unpack_pairs(Message(answer.body)))
 
     @property
-    def ended(self) -> bool:
+    def closed(self) -> bool:
         """Whether it was closed, or failed."""
         return self._ended is not None
 
@@ -98,13 +106,13 @@ class Wire:
         self._waiting.clear()
         self._queueing.clear()
 
-    async def ask(self, kind: int, *arguments: bytes, writing: bool = False) -> Message:
+    async def request(self, kind: int, *arguments: bytes, writing: bool = False) -> Message:
         """Send a request and wait for its answer; Refused when it is a status other than OK."""
-        return checked(await self.send(kind, *arguments), writing=writing)
+        return parse_response(await self.send(kind, *arguments), writing=writing)
 
     def send(
-        self, kind: int, *arguments: bytes, data: bytes | memoryview | Extent = b""
-    ) -> asyncio.Future[Answer]:
+        self, kind: int, *arguments: bytes, data: bytes | memoryview | FileRange = b""
+    ) -> asyncio.Future[Response]:
         """Send a request; ``data`` goes after it, not copied.  Who does not care need not wait."""
         self._number = number = (self._number + 1) & 0xFFFFFFFF or _VERSION + 1
         body = b"".join(arguments)
@@ -113,16 +121,16 @@ class Wire:
             self._out.append(data)
         return self._expect(number)
 
-    def send_much(
-        self, count: int, kind: int, *arguments: bytes, data: bytes | memoryview | Extent = b""
-    ) -> asyncio.Future[Answer]:
+    def send_counted(
+        self, count: int, kind: int, *arguments: bytes, data: bytes | memoryview | FileRange = b""
+    ) -> asyncio.Future[Response]:
         """Send a request that moves ``count`` bytes, for which ``room`` was waited."""
         future = self.send(kind, *arguments, data=data)
         self._holding[self._number] = count
         self._room -= count
         return future
 
-    async def room(self) -> None:
+    async def wait_for_window(self) -> None:
         """Wait until another large request may be under way."""
         while self._room <= 0 or self._queueing:
             if self._ended is not None:
@@ -133,12 +141,12 @@ class Wire:
             if self._room > 0:
                 return
 
-    def _expect(self, number: int) -> asyncio.Future[Answer]:
+    def _expect(self, number: int) -> asyncio.Future[Response]:
         if self._ended is not None:
             raise self._ended
         if not self._waiting:
             self._heard = self._loop.time()
-        future: asyncio.Future[Answer] = self._loop.create_future()
+        future: asyncio.Future[Response] = self._loop.create_future()
         self._waiting[number] = future
         if not self._flushing:
             self._flushing = True
@@ -152,7 +160,7 @@ class Wire:
             return
         try:
             while out:
-                if not isinstance(first := out[0], Extent):
+                if not isinstance(first := out[0], FileRange):
                     _send_parts(stream.socket, out)
                 elif first.send(stream.socket):
                     out.popleft()
@@ -192,11 +200,11 @@ class Wire:
             if after > end:
                 break
             _, kind, number = _HEAD.unpack_from(buffer, begin)
-            self._answered(number, Answer(kind, bytes(buffer[begin + _HEAD.size : after])))
+            self._answered(number, Response(kind, bytes(buffer[begin + _HEAD.size : after])))
             begin = after
         del buffer[:begin]
 
-    def _answered(self, number: int, answer: Answer) -> None:
+    def _answered(self, number: int, answer: Response) -> None:
         if count := self._holding.pop(number, 0):
             self._room += count
             while self._queueing and self._room > 0:
@@ -224,14 +232,14 @@ class Wire:
         assert self._stream is not None  # noqa: S101  for the type checker
         self._loop.remove_reader(self._stream.socket)
         self._loop.remove_writer(self._stream.socket)
-        self.fail(self._stream.why_ended())
+        self.fail(self._stream.close_reason())
 
 
-def _send_parts(to: socket.socket, out: deque[bytes | memoryview | Extent]) -> None:
+def _send_parts(to: socket.socket, out: deque[bytes | memoryview | FileRange]) -> None:
     """Send, with one call, what is in memory at the head of a queue, as far as it is taken."""
     parts: list[bytes | memoryview] = []
     for part in islice(out, _PARTS_AT_ONCE):
-        if isinstance(part, Extent):
+        if isinstance(part, FileRange):
             break
         parts.append(part)
     sent = to.sendmsg(parts)

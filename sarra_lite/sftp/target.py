@@ -9,6 +9,7 @@ import base64
 import contextlib
 import hashlib
 import logging
+import shutil
 import socket
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -25,6 +26,11 @@ logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)  # its errors becom
 CONNECT: Final = 15.0  # seconds that connecting and logging in may take, each
 ALIVE: Final = 15  # seconds of silence after which the server is asked for a sign of life
 _BUFFER: Final = 1024 * 1024  # bytes between us and what encrypts
+
+
+def ssh_installed() -> bool:
+    """Whether there is an ssh program on this host."""
+    return shutil.which("ssh") is not None
 
 
 class Target(NamedTuple):
@@ -54,11 +60,11 @@ class Stream(ABC):
         """End the connection at once."""
 
     @abstractmethod
-    def why_ended(self) -> Exception:
+    def close_reason(self) -> Exception:
         """Return the reason for an end that nobody asked for."""
 
 
-def pair() -> tuple[socket.socket, socket.socket]:
+def socket_pair() -> tuple[socket.socket, socket.socket]:
     """Return two ends of a stream, of which ours does not block."""
     ours, theirs = socket.socketpair()
     for end in (ours, theirs):
@@ -67,7 +73,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return ours, theirs
 
 
-def offered(target: Target) -> paramiko.PKey | None:
+def fetch_host_key(target: Target) -> paramiko.PKey | None:
     """Return the key that the host shows, None when it cannot be asked (behind a jump host)."""
     with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
         sock = socket.create_connection((target.endpoint.host, target.endpoint.port), CONNECT)

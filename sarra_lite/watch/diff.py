@@ -28,7 +28,7 @@ class Change:
     token: int  # what the ledger knows this announcement by
 
 
-class Found(NamedTuple):
+class FileState(NamedTuple):
     """What is on the disk under a name: a file, a directory or a symbolic link.
 
     ``version`` is the same when there is nothing new to announce.  The inode is in it because
@@ -44,7 +44,7 @@ class Found(NamedTuple):
     ctime: float
 
 
-def find(path: str) -> Found | None:
+def read_state(path: str) -> FileState | None:
     """Return what can be announced under a name; None if nothing, or if we may not look."""
     try:
         at = os.lstat(path)
@@ -62,7 +62,7 @@ def find(path: str) -> Found | None:
         version = f"file {at.st_ino} {at.st_size} {at.st_mtime_ns} {mode}"
     else:
         return None
-    return Found(version, is_dir, is_file, at.st_nlink, at.st_size, at.st_mtime, at.st_ctime)
+    return FileState(version, is_dir, is_file, at.st_nlink, at.st_size, at.st_mtime, at.st_ctime)
 
 
 def is_gone(path: str) -> bool:
@@ -76,7 +76,7 @@ def is_gone(path: str) -> bool:
     return not (stat.S_ISDIR(mode) or stat.S_ISREG(mode) or stat.S_ISLNK(mode))
 
 
-class Comparison:
+class Diff:
     """Compares names with a ledger, and notes in it each change that it yields.
 
     ``done`` or ``failed`` then tell what became of the change; neither, and the next run of the
@@ -87,7 +87,7 @@ class Comparison:
         """Compare with this ledger, which is open."""
         self._ledger = ledger
 
-    def is_known(self, path: str, found: Found) -> bool:
+    def is_known(self, path: str, found: FileState) -> bool:
         """Tell whether this version of the name was announced."""
         entry = self._ledger.entry(path)
         return entry is not None and entry.version == found.version
@@ -98,13 +98,13 @@ class Comparison:
 
     def other_names(self, path: str) -> list[str]:
         """Return the other names announced of a file with several: of them no event tells."""
-        found = find(path)
+        found = read_state(path)
         if found is None or not found.is_file or found.links == 1:
             return []
         _, inode, *_ = found.version.split()
         return [name for name in self._ledger.with_version(f"file {inode} ") if name != path]
 
-    def compare(self, path: str, found: Found) -> Iterator[Change]:
+    def compare(self, path: str, found: FileState) -> Iterator[Change]:
         """Yield the change that makes the other side have what was found, or nothing.
 
         When a directory became something else or the reverse, all that it was goes first.
@@ -133,7 +133,7 @@ class Comparison:
         That is so if the other side has the old name in this version for certain, and, as a
         directory replaces nothing, no directory of the new name.
         """
-        entry, found = self._ledger.entry(old), find(path)
+        entry, found = self._ledger.entry(old), read_state(path)
         if entry is None or found is None or not entry.confirmed or entry.version != found.version:
             return
         there = next(self._ledger.beneath(path), None)

@@ -56,7 +56,7 @@ class Event(NamedTuple):
     old: str | None = None  # its former name, when it was renamed within what is watched
 
 
-class Directories:
+class WatchedDirectories:
     """The directories that the kernel watches for us, and their names now."""
 
     def __init__(self) -> None:

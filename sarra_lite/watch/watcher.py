@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Final, Self
 
 from sarra_lite import units
 from sarra_lite.errors import SarraError
-from sarra_lite.watch.diff import Change, Comparison, find
-from sarra_lite.watch.inotify import Directories
-from sarra_lite.watch.settling import Settling
+from sarra_lite.watch.completion import CompletionTracker
+from sarra_lite.watch.diff import Change, Diff, read_state
+from sarra_lite.watch.inotify import WatchedDirectories
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from sarra_lite.watch.inotify import Event
     from sarra_lite.watch.ledger import Ledger
 
-__all__ = ["Change", "Watch"]
+__all__ = ["Change", "Watcher"]
 
 log = logging.getLogger("sarra_lite")
 
 _VANISHED: Final = (FileNotFoundError, NotADirectoryError)
 
 
-class Watch:
+class Watcher:
     """Yields what is to be announced below some directories; a context manager.
 
     Each change is told with ``done`` or ``failed`` what became of it; with neither, the next run
@@ -52,14 +52,14 @@ class Watch:
         """
         self._roots = _outermost(roots)
         self._ledger = ledger
-        self._comparison = Comparison(ledger)
-        self._settling = Settling(self._comparison, settle, patience)
+        self._comparison = Diff(ledger)
+        self._settling = CompletionTracker(self._comparison, settle, patience)
         self._closed_to_us: set[str] = set()  # directories that may not be read
         self._until = 0.0
 
     def __enter__(self) -> Self:
         """Begin to collect events; ConfigError when the system allows no more watchers."""
-        self._directories = Directories()
+        self._directories = WatchedDirectories()
         self._stream = self._run()
         return self
 
@@ -128,7 +128,7 @@ class Watch:
 
     def _look_at_directory(self, event: Event) -> Iterator[Change | None]:
         if event.kind == "touched":
-            found = find(event.path)
+            found = read_state(event.path)
             if found and found.is_dir and not self._comparison.is_known(event.path, found):
                 yield from self._list(event.path)
             return
@@ -164,7 +164,7 @@ class Watch:
         while directories:
             path = directories.pop()
             readable = self._watch(path)
-            found = find(path)
+            found = read_state(path)
             if found is None or not (found.is_dir or path in self._roots):
                 continue
             if found.is_dir:

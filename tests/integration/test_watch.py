@@ -17,7 +17,7 @@ import pytest
 
 from sarra_lite.errors import ConfigError, SarraError
 from sarra_lite.watch.ledger import Ledger
-from sarra_lite.watch.watcher import Change, Watch
+from sarra_lite.watch.watcher import Change, Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,7 +91,7 @@ class Mirror:
         return [name for name in self.nodes if name.startswith(path + "/")]
 
 
-class Watcher:
+class MirroredWatch:
     """A watch and its mirror; confirms each change at once, or in disorder and late."""
 
     def __init__(self, root: Path, ledger: Path, *, chance: random.Random | None = None) -> None:
@@ -107,7 +107,7 @@ class Watcher:
         self._stack = contextlib.ExitStack()
         ledger = self._stack.enter_context(Ledger(self._path))
         self.watch = self._stack.enter_context(
-            Watch([str(self.root)], ledger, SETTLE, patience=PATIENCE)
+            Watcher([str(self.root)], ledger, SETTLE, patience=PATIENCE)
         )
         return self
 
@@ -169,13 +169,13 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def watcher(root: Path, tmp_path: Path) -> Iterator[Watcher]:
-    with Watcher(root, tmp_path / "ledger") as watcher:
+def watcher(root: Path, tmp_path: Path) -> Iterator[MirroredWatch]:
+    with MirroredWatch(root, tmp_path / "ledger") as watcher:
         assert watcher.told(0.2) == [("changed", "")]
         yield watcher
 
 
-def test_a_file_is_announced_once_when_it_is_closed(watcher: Watcher) -> None:
+def test_a_file_is_announced_once_when_it_is_closed(watcher: MirroredWatch) -> None:
     with (watcher.root / "f").open("wb", buffering=0) as file:
         for _ in range(3):
             file.write(b"part")
@@ -186,13 +186,13 @@ def test_a_file_is_announced_once_when_it_is_closed(watcher: Watcher) -> None:
     assert watcher.told() == []
 
 
-def test_a_file_renamed_in_is_announced_at_once(watcher: Watcher, tmp_path: Path) -> None:
+def test_a_file_renamed_in_is_announced_at_once(watcher: MirroredWatch, tmp_path: Path) -> None:
     (tmp_path / "f").write_text("whole")
     (tmp_path / "f").rename(watcher.root / "g")
     assert watcher.told() == [("changed", "g")]
 
 
-def test_a_file_in_a_new_deep_directory_is_not_missed(watcher: Watcher) -> None:
+def test_a_file_in_a_new_deep_directory_is_not_missed(watcher: MirroredWatch) -> None:
     for number in range(50):
         (watcher.root / f"{number}/b/c").mkdir(parents=True)
         (watcher.root / f"{number}/b/c/f").write_text("immediate")
@@ -202,7 +202,7 @@ def test_a_file_in_a_new_deep_directory_is_not_missed(watcher: Watcher) -> None:
 
 
 def test_a_directory_that_moves_in_or_out_does_so_with_all_beneath(
-    watcher: Watcher, tmp_path: Path
+    watcher: MirroredWatch, tmp_path: Path
 ) -> None:
     (tmp_path / "d" / "e").mkdir(parents=True)
     (tmp_path / "d" / "e" / "f").touch()
@@ -214,7 +214,7 @@ def test_a_directory_that_moves_in_or_out_does_so_with_all_beneath(
     assert watcher.told(0.3) == []
 
 
-def test_links_are_announced(watcher: Watcher, tmp_path: Path) -> None:
+def test_links_are_announced(watcher: MirroredWatch, tmp_path: Path) -> None:
     (tmp_path / "f").write_text("content")
     (watcher.root / "hard").hardlink_to(tmp_path / "f")
     (watcher.root / "soft").symlink_to("nowhere")
@@ -226,7 +226,7 @@ def test_links_are_announced(watcher: Watcher, tmp_path: Path) -> None:
 
 
 def test_a_file_linked_in_whose_other_name_is_removed_is_announced(
-    watcher: Watcher, tmp_path: Path
+    watcher: MirroredWatch, tmp_path: Path
 ) -> None:
     (tmp_path / "f").write_text("content")
     (watcher.root / "g").hardlink_to(tmp_path / "f")
@@ -234,7 +234,7 @@ def test_a_file_linked_in_whose_other_name_is_removed_is_announced(
     assert watcher.told(2 * PATIENCE) == [("changed", "g")]
 
 
-def test_a_file_of_several_names_is_announced_under_all_of_them(watcher: Watcher) -> None:
+def test_a_file_of_several_names_is_announced_under_all_of_them(watcher: MirroredWatch) -> None:
     (watcher.root / "f").write_text("content")
     (watcher.root / "g").hardlink_to(watcher.root / "f")
     watcher.quiet()
@@ -246,7 +246,9 @@ def test_a_file_of_several_names_is_announced_under_all_of_them(watcher: Watcher
     assert watcher.told() == [("removed", "f")]
 
 
-def test_a_changed_mode_or_time_is_announced_and_the_same_again_is_not(watcher: Watcher) -> None:
+def test_a_changed_mode_or_time_is_announced_and_the_same_again_is_not(
+    watcher: MirroredWatch,
+) -> None:
     (watcher.root / "f").write_text("content")
     assert watcher.told() == [("changed", "f")]
     (watcher.root / "f").chmod(0o600)
@@ -260,7 +262,9 @@ def test_a_changed_mode_or_time_is_announced_and_the_same_again_is_not(watcher: 
     assert watcher.told() == [("changed", "")]
 
 
-def test_a_renaming_is_one_change_if_the_other_side_has_the_same_version(watcher: Watcher) -> None:
+def test_a_renaming_is_one_change_if_the_other_side_has_the_same_version(
+    watcher: MirroredWatch,
+) -> None:
     (watcher.root / "f").write_text("content")
     watcher.quiet()
     (watcher.root / "f").rename(watcher.root / "g")
@@ -271,13 +275,13 @@ def test_a_renaming_is_one_change_if_the_other_side_has_the_same_version(watcher
     assert watcher.told() == [("removed", "g"), ("changed", "h")]
 
 
-def test_a_temporary_name_is_not_announced(watcher: Watcher) -> None:
+def test_a_temporary_name_is_not_announced(watcher: MirroredWatch) -> None:
     (watcher.root / ".f.tmp").write_text("content")
     (watcher.root / ".f.tmp").rename(watcher.root / "f")
     assert watcher.told() == [("changed", "f")]
 
 
-def test_a_renamed_directory_is_one_change_and_stays_watched(watcher: Watcher) -> None:
+def test_a_renamed_directory_is_one_change_and_stays_watched(watcher: MirroredWatch) -> None:
     (watcher.root / "d/e").mkdir(parents=True)
     (watcher.root / "d/e/f").write_text("content")
     watcher.quiet()
@@ -288,7 +292,7 @@ def test_a_renamed_directory_is_one_change_and_stays_watched(watcher: Watcher) -
     assert sorted(watcher.told()) == [("changed", "new/e/g"), ("removed", "new/e/f")]
 
 
-def test_only_what_was_announced_is_removed(watcher: Watcher) -> None:
+def test_only_what_was_announced_is_removed(watcher: MirroredWatch) -> None:
     (watcher.root / "f").touch()
     (watcher.root / "f").unlink()
     assert watcher.told() == []
@@ -301,7 +305,9 @@ def test_only_what_was_announced_is_removed(watcher: Watcher) -> None:
     assert removed[-1] == ("removed", "d")
 
 
-def test_a_file_that_becomes_a_directory_or_the_reverse_is_removed_first(watcher: Watcher) -> None:
+def test_a_file_that_becomes_a_directory_or_the_reverse_is_removed_first(
+    watcher: MirroredWatch,
+) -> None:
     (watcher.root / "f").touch()
     watcher.quiet()
     (watcher.root / "f").unlink()
@@ -314,7 +320,7 @@ def test_a_file_that_becomes_a_directory_or_the_reverse_is_removed_first(watcher
     assert told == [("removed", "f/in"), ("removed", "f"), ("changed", "f")]
 
 
-def test_names_of_any_bytes_are_announced(watcher: Watcher) -> None:
+def test_names_of_any_bytes_are_announced(watcher: MirroredWatch) -> None:
     name = os.fsdecode(b"\xff\n\xc3")
     (watcher.root / name).touch()
     assert watcher.told() == [("changed", name)]
@@ -323,7 +329,7 @@ def test_names_of_any_bytes_are_announced(watcher: Watcher) -> None:
 
 
 def test_what_happened_while_down_is_announced_and_nothing_else(root: Path, tmp_path: Path) -> None:
-    watcher = Watcher(root, tmp_path / "ledger")
+    watcher = MirroredWatch(root, tmp_path / "ledger")
     for name in ("same", "changed", "removed", "d/removed", "d/same"):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).touch()
@@ -348,7 +354,7 @@ def test_an_old_file_is_announced_at_once_and_a_fresh_one_when_settled(
     time.sleep(SETTLE)
     with (root / "growing").open("wb", buffering=0) as file:
         file.write(b"part")
-        with Watcher(root, tmp_path / "ledger") as watcher:
+        with MirroredWatch(root, tmp_path / "ledger") as watcher:
             begun = time.monotonic()
             while time.monotonic() < begun + 2 * SETTLE:
                 file.write(b"part")
@@ -363,16 +369,16 @@ def test_a_change_neither_done_nor_failed_is_found_anew_by_the_next_run(
     (root / "f").touch()
     (root / "g").touch()
     for _ in range(2):
-        with Ledger(tmp_path / "ledger") as ledger, Watch([str(root)], ledger, 0) as watch:
+        with Ledger(tmp_path / "ledger") as ledger, Watcher([str(root)], ledger, 0) as watch:
             time.sleep(0.1)
             assert len([change for change in watch.changes(0.2) if change]) == 3
     (root / "g").unlink()
-    with Watcher(root, tmp_path / "ledger") as watcher:
+    with MirroredWatch(root, tmp_path / "ledger") as watcher:
         assert watcher.told() == [("changed", ""), ("changed", "f"), ("removed", "g")]
 
 
 def test_the_removal_of_what_is_not_confirmed_yet_is_announced(root: Path, tmp_path: Path) -> None:
-    with Ledger(tmp_path / "ledger") as ledger, Watch([str(root)], ledger, 0) as watch:
+    with Ledger(tmp_path / "ledger") as ledger, Watcher([str(root)], ledger, 0) as watch:
         (root / "f").touch()
         time.sleep(0.1)
         kinds = [change.kind for change in watch.changes(0.2) if change]
@@ -382,7 +388,7 @@ def test_the_removal_of_what_is_not_confirmed_yet_is_announced(root: Path, tmp_p
 
 
 def test_a_renaming_that_failed_is_told_name_by_name(root: Path, tmp_path: Path) -> None:
-    with Ledger(tmp_path / "ledger") as ledger, Watch([str(root)], ledger, 0) as watch:
+    with Ledger(tmp_path / "ledger") as ledger, Watcher([str(root)], ledger, 0) as watch:
         (root / "f").touch()
         time.sleep(0.1)
         for change in watch.changes(0.2):
@@ -398,7 +404,7 @@ def test_a_renaming_that_failed_is_told_name_by_name(root: Path, tmp_path: Path)
     assert told == [("renamed", "g"), ("removed", "f"), ("changed", "g")]
 
 
-def test_two_versions_within_a_moment_are_both_seen(watcher: Watcher) -> None:
+def test_two_versions_within_a_moment_are_both_seen(watcher: MirroredWatch) -> None:
     none = Node("", 0, b"")
     for number in range(0, 40, 2):
         (watcher.root / "f").write_text(f"{number:02}")
@@ -409,14 +415,14 @@ def test_two_versions_within_a_moment_are_both_seen(watcher: Watcher) -> None:
         assert watcher.mirror.nodes == tree(watcher.root)
 
 
-def test_it_returns_in_time_and_waits_without_work(watcher: Watcher) -> None:
+def test_it_returns_in_time_and_waits_without_work(watcher: MirroredWatch) -> None:
     begun, used = time.monotonic(), time.process_time()
     assert list(watcher.watch.changes(0.5)) == [None]
     assert 0.45 < time.monotonic() - begun < 1
     assert time.process_time() - used < 0.1
 
 
-def test_after_an_overflow_everything_is_compared(watcher: Watcher, tmp_path: Path) -> None:
+def test_after_an_overflow_everything_is_compared(watcher: MirroredWatch, tmp_path: Path) -> None:
     (watcher.root / "d").mkdir()
     for number in range(3):
         (watcher.root / "d" / str(number)).touch()
@@ -436,12 +442,15 @@ def test_after_an_overflow_everything_is_compared(watcher: Watcher, tmp_path: Pa
 
 
 def test_a_watched_directory_that_goes_ends_it_in_one_line(root: Path, tmp_path: Path) -> None:
-    with Watcher(root, tmp_path / "ledger") as watcher:
+    with MirroredWatch(root, tmp_path / "ledger") as watcher:
         watcher.quiet(0.1)
         root.rename(tmp_path / "away")
         with pytest.raises(SarraError, match=r"root: .*removed or renamed"):
             watcher.quiet()
-    with Watcher(root, tmp_path / "ledger") as watcher, pytest.raises(SarraError, match="root: "):
+    with (
+        MirroredWatch(root, tmp_path / "ledger") as watcher,
+        pytest.raises(SarraError, match="root: "),
+    ):
         watcher.quiet()
     assert (tmp_path / "away").exists()
 
@@ -449,7 +458,7 @@ def test_a_watched_directory_that_goes_ends_it_in_one_line(root: Path, tmp_path:
 def test_a_lost_root_announces_no_removal(tmp_path: Path) -> None:
     (tmp_path / "p" / "root").mkdir(parents=True)
     (tmp_path / "p" / "root" / "f").touch()
-    with Watcher(tmp_path / "p" / "root", tmp_path / "ledger") as watcher:
+    with MirroredWatch(tmp_path / "p" / "root", tmp_path / "ledger") as watcher:
         watcher.quiet()
         (tmp_path / "p").rename(tmp_path / "q")
         with pytest.raises(SarraError, match="root: "):
@@ -462,7 +471,7 @@ def test_roots_may_overlap_and_be_links(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("real")
     (tmp_path / "link" / "in" / "f").touch()
     roots = [str(tmp_path / "link"), str(tmp_path / "link" / "in") + "/"]
-    with Ledger(tmp_path / "ledger") as ledger, Watch(roots, ledger, 0) as watch:
+    with Ledger(tmp_path / "ledger") as ledger, Watcher(roots, ledger, 0) as watch:
         time.sleep(0.1)
         (tmp_path / "real" / "g").touch()
         found = [change.path for change in watch.changes(0.3) if change]
@@ -471,7 +480,7 @@ def test_roots_may_overlap_and_be_links(tmp_path: Path) -> None:
 
 @pytest.mark.bound_by_modes
 def test_a_directory_that_may_not_be_read_is_warned_of_and_read_when_it_may(
-    watcher: Watcher, caplog: pytest.LogCaptureFixture
+    watcher: MirroredWatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (watcher.root / "d").mkdir(mode=0)
     assert watcher.told() == [("changed", "d")]
@@ -483,13 +492,13 @@ def test_a_directory_that_may_not_be_read_is_warned_of_and_read_when_it_may(
 
 def test_too_many_watchers_are_refused_with_what_to_do(root: Path, tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with Ledger(tmp_path / "ledger") as ledger, Watch([str(root)], ledger, 0):
+    with Ledger(tmp_path / "ledger") as ledger, Watcher([str(root)], ledger, 0):
         os.close(next_one := os.dup(0))
         resource.setrlimit(resource.RLIMIT_NOFILE, (next_one, hard))
         try:
             with (
                 pytest.raises(ConfigError, match=r"fs\.inotify\.max_user_instances"),
-                Watch([str(root)], ledger, 0),
+                Watcher([str(root)], ledger, 0),
             ):
                 pass
         finally:
@@ -499,9 +508,9 @@ def test_too_many_watchers_are_refused_with_what_to_do(root: Path, tmp_path: Pat
 def test_too_many_directories_are_refused_with_what_to_do(root: Path, tmp_path: Path) -> None:
     program = (
         "import sys, pathlib\n"
-        "from sarra_lite.watch.ledger import Ledger; from sarra_lite.watch.watcher import Watch\n"
+        "from sarra_lite.watch.ledger import Ledger; from sarra_lite.watch.watcher import Watcher\n"
         "pathlib.Path('/proc/sys/user/max_inotify_watches').write_text('3')\n"
-        "with Ledger(pathlib.Path(sys.argv[1])) as l, Watch([sys.argv[2]], l, 0) as watch:\n"
+        "with Ledger(pathlib.Path(sys.argv[1])) as l, Watcher([sys.argv[2]], l, 0) as watch:\n"
         "    list(watch.changes(5))\n"
     )
     if subprocess.run(["unshare", "-Ur", "true"], capture_output=True, check=False).returncode:
@@ -593,7 +602,7 @@ def test_whatever_happens_the_changes_make_the_same_tree(
 ) -> None:
     chance = random.Random(seed)
     vandal = Vandal(root, chance)
-    watcher = Watcher(root, tmp_path / "ledger", chance=random.Random(seed))
+    watcher = MirroredWatch(root, tmp_path / "ledger", chance=random.Random(seed))
     for _ in range(3):
         vandal.act(40)  # while nobody watches
         with watcher:

@@ -33,7 +33,7 @@ LINK_TARGET: Final = "climate model/海洋データ.nc"
 _MTIME: Final = 1_700_000_000  # of the files with names: long ago, so that copying it is seen
 
 
-class Comparison(NamedTuple):
+class Diff(NamedTuple):
     """What was compared; ``differences`` has a line for each name that is not the same."""
 
     files: int
@@ -82,7 +82,7 @@ def _make_big(path: Path) -> None:
             file.write(noise[number:] + noise[:number])
 
 
-def compare(source: Path, dest: Path) -> Comparison:
+def compare(source: Path, dest: Path) -> Diff:
     """Compare names, kinds, content, modes, modification times and targets of links."""
     with ThreadPoolExecutor(2) as pool:
         ours, theirs = pool.map(_facts, (source, dest))
@@ -92,7 +92,7 @@ def compare(source: Path, dest: Path) -> Comparison:
         if ours.get(name) != theirs.get(name)
     ]
     kinds = [facts[0] for facts in ours.values()]
-    return Comparison(
+    return Diff(
         files=kinds.count("file"),
         directories=kinds.count("directory"),
         links=kinds.count("link"),

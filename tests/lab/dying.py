@@ -12,15 +12,15 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from sarra_lite.broker import connection as amqp
-from sarra_lite.sftp import session as sftpwire
+from sarra_lite.broker import connection
+from sarra_lite.sftp import session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 STEPS: dict[str, tuple[type, str]] = {
-    "sftp": (sftpwire.Wire, "send"),
-    "broker": (amqp.Connection, "do"),
+    "sftp": (session.Session, "send"),
+    "broker": (connection.Connection, "do"),
 }
 
 
@@ -43,7 +43,7 @@ def _die_after(count: int, owner: type, name: str) -> None:
         result = original(*args, **kwargs)
         left -= 1
         if left == 0:
-            if isinstance(args[0], sftpwire.Wire):
+            if isinstance(args[0], session.Session):
                 args[0].flush()  # what was asked for is on its way
             os.kill(os.getpid(), signal.SIGKILL)
         return result

@@ -6,8 +6,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from sarra_lite import units
-from sarra_lite.delivery.deliver import Hooks, Job
-from sarra_lite.delivery.rate_limit import Limit
+from sarra_lite.delivery.job import Job
+from sarra_lite.delivery.rate_limit import RateLimit
+from sarra_lite.delivery.upload import Hooks
 from sarra_lite.delivery.work_stealing import Pool
 from sarra_lite.messages.v03 import Announcement
 
@@ -34,4 +35,4 @@ def job_of(path: Path, blocks: Blocks | None = None, **options: Any) -> Job:
 def quiet_hooks(pool: Pool | None = None) -> Hooks:
     """Return hooks that tell nobody, and without a limit."""
     pool = pool or Pool(lambda: None)
-    return Hooks(Limit(0), threading.Event(), lambda _: None, lambda _: None, pool)
+    return Hooks(RateLimit(0), threading.Event(), lambda _: None, lambda _: None, pool)

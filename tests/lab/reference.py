@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from sarra_lite import errors
 from sarra_lite.config import commands as config
-from sarra_lite.config import schema as options
+from sarra_lite.config import schema
 from tests.lab.reference_codes import report_problems
 from tests.lab.reference_man import manual_page
 
@@ -96,7 +96,7 @@ def option_table(component: str, struct: type[BrokerConfig]) -> str:
     rows = [
         f"| `{option.key}` | {_flags(option)} | {_kind(option)} | {_default(option)} |"
         f" `{_cell(option.key)} = {_cell(option.example)}` | {_cell(option.text)} |"
-        for option in options.options(struct)
+        for option in schema.options(struct)
     ]
     return "\n".join(
         [
@@ -116,7 +116,7 @@ def option_table(component: str, struct: type[BrokerConfig]) -> str:
     )
 
 
-def _flags(option: options.Option) -> str:
+def _flags(option: schema.Option) -> str:
     match option.kind:
         case "flag":
             return f"`{option.flag}`, `--no-{option.flag[2:]}`"
@@ -124,7 +124,7 @@ def _flags(option: options.Option) -> str:
             return ", ".join(f"`{flag}`" for flag in option.flag.split("/"))
 
 
-def _kind(option: options.Option) -> str:
+def _kind(option: schema.Option) -> str:
     if option.choices:
         return _cell(", ".join(f"`{choice}`" for choice in option.choices))
     return {"flag": "true or false", "count": "number", "rules": "list of tables"}.get(
@@ -132,10 +132,10 @@ def _kind(option: options.Option) -> str:
     )
 
 
-def _default(option: options.Option) -> str:
+def _default(option: schema.Option) -> str:
     if option.required:
         return "must be set"
-    text = options.shown(option)
+    text = schema.shown(option)
     return f"`{_cell(text)}`" if text else ""
 
 

@@ -12,7 +12,7 @@ from paramiko import sftp as names
 
 from sarra_lite.config.credentials import parse_url
 from sarra_lite.errors import DestinationDown
-from sarra_lite.sftp import streams as ssh
+from sarra_lite.sftp.target import Stream, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,7 +99,7 @@ class Files:
         return request.status()
 
 
-class Scripted(ssh.Stream):
+class Scripted(Stream):
     """The server, and the stream that leads to it."""
 
     def __init__(self, script: Callable[[Request], bytes | None] | None = None) -> None:
@@ -135,7 +135,7 @@ class Scripted(ssh.Stream):
         """Close our end."""
         self.socket.close()
 
-    def why_ended(self) -> Exception:
+    def close_reason(self) -> Exception:
         """Return what the ssh program would have said."""
         return DestinationDown(WHY)
 
@@ -193,6 +193,6 @@ def _size(buffer: bytes) -> int:
     return int.from_bytes(buffer[:4], "big")
 
 
-def target(timeout: float = 5.0) -> ssh.Target:
+def target(timeout: float = 5.0) -> Target:
     """Return a target that nobody connects to."""
-    return ssh.Target(parse_url("sftp://user@scripted/", ["sftp"]), None, None, True, timeout)  # noqa: FBT003
+    return Target(parse_url("sftp://user@scripted/", ["sftp"]), None, None, True, timeout)  # noqa: FBT003

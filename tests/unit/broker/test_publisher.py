@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pika import ConnectionParameters
 
-from sarra_lite.broker.publisher import Gathering
+from sarra_lite.broker.publisher import BatchingConnection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Wire:
+class Session:
     """Where a connection writes to."""
 
     def __init__(self) -> None:
@@ -28,8 +28,8 @@ class Wire:
 
 @pytest.fixture
 def connection() -> Iterator[Any]:
-    made: Any = Gathering(ConnectionParameters("127.0.0.1", 9))
-    made._transport = Wire()  # noqa: SLF001  nobody runs its loop, so it gets no other
+    made: Any = BatchingConnection(ConnectionParameters("127.0.0.1", 9))
+    made._transport = Session()  # noqa: SLF001  nobody runs its loop, so it gets no other
     yield made
     made.ioloop.close()
 
@@ -40,7 +40,7 @@ def send(connection: Any, *frames: bytes) -> None:
 
 
 def writes(connection: Any) -> list[bytes]:
-    wire: Wire = connection._transport  # noqa: SLF001
+    wire: Session = connection._transport  # noqa: SLF001
     return wire.writes
 
 

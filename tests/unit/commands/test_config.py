@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sarra_lite import __version__
-from sarra_lite.commands import config as configure
+from sarra_lite.commands import config
 from sarra_lite.config.commands import COMMANDS
 from sarra_lite.config.schema import options
 from sarra_lite.errors import EXIT_STATUSES
@@ -48,7 +48,7 @@ def secrets(home: Path, text: str, mode: int = 0o600) -> Path:
 
 def errors(capsys: Output, *given: str) -> list[str]:
     """Lines that a check complains with, which must end with status 78."""
-    assert configure.main(["check", *given]) == 78
+    assert config.main(["check", *given]) == 78
     out, err = capsys.readouterr()
     assert out == ""
     return [line.partition(": error: ")[2] for line in err.splitlines()]
@@ -58,11 +58,11 @@ def errors(capsys: Output, *given: str) -> list[str]:
 def test_the_example_of_every_command_passes_the_check(
     home: Path, capsys: Output, component: str
 ) -> None:
-    assert configure.main(["example", component]) == 0
+    assert config.main(["example", component]) == 0
     text = capsys.readouterr().out
     file = home / component / "default.toml"
     file.write_text(text)
-    assert configure.main(["check", component, "default"]) == 0
+    assert config.main(["check", component, "default"]) == 0
     assert capsys.readouterr() == (f"{file}: ok\n", "")
 
 
@@ -70,7 +70,7 @@ def test_the_example_of_every_command_passes_the_check(
 def test_the_example_has_every_option_and_sets_only_what_is_needed(
     capsys: Output, component: str
 ) -> None:
-    configure.main(["example", f"sr_{component}"])
+    config.main(["example", f"sr_{component}"])
     text = capsys.readouterr().out
     needed = {option.key for option in options(COMMANDS[component]) if option.required}
     assert tomllib.loads(text).keys() == needed
@@ -128,10 +128,10 @@ def test_without_a_name_all_configurations_of_a_command_are_checked(
 ) -> None:
     for name in ("one", "two"):
         (home / "sender" / f"{name}.toml").write_text(SENDER)
-    assert configure.main(["check", "sr_sender"]) == 0
+    assert config.main(["check", "sr_sender"]) == 0
     assert capsys.readouterr().out == (f"{home}/sender/one.toml: ok\n{home}/sender/two.toml: ok\n")
     (home / "sender" / "two.toml").write_text("")
-    assert configure.main(["check", "sender"]) == 78
+    assert config.main(["check", "sender"]) == 78
     out, err = capsys.readouterr()
     assert out == f"{home}/sender/one.toml: ok\n"
     assert f"{home}/sender/two.toml: sendTo is missing" in err
@@ -147,7 +147,7 @@ def test_where_there_is_no_configuration_it_is_told_how_to_get_one(
 def test_show_tells_what_is_in_effect_and_where_it_comes_from(home: Path, capsys: Output) -> None:
     file = home / "sender" / "science.toml"
     file.write_text(SENDER + 'blockSize = "64Mi"\npermDefault = "0640"\nconnections = 4\n')
-    assert configure.main(["show", "sender", "science"]) == 0
+    assert config.main(["show", "sender", "science"]) == 0
     lines = capsys.readouterr().out.splitlines()
     for line in (
         f'broker = "{BROKER}"  # from the file',
@@ -174,12 +174,12 @@ def test_what_show_prints_is_a_configuration_itself(
     rules = 'rules = [{ accept = "a" }, { reject = "b" }]\n'
     head = SENDER.splitlines()[0] + "\n"
     file.write_text({"sender": SENDER + rules, "post": head + rules}.get(component, head))
-    configure.main(["show", component])
+    config.main(["show", component])
     first = capsys.readouterr().out
     file.write_text(first)
-    assert configure.main(["check", component]) == 0
+    assert config.main(["check", component]) == 0
     capsys.readouterr()
-    configure.main(["show", component])
+    config.main(["show", component])
     assert capsys.readouterr().out.replace("from the file", "default") == first.replace(
         "from the file", "default"
     )
@@ -189,7 +189,7 @@ def test_show_never_shows_a_password(home: Path, capsys: Output) -> None:
     (home / "sender" / "default.toml").write_text(SENDER)
     key = "ssh_keyfile=/the/key,bearer_token=geheim"
     secrets(home, f"{SECRET}sftp://ear001:geheim@sftp.science.gc.ca/ {key}\n")
-    assert configure.main(["show", "sender"]) == 0
+    assert config.main(["show", "sender"]) == 0
     out, err = capsys.readouterr()
     assert "has a password, and ssh_keyfile /the/key for sftp://ear001@" in out
     assert "geheim" not in out + err
@@ -198,7 +198,7 @@ def test_show_never_shows_a_password(home: Path, capsys: Output) -> None:
 def test_show_tells_what_is_wrong_with_the_credentials(home: Path, capsys: Output) -> None:
     (home / "log" / "default.toml").write_text(SENDER.splitlines()[0])
     secrets(home, SECRET, 0o604)
-    assert configure.main(["show", "log"]) == 0
+    assert config.main(["show", "log"]) == 0
     out = capsys.readouterr().out
     assert "others may read it (mode 0604)" in out
     assert "geheim" not in out
@@ -206,21 +206,21 @@ def test_show_tells_what_is_wrong_with_the_credentials(home: Path, capsys: Outpu
 
 def test_show_of_what_is_wrong_ends_with_status_78(home: Path, capsys: Output) -> None:
     (home / "log" / "default.toml").write_text("x = 1\n")
-    assert configure.main(["show", "log"]) == 78
+    assert config.main(["show", "log"]) == 78
     assert "x: unknown key" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("given", [[], ["check"], ["check", "ftp"], ["mend"], ["convert"]])
 def test_a_command_line_that_makes_no_sense_ends_with_status_2(given: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        configure.main(given)
+        config.main(given)
     assert caught.value.code == 2
 
 
 def test_help_has_every_exit_status_and_version_its_number(capsys: Output) -> None:
     for flag, texts in (("--help", EXIT_STATUSES.values()), ("--version", [__version__])):
         with pytest.raises(SystemExit) as caught:
-            configure.main([flag])
+            config.main([flag])
         assert caught.value.code == 0
         out = capsys.readouterr().out
         assert all(text in out for text in texts)
@@ -258,7 +258,7 @@ def test_bash_completes_actions_and_commands(
     if bash is None:
         pytest.skip("bash is not installed")
     with pytest.raises(SystemExit):
-        configure.main(["--print-completion", "bash"])
+        config.main(["--print-completion", "bash"])
     (tmp_path / "script").write_text(capsys.readouterr().out)
     words = " ".join(f"'{word}'" for word in ["sr_config", *typed])
     lines = f"""

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sarra_lite.commands import arguments as cli
-from sarra_lite.commands import log, post, sender, src2log
+from sarra_lite.commands import arguments, log, post, sender, src2log
 from sarra_lite.config.commands import COMMANDS, LogConfig, PostConfig, SenderConfig, Src2logConfig
 from sarra_lite.config.schema import options
 from sarra_lite.errors import ConfigError
@@ -141,7 +140,7 @@ def test_what_is_given_on_the_command_line_wins(home: Path) -> None:
         f'broker = "{BROKER}"\nsendTo = "{SEND_TO}"\nconnections = 3\nsubtopic = ["a"]\n'
         'permCopy = true\nblockSize = "1Mi"\nrules = [{ accept = "x" }]\n'
     )
-    _, config = cli.configured(
+    _, config = arguments.configured(
         sender.make_parser(),
         [
             *("-c", "science", "-v", "--connections", "5", "--subtopic", "b.#"),
@@ -164,7 +163,7 @@ def test_what_is_given_on_the_command_line_wins(home: Path) -> None:
 def test_a_command_line_alone_can_be_enough(home: Path) -> None:
     assert home.exists()
     given = ["--broker", BROKER, "--header", "a=b", "--header", "c=d=e"]
-    _, config = cli.configured(post.make_parser(), given, PostConfig)
+    _, config = arguments.configured(post.make_parser(), given, PostConfig)
     assert config.header == {"a": "b", "c": "d=e"}
     assert config.name == "default"
 
@@ -174,7 +173,7 @@ def test_an_error_names_the_flag_or_the_file_and_key(home: Path) -> None:
     file.write_text(f'broker = "{BROKER}"\nsendTo = "{SEND_TO}"\nstrip = "x"\n')
     given = ["-c", "science", "--block-size", "big", "--accept", "*"]
     with pytest.raises(ConfigError) as caught:
-        cli.configured(sender.make_parser(), given, SenderConfig)
+        arguments.configured(sender.make_parser(), given, SenderConfig)
     assert str(caught.value).splitlines() == [
         f"{file}: strip: expected a whole number, got a text",
         "--block-size: not a size like 64Mi: 'big'",
@@ -185,15 +184,15 @@ def test_an_error_names_the_flag_or_the_file_and_key(home: Path) -> None:
 def test_without_file_and_flags_both_are_asked_for(home: Path) -> None:
     assert home.exists()
     with pytest.raises(ConfigError, match="neither -c CONFIG nor all that is needed is given"):
-        cli.configured(post.make_parser(), [], PostConfig)
+        arguments.configured(post.make_parser(), [], PostConfig)
 
 
 def test_a_configuration_that_is_named_must_exist(home: Path) -> None:
     with pytest.raises(ConfigError, match="no such configuration"):
-        cli.configured(sender.make_parser(), ["-c", "nosuch"], SenderConfig)
+        arguments.configured(sender.make_parser(), ["-c", "nosuch"], SenderConfig)
     (home / "sender" / "bad.toml").write_text("broker = \n")
     with pytest.raises(ConfigError, match=r"bad\.toml: Invalid value .at line 1"):
-        cli.configured(sender.make_parser(), ["-c", "bad"], SenderConfig)
+        arguments.configured(sender.make_parser(), ["-c", "bad"], SenderConfig)
 
 
 @pytest.mark.parametrize(

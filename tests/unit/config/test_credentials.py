@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sarra_lite.commands import connect as endpoints
+from sarra_lite.commands import connections
 from sarra_lite.config import credentials
 from sarra_lite.config.commands import PostConfig, SenderConfig
 from sarra_lite.errors import ConfigError
@@ -59,8 +59,8 @@ def test_a_file_of_sr3_works_unchanged(file: Path, tmp_path: Path) -> None:
     config = SenderConfig(
         broker="amqp://uearnest@127.0.0.77/", sendTo="sftp://root@127.0.0.1:32222"
     )
-    endpoints.connector(config, "sr_sender")
-    endpoints.opener(config)
+    connections.broker_factory(config, "sr_sender")
+    connections.sftp_factory(config)
 
 
 def test_user_host_port_and_scheme_must_agree(file: Path) -> None:
@@ -149,21 +149,21 @@ def test_a_file_that_is_no_text_is_refused(file: Path) -> None:
 def test_without_a_password_the_line_to_add_is_told(file: Path) -> None:
     config = PostConfig(broker="amqps://u@h.example/vh")
     with pytest.raises(ConfigError) as caught:
-        endpoints.connector(config, "sr_post")
+        connections.broker_factory(config, "sr_post")
     assert str(caught.value) == (
         f"{file}: no password for amqps://u@h.example/vh; no such file; make it, mode 0600, with"
         " the line: amqps://u:PASSWORD@h.example/vh"
     )
     write(file, "")
     with pytest.raises(ConfigError, match="add the line: amqps://u:PASSWORD@"):
-        endpoints.connector(config, "sr_post")
+        connections.broker_factory(config, "sr_post")
 
 
 def test_a_key_file_that_is_not_there_is_told(file: Path) -> None:
     write(file, "sftp://u@h/ ssh_keyfile=/nowhere/key\n")
     config = SenderConfig(broker="amqp://u@h/", sendTo="sftp://u@h/")
     with pytest.raises(ConfigError, match="ssh_keyfile of sftp://u@h/: no such file: /nowhere/key"):
-        endpoints.opener(config)
+        connections.sftp_factory(config)
 
 
 def test_credentials_of_systemd_come_first_whatever_their_mode(

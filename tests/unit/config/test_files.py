@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sarra_lite.config import files as configfile
+from sarra_lite.config import files
 
 if TYPE_CHECKING:
     import pytest
@@ -17,12 +17,12 @@ def test_a_user_without_a_home_has_the_hosts_configurations(
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.setattr("os.getuid", lambda: 61_999)  # as systemd gives one, unknown to NSS
-    assert configfile.directories() == [Path("/etc/sarra_lite")]
+    assert files.directories() == [Path("/etc/sarra_lite")]
 
 
 def test_a_users_configurations_come_before_the_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", "/home/earnest/.config")
-    assert configfile.directories() == [
+    assert files.directories() == [
         Path("/home/earnest/.config/sarra_lite"),
         Path("/etc/sarra_lite"),
     ]

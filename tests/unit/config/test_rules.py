@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarra_lite.config import rules
+from sarra_lite.config import matching, rules
 from sarra_lite.config.commands import PostConfig, SenderConfig
-from sarra_lite.config.rules import Placed, Rejected, Rule
+from sarra_lite.config.matching import Rejected
+from sarra_lite.config.rules import Rule
 from sarra_lite.messages.v03 import Announcement
 
 PATH = "data/ocean/deep/wave.nc"
@@ -32,9 +33,9 @@ def announcement(path: str = PATH, source: str | None = "uearnest") -> Announcem
 
 
 def place(sender: SenderConfig, path: str = PATH, source: str | None = "uearnest") -> str:
-    found = rules.place(sender, announcement(path, source), path)
-    assert isinstance(found, Placed)
-    return found.path
+    found = matching.destination_path(sender, announcement(path, source), path)
+    assert isinstance(found, str)
+    return found
 
 
 def test_without_rules_all_is_taken_and_directories_are_mirrored() -> None:
@@ -48,30 +49,32 @@ def test_the_first_rule_that_matches_decides() -> None:
     )
     assert place(sender) == f"a/{PATH}"
     assert place(sender, "data/other") == "data/other"
-    assert rules.place(sender, announcement(), "x") != Rejected("rejected by rule 1")
-    assert rules.place(sender, announcement("ocean/a.tmp"), "ocean/a.tmp") == Rejected(
-        "rejected by rule 1"
-    )
+    assert matching.destination_path(sender, announcement(), "x") != Rejected("rejected by rule 1")
+    assert matching.destination_path(
+        sender, announcement("ocean/a.tmp"), "ocean/a.tmp"
+    ) == Rejected("rejected by rule 1")
 
 
 def test_rules_match_from_the_beginning_of_base_url_and_path() -> None:
     sender = config(Rule(accept="file:/data/"), acceptUnmatched=False)
     assert place(sender) == PATH
-    assert rules.place(sender, announcement("other/data/x"), "other/data/x") == Rejected(
-        "no rule accepts it"
-    )
+    assert matching.destination_path(
+        sender, announcement("other/data/x"), "other/data/x"
+    ) == Rejected("no rule accepts it")
 
 
 def test_a_newline_in_a_name_does_not_get_around_a_rule() -> None:
     sender = config(Rule(reject=".*secret"))
-    assert isinstance(rules.place(sender, announcement("a\nsecret"), "a\nsecret"), Rejected)
+    assert isinstance(
+        matching.destination_path(sender, announcement("a\nsecret"), "a\nsecret"), Rejected
+    )
 
 
 @pytest.mark.parametrize(("unmatched", "taken"), [(True, True), (False, False)])
 def test_what_no_rule_matches_is_taken_or_not(unmatched: bool, taken: bool) -> None:  # noqa: FBT001
     post = PostConfig(broker="amqp://u@h/", rules=[Rule(reject=".*x$")], acceptUnmatched=unmatched)
-    assert rules.accepts(post, announcement("y")) is taken
-    assert rules.accepts(post, announcement("x")) is False
+    assert matching.accepts(post, announcement("y")) is taken
+    assert matching.accepts(post, announcement("x")) is False
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from paramiko import sftp as names
 
-from sarra_lite.delivery.deliver import Outcome, deliver
+from sarra_lite.delivery.deliver import deliver
 from sarra_lite.errors import ConfigError, TransferError
 from sarra_lite.messages.v03 import Blocks
-from sarra_lite.sftp import streams as ssh
-from sarra_lite.sftp.client import Connection
+from sarra_lite.sftp import session
+from sarra_lite.sftp.client import SftpClient
 from tests.lab import scripted
 from tests.lab.jobs import job_of, quiet_hooks
 from tests.lab.scripted import Files, Request, Scripted, target
@@ -20,6 +20,8 @@ from tests.lab.scripted import Files, Request, Scripted, target
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from sarra_lite.delivery.job import Outcome
 
 SIZE = 300_000
 
@@ -35,8 +37,8 @@ def send(
     async def run() -> tuple[Outcome, list[int]]:
         async with Scripted(script) as server:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(ssh, "connect", lambda _: server)
-                connection = Connection(target())
+                patch.setattr(session, "connect", lambda _: server)
+                connection = SftpClient(target())
                 await connection.open()
                 outcome = await deliver(connection, job, quiet_hooks())
                 connection.close()

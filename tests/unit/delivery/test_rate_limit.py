@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarra_lite.delivery.rate_limit import Limit
+from sarra_lite.delivery.rate_limit import RateLimit
 
 
 class Clock:
@@ -23,7 +23,7 @@ def test_never_more_than_the_rate_whatever_the_pauses(
     rate: int, moves: list[tuple[float, int]]
 ) -> None:
     clock = Clock()
-    limit = Limit(rate, clock)
+    limit = RateLimit(rate, clock)
     sent = 0
     for pause, count in moves:
         clock.now += pause
@@ -34,11 +34,11 @@ def test_never_more_than_the_rate_whatever_the_pauses(
 
 
 def test_no_limit_means_no_waiting() -> None:
-    limit = Limit(0)
+    limit = RateLimit(0)
     assert [limit.spend(10**12) for _ in range(3)] == [0, 0, 0]
     assert limit.step(261_120) == 261_120
 
 
 @given(rate=st.integers(1, 10**9))
 def test_no_step_takes_longer_than_a_tenth_of_a_second_but_on_the_slowest_lines(rate: int) -> None:
-    assert Limit(rate).step(261_120) <= max(1024, rate / 10)
+    assert RateLimit(rate).step(261_120) <= max(1024, rate / 10)

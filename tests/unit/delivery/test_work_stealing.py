@@ -13,20 +13,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paramiko import sftp as names
 
-from sarra_lite.delivery import work_stealing as share
-from sarra_lite.delivery.deliver import Job, deliver, help_with
+from sarra_lite.delivery import work_stealing
+from sarra_lite.delivery.deliver import deliver
+from sarra_lite.delivery.upload import upload_stolen
 from sarra_lite.delivery.work_stealing import Pool, Range
-from sarra_lite.errors import DestinationDown, SourceLost
+from sarra_lite.errors import DestinationDown, SourceUnavailable
 from sarra_lite.messages import blocks
 from sarra_lite.messages.v03 import Blocks
-from sarra_lite.sftp import streams as ssh
-from sarra_lite.sftp.client import Connection
+from sarra_lite.sftp import session
+from sarra_lite.sftp.client import SftpClient
 from tests.lab.jobs import job_of, quiet_hooks
 from tests.lab.scripted import Files, Request, Scripted, target
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+
+    from sarra_lite.delivery.job import Job
 
 MIB = 1024 * 1024
 SIZE = 24 * MIB + 5
@@ -73,7 +76,7 @@ def test_whoever_sends_it_every_byte_of_a_range_is_sent_once(
 
 
 def test_what_is_too_little_is_not_shared() -> None:
-    mine = Range(NOBODY, 0, share.LEAST - 1, 1000)
+    mine = Range(NOBODY, 0, work_stealing.LEAST - 1, 1000)
     assert mine.split() is None
 
 
@@ -100,9 +103,9 @@ class Ends(NamedTuple):
     """Two connections to the same files, the server of the first one to be held up."""
 
     files: Files
-    owner: Connection
+    owner: SftpClient
     slow: Scripted
-    helper: Connection
+    helper: SftpClient
     quick: Scripted
 
 
@@ -112,8 +115,8 @@ async def connected(quick: Callable[[Request], bytes | None] | None = None) -> A
     with pytest.MonkeyPatch.context() as patch:
         async with Scripted(files) as slow, Scripted(quick or files) as fast:
             servers = iter([slow, fast])
-            patch.setattr(ssh, "connect", lambda _: next(servers))
-            owner, helper = Connection(target()), Connection(target())
+            patch.setattr(session, "connect", lambda _: next(servers))
+            owner, helper = SftpClient(target()), SftpClient(target())
             await owner.open()
             await helper.open()
             yield Ends(files, owner, slow, helper, fast)
@@ -160,7 +163,7 @@ def test_the_end_of_a_block_goes_by_another_connection(job: Job, tmp_path: Path)
             doing = await held_up(ends, job, pool)
             parts = 0
             while (part := pool.take()) is not None:
-                await help_with(ends.helper, part, quiet_hooks(pool))
+                await upload_stolen(ends.helper, part, quiet_hooks(pool))
                 parts += 1
             assert parts > 3
             assert not doing.done()
@@ -189,7 +192,7 @@ def test_what_a_helper_did_not_write_the_owner_sends(job: Job, tmp_path: Path) -
             doing = await held_up(ends, job, pool)
             part = a_part(pool)
             with pytest.raises(DestinationDown):
-                await help_with(ends.helper, part, quiet_hooks(pool))
+                await upload_stolen(ends.helper, part, quiet_hooks(pool))
             ends.slow.reading.set()
             assert (await doing).code == 206
             assert content(ends) == (tmp_path / "file").read_bytes()
@@ -203,7 +206,7 @@ def test_an_owner_that_gives_up_waits_until_its_helpers_write_no_more(job: Job) 
         async with connected() as ends:
             doing = await held_up(ends, job, pool)
             part = a_part(pool)
-            helping = asyncio.create_task(help_with(ends.helper, part, quiet_hooks(pool)))
+            helping = asyncio.create_task(upload_stolen(ends.helper, part, quiet_hooks(pool)))
             ends.quick.reading.clear()
             ends.slow.hang_up()
             await asyncio.sleep(0.1)
@@ -225,10 +228,10 @@ def test_a_helper_of_a_source_that_changed_fails_and_the_owner_says_why(
             doing = await held_up(ends, job, pool)
             part = a_part(pool)
             os.utime(tmp_path / "file", (1, 1))
-            with pytest.raises(SourceLost):
-                await help_with(ends.helper, part, quiet_hooks(pool))
+            with pytest.raises(SourceUnavailable):
+                await upload_stolen(ends.helper, part, quiet_hooks(pool))
             ends.slow.reading.set()
-            with pytest.raises(SourceLost, match="changed"):
+            with pytest.raises(SourceUnavailable, match="changed"):
                 await doing
 
     asyncio.run(run())

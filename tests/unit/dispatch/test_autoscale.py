@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarra_lite.dispatch.autoscale import LEAST, MOST, Growth, wanted
+from sarra_lite.dispatch.autoscale import LEAST, MOST, Autoscaler, wanted
 
 MIB = 1024 * 1024
 
@@ -23,7 +23,7 @@ def settled(line: int, each: int, begin: int, *, waiting: bool = True) -> tuple[
 
     ``line`` and ``each``: MiB a second that it, and one connection, carry.
     """
-    growth, connections, most = Growth(), begin, begin
+    growth, connections, most = Autoscaler(), begin, begin
     for tenth in range(1000):
         count = min(line, each * connections) * MIB // 10
         connections += growth.moved(count, tenth / 10, connections, waiting=waiting)

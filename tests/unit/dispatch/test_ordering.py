@@ -3,27 +3,27 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarra_lite.dispatch.ordering import Order
+from sarra_lite.dispatch.ordering import PathOrder
 
 NAMES = st.lists(st.sampled_from("ab"), min_size=1, max_size=3).map("/".join)
 JOBS = st.lists(st.tuples(NAMES, st.booleans(), st.booleans()), max_size=12)
 
 
 def test_jobs_on_different_files_run_side_by_side() -> None:
-    order = Order[int]()
+    order = PathOrder[int]()
     assert order.add(1, "d/a")
     assert order.add(2, "d/b")
 
 
 def test_a_second_job_on_a_file_waits_for_the_first() -> None:
-    order = Order[int]()
+    order = PathOrder[int]()
     order.add(1, "d/a")
     assert not order.add(2, "d/a")
     assert order.done(1) == [2]
 
 
 def test_blocks_of_one_file_run_side_by_side_but_its_removal_waits_for_them() -> None:
-    order = Order[int]()
+    order = PathOrder[int]()
     assert order.add(1, "big", shared=True)
     assert order.add(2, "big", shared=True)
     assert not order.add(3, "big", whole=True)
@@ -32,7 +32,7 @@ def test_blocks_of_one_file_run_side_by_side_but_its_removal_waits_for_them() ->
 
 
 def test_the_removal_of_a_directory_waits_for_all_beneath_it() -> None:
-    order = Order[int]()
+    order = PathOrder[int]()
     order.add(1, "d/x/a", whole=True)
     order.add(2, "d/x/b")
     assert not order.add(3, "d/x", whole=True)
@@ -43,7 +43,7 @@ def test_the_removal_of_a_directory_waits_for_all_beneath_it() -> None:
 
 
 def test_what_is_beneath_a_directory_waits_until_it_is_made_and_it_for_nothing_beneath() -> None:
-    order = Order[int]()
+    order = PathOrder[int]()
     order.add(1, "d/x/b")
     assert order.add(2, "d", first=True)
     assert not order.add(3, "d/x", first=True)
@@ -54,7 +54,7 @@ def test_what_is_beneath_a_directory_waits_until_it_is_made_and_it_for_nothing_b
 
 
 def test_a_rename_holds_up_both_names() -> None:
-    order = Order[int]()
+    order = PathOrder[int]()
     order.add(1, "new", "old", whole=True)
     assert not order.add(2, "old")
     assert not order.add(3, "new")
@@ -63,7 +63,7 @@ def test_a_rename_holds_up_both_names() -> None:
 
 @given(JOBS)
 def test_every_job_runs_once_and_nothing_is_left(jobs: list[tuple[str, bool, bool]]) -> None:
-    order = Order[int]()
+    order = PathOrder[int]()
     ready = [n for n, (p, w, s) in enumerate(jobs) if order.add(n, p, whole=w, shared=s)]
     ran = []
     while ready:
@@ -75,7 +75,7 @@ def test_every_job_runs_once_and_nothing_is_left(jobs: list[tuple[str, bool, boo
 
 @given(JOBS)
 def test_two_jobs_on_one_name_never_change_places(jobs: list[tuple[str, bool, bool]]) -> None:
-    order = Order[int]()
+    order = PathOrder[int]()
     ready = [n for n, (p, w, s) in enumerate(jobs) if order.add(n, p, whole=w, shared=s)]
     ran: list[int] = []
     while ready:

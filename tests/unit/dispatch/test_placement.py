@@ -6,8 +6,8 @@ import pytest
 
 from sarra_lite.broker.client import Delivery
 from sarra_lite.config.commands import SenderConfig
-from sarra_lite.delivery.deliver import Job
-from sarra_lite.dispatch.placement import intended
+from sarra_lite.delivery.job import Job
+from sarra_lite.dispatch.placement import make_job
 from sarra_lite.errors import MessageError, TransferError
 from sarra_lite.messages.v03 import Announcement
 
@@ -17,7 +17,7 @@ def place(announcement: Announcement, *, author: str | None = "uearnest", **opti
         broker="amqp://uearnest@h/", sendTo="sftp://e@h/", directory="in", **options
     )
     delivery = Delivery(b"", None, author, "xac_earnest", redelivered=False, offset=None)
-    return intended(config, announcement, delivery)
+    return make_job(config, announcement, delivery)
 
 
 def announced(path: str = "d/f", base: str = "file:/home/earnest", **fields: Any) -> Announcement:

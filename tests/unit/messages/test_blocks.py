@@ -7,8 +7,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarra_lite.messages import blocks
-from sarra_lite.messages import v03 as message
+from sarra_lite.messages import blocks, v03
 from sarra_lite.messages.v03 import Announcement
 
 MIB = 1024**2
@@ -21,7 +20,7 @@ def whole(size: int) -> Announcement:
 
 @given(SIZES, st.integers(10**6, 10**8))
 def test_blocks_cover_the_file_once_and_in_order(size: int, step: int) -> None:
-    *pieces, finish = blocks.cut(whole(size), step)
+    *pieces, finish = blocks.split(whole(size), step)
     end = 0
     for piece in pieces:
         assert piece.blocks is not None
@@ -35,7 +34,7 @@ def test_blocks_cover_the_file_once_and_in_order(size: int, step: int) -> None:
 
 @given(SIZES)
 def test_all_messages_of_a_file_belong_together_and_are_told_apart(size: int) -> None:
-    pieces = list(blocks.cut(whole(size), 50 * MIB))
+    pieces = list(blocks.split(whole(size), 50 * MIB))
     assert len({piece.key for piece in pieces}) == len(pieces)
     assert len({(piece.pub_time, piece.version) for piece in pieces}) == 1
 
@@ -54,16 +53,16 @@ def test_one_never_cuts_and_a_number_is_taken_as_it_is() -> None:
 
 def test_only_large_whole_files_that_tell_their_time_are_cut() -> None:
     large = whole(200 * MIB)
-    assert blocks.to_be_cut(large, 0)
-    assert not blocks.to_be_cut(whole(16 * MIB), 0)
-    assert not blocks.to_be_cut(next(blocks.cut(large, 0)), 0)
-    assert not blocks.to_be_cut(msgspec.structs.replace(large, mtime=None), 0)
-    assert not blocks.to_be_cut(msgspec.structs.replace(large, file_op={"rename": "/x"}), 0)
+    assert blocks.should_split(large, 0)
+    assert not blocks.should_split(whole(16 * MIB), 0)
+    assert not blocks.should_split(next(blocks.split(large, 0)), 0)
+    assert not blocks.should_split(msgspec.structs.replace(large, mtime=None), 0)
+    assert not blocks.should_split(msgspec.structs.replace(large, file_op={"rename": "/x"}), 0)
 
 
 def test_a_block_looks_the_same_on_the_other_side() -> None:
-    for piece in blocks.cut(whole(3_000_000), 10**6):
-        assert message.decode(message.encode(piece)) == piece
+    for piece in blocks.split(whole(3_000_000), 10**6):
+        assert v03.decode(v03.encode(piece)) == piece
 
 
 def test_a_file_is_fingerprinted_as_sr3_does(tmp_path: Path) -> None:

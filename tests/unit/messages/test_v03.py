@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from sarra_lite import units
 from sarra_lite.errors import MessageError
-from sarra_lite.messages import blocks
-from sarra_lite.messages import v03 as message
+from sarra_lite.messages import blocks, v03
 from sarra_lite.messages.v03 import Announcement, Blocks, Identity, Report
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ FIELDS = (
 
 def announced(**fields: Any) -> Announcement:
     """What is read from the least that sr3 takes for a message, with more fields."""
-    return message.decode(json.dumps({**MINIMAL, **fields}).encode())
+    return v03.decode(json.dumps({**MINIMAL, **fields}).encode())
 
 
 def optional(strategy: SearchStrategy[Any]) -> SearchStrategy[Any]:
@@ -102,12 +101,12 @@ def announcements(draw: st.DrawFn) -> Announcement:
 
 @given(announcements())
 def test_what_is_written_is_read_as_it_was_unknown_fields_included(made: Announcement) -> None:
-    assert message.decode(message.encode(made)) == made
+    assert v03.decode(v03.encode(made)) == made
 
 
 @given(announcements())
 def test_what_is_written_is_plain_ascii_json_in_one_line(made: Announcement) -> None:
-    body = message.encode(made)
+    body = v03.encode(made)
     assert body.isascii()
     assert b"\n" not in body
     json.loads(body, parse_constant=pytest.fail)
@@ -116,15 +115,15 @@ def test_what_is_written_is_plain_ascii_json_in_one_line(made: Announcement) -> 
 @given(NAMES, NAMES)
 def test_names_of_any_bytes_arrive_byte_for_byte(name: str, other: str) -> None:
     made = Announcement("20261123T222859", "file:/", name, file_op={"rename": other})
-    found = message.decode(message.encode(made))
+    found = v03.decode(v03.encode(made))
     assert found.rel_path.encode(errors="surrogateescape") == name.encode(errors="surrogateescape")
     assert found.file_op == {"rename": other}
 
 
 def used(found: Announcement) -> None:
     """Do with a message all that is done with messages."""
-    assert message.decode(message.encode(found)) == found
-    assert len(message.topic("v03.post", found.rel_path).encode()) <= 255
+    assert v03.decode(v03.encode(found)) == found
+    assert len(v03.topic("v03.post", found.rel_path).encode()) <= 255
     assert len(found.version) == 8
     assert found.mtime_ns is None or isinstance(found.mtime_ns, int)
     assert isinstance(found.key, tuple)
@@ -145,7 +144,7 @@ def used(found: Announcement) -> None:
 @example(b"1" * 10_000)
 def test_any_bytes_are_a_message_or_a_message_error(body: bytes) -> None:
     with pytest.raises(MessageError) as told:
-        used(message.decode(body))
+        used(v03.decode(body))
     assert told.value.code == 417
     assert str(told.value).isprintable()
 
@@ -179,7 +178,7 @@ def test_any_json_in_any_field_is_a_message_or_a_message_error(
     fields: dict[str, Any], more: dict[str, Any]
 ) -> None:
     try:
-        found = message.decode(json.dumps({**MINIMAL, **more, **fields}).encode())
+        found = v03.decode(json.dumps({**MINIMAL, **more, **fields}).encode())
     except MessageError as error:
         told = str(error)
     else:
@@ -226,24 +225,24 @@ def test_a_field_of_a_wrong_kind_makes_the_message_unusable(field: str, value: A
 def test_numbers_that_could_not_be_written_again_are_refused(number: str) -> None:
     body = json.dumps({**MINIMAL, "x": 0}).replace(": 0", f": {number}")
     with pytest.raises(MessageError, match=r"^not JSON"):
-        message.decode(body.encode())
+        v03.decode(body.encode())
 
 
 def test_unknown_fields_may_be_nested_but_not_without_end() -> None:
     assert announced(x=[[[["deep"]]]]).extra == {"x": [[[["deep"]]]]}
     body = json.dumps({**MINIMAL, "x": 0}).replace(": 0", ": " + "[" * 300 + "]" * 300)
     with pytest.raises(MessageError, match="nested too deeply"):
-        message.decode(body.encode())
+        v03.decode(body.encode())
 
 
 def test_a_body_larger_than_any_of_sr3_is_not_even_parsed() -> None:
     with pytest.raises(MessageError, match=r"^body of 8388609 bytes"):
-        message.decode(b" " * (8 * 1024 * 1024 + 1))
+        v03.decode(b" " * (8 * 1024 * 1024 + 1))
 
 
 def test_v02_is_refused_by_its_content_type() -> None:
     with pytest.raises(MessageError, match=r"^v02 is not spoken here"):
-        message.decode(json.dumps(MINIMAL).encode(), "text/plain")
+        v03.decode(json.dumps(MINIMAL).encode(), "text/plain")
 
 
 def test_the_least_that_sr3_writes_is_enough() -> None:
@@ -310,8 +309,8 @@ def test_announcements_of_blocks_are_small_however_many_there_are() -> None:
         mode="644",
         source="uearnest",
     )
-    made = list(blocks.cut(whole, blocks.LEAST))
-    sizes = {len(message.encode(one)) for one in (made[0], made[50_000], made[-2], made[-1])}
+    made = list(blocks.split(whole, blocks.LEAST))
+    sizes = {len(v03.encode(one)) for one in (made[0], made[50_000], made[-2], made[-1])}
     assert len(made) == 100_001
     assert max(sizes) < 1024
     assert max(sizes) - min(sizes) < 100
@@ -320,7 +319,7 @@ def test_announcements_of_blocks_are_small_however_many_there_are() -> None:
 def test_mode_is_octal_with_or_without_a_leading_zero_and_only_permissions_count() -> None:
     assert announced(mode="644").mode == announced(mode="0644").mode == 0o644
     assert announced(mode="100644").mode == 0o644
-    assert json.loads(message.encode(announced(mode="0644")))["mode"] == "644"
+    assert json.loads(v03.encode(announced(mode="0644")))["mode"] == "644"
 
 
 def test_a_leading_slash_of_a_path_is_dropped() -> None:
@@ -330,36 +329,36 @@ def test_a_leading_slash_of_a_path_is_dropped() -> None:
 @pytest.mark.parametrize("path", ["..", "../f", "d/../../f", "d/..", "/etc/passwd", "//f", ""])
 def test_a_path_that_leaves_its_base_is_refused(path: str) -> None:
     with pytest.raises(MessageError, match="leaves its base directory"):
-        message.check_path(path)
+        v03.check_path(path)
 
 
 @pytest.mark.parametrize("path", ["f", "d/f", "..f", "f..", "d/..f/...", " ", "d/\udcff"])
 def test_a_path_that_stays_below_its_base_is_returned(path: str) -> None:
-    assert message.check_path(path) == path
+    assert v03.check_path(path) == path
 
 
 def test_a_topic_is_the_prefix_and_the_directories() -> None:
-    assert message.topic("v03.post", "a/b/f.txt") == "v03.post.a.b"
-    assert message.topic("v03", "f.txt") == "v03"
-    assert message.topic("v03", "with blank/1.5/f") == "v03.with blank.1.5"
+    assert v03.topic("v03.post", "a/b/f.txt") == "v03.post.a.b"
+    assert v03.topic("v03", "f.txt") == "v03"
+    assert v03.topic("v03", "with blank/1.5/f") == "v03.with blank.1.5"
 
 
 def test_a_topic_escapes_what_binding_keys_give_a_meaning_as_sr3_does() -> None:
-    assert message.topic("v03", "a#1/b*2/f") == "v03.a%231.b%222"
+    assert v03.topic("v03", "a#1/b*2/f") == "v03.a%231.b%222"
 
 
 def test_bytes_of_a_directory_that_are_no_utf8_are_percent_encoded_in_its_topic() -> None:
-    assert message.topic("v03", "a\udcff\udc80b/f") == "v03.a%FF%80b"
+    assert v03.topic("v03", "a\udcff\udc80b/f") == "v03.a%FF%80b"
 
 
 def test_a_long_topic_is_cut_between_characters() -> None:
-    assert message.topic("v03", "é" * 200 + "/f") == "v03." + "é" * 125
-    assert len(message.topic("v03", "x" * 300 + "/f")) == 255
+    assert v03.topic("v03", "é" * 200 + "/f") == "v03." + "é" * 125
+    assert len(v03.topic("v03", "x" * 300 + "/f")) == 255
 
 
 @given(st.sampled_from(["v03", "v03.post"]), NAMES)
 def test_a_topic_fits_into_255_bytes_and_is_utf8(prefix: str, path: str) -> None:
-    made = message.topic(prefix, path)
+    made = v03.topic(prefix, path)
     assert len(made.encode()) <= 255
     assert made == prefix or made.startswith(f"{prefix}.")
     assert not {"#", "*"} & set(made)
@@ -379,7 +378,7 @@ def test_a_file_of_another_size_or_time_is_another_version(
 
 def test_blocks_finish_and_whole_of_a_file_are_one_version_announced_at_any_time() -> None:
     whole = announced(size=25, mtime="20261123T222859")
-    versions = {one.version for one in blocks.cut(whole, 10)} | {
+    versions = {one.version for one in blocks.split(whole, 10)} | {
         whole.version,
         announced(pubTime="20261124T000000", size=25, mtime="20261123T222859").version,
     }
@@ -408,7 +407,7 @@ def test_a_report_that_tells_of_another_attempt_is_not_final() -> None:
 
 def test_a_report_is_the_announcement_with_what_became_of_it() -> None:
     made = announced(size=6, project="ocean")
-    reported = made.reported(Report(201, "file sent", message.now()))
+    reported = made.reported(Report(201, "file sent", v03.now()))
     assert reported.key == made.key
     assert reported.extra == {"project": "ocean"}
     assert msgspec.structs.replace(reported, report=None) == made

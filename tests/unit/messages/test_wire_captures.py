@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from sarra_lite.errors import MessageError
-from sarra_lite.messages import v03 as message
+from sarra_lite.messages import v03
 
 if TYPE_CHECKING:
     from sarra_lite.messages.v03 import Announcement
@@ -32,7 +32,7 @@ class Captured(NamedTuple):
         return fields
 
     def decode(self) -> Announcement:
-        return message.decode(self.body, self.content_type)
+        return v03.decode(self.body, self.content_type)
 
 
 def captured() -> list[Captured]:
@@ -68,7 +68,7 @@ def test_what_sr3_says_is_understood(one: Captured) -> None:
     found, fields = one.decode(), one.fields
     assert found.pub_time == fields["pubTime"]
     assert found.base_url == fields["baseUrl"]
-    assert message.check_path(found.rel_path) == fields["relPath"]
+    assert v03.check_path(found.rel_path) == fields["relPath"]
     assert found.source == "uearnest"
     assert found.file_op == fields.get("fileOp")
     assert found.content_type == fields.get("contentType")
@@ -77,22 +77,22 @@ def test_what_sr3_says_is_understood(one: Captured) -> None:
     if "blocks" not in fields:
         assert found.size == fields.get("size")
     if "identity" in fields:
-        assert found.identity == message.Identity(**fields["identity"])
+        assert found.identity == v03.Identity(**fields["identity"])
 
 
 @pytest.mark.parametrize("one", V03, ids=name)
 def test_what_is_passed_on_says_the_same_and_keeps_what_we_do_not_know(one: Captured) -> None:
-    passed = json.loads(message.encode(one.decode()))
+    passed = json.loads(v03.encode(one.decode()))
     changed = {"blocks", "size"} if "blocks" in one.fields else set()
     assert {k: v for k, v in passed.items() if k not in changed} == {
         k: v for k, v in one.fields.items() if k not in changed
     }
-    assert message.decode(message.encode(one.decode())) == one.decode()
+    assert v03.decode(v03.encode(one.decode())) == one.decode()
 
 
 @pytest.mark.parametrize("one", V03, ids=name)
 def test_our_topics_are_those_of_sr3(one: Captured) -> None:
-    assert message.topic("v03", one.fields["relPath"]) == one.topic
+    assert v03.topic("v03", one.fields["relPath"]) == one.topic
 
 
 @pytest.mark.parametrize("one", V02, ids=name)
@@ -101,7 +101,7 @@ def test_v02_is_refused_in_one_line_that_tells_the_remedy(one: Captured) -> None
         one.decode()
     assert told.value.code == 417
     with pytest.raises(MessageError, match="v02 is not spoken here"):
-        message.decode(one.body, None)  # known by its looks, too
+        v03.decode(one.body, None)  # known by its looks, too
 
 
 def test_a_tree_is_directories_files_and_links_in_order() -> None:
@@ -152,7 +152,7 @@ def test_content_in_the_message_and_fields_of_options_are_kept_apart() -> None:
     assert of("inline_v03")[0].extra == {"content": {"encoding": "utf-8", "value": "hello\n"}}
     (with_options,) = of("opts_v03")
     assert with_options.extra == {"foo": "bar"}
-    assert with_options.identity == message.Identity("cod", "sha512")
+    assert with_options.identity == v03.Identity("cod", "sha512")
 
 
 def test_reports_of_sr3_are_told_from_its_re_announcements() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarra_lite.posting import lookahead as ahead
+from sarra_lite.posting import lookahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,26 +17,28 @@ if TYPE_CHECKING:
 
 @given(st.lists(st.tuples(st.integers(0, 99), st.booleans()) | st.none(), max_size=600))
 def test_all_results_come_in_order(items: list[tuple[int, bool] | None]) -> None:
-    found = ahead.results(items, lambda item: item[1], lambda item: item[0])
+    found = lookahead.results(items, lambda item: item[1], lambda item: item[0])
     assert [result() for result in found] == [item[0] for item in items if item is not None]
 
 
 def test_long_work_is_done_in_other_threads_and_short_work_when_asked_for() -> None:
-    found = ahead.results([True, False], lambda long: long, lambda _: threading.current_thread())
+    found = lookahead.results(
+        [True, False], lambda long: long, lambda _: threading.current_thread()
+    )
     first, second = [result() for result in found]
     assert first is not threading.current_thread()
     assert second is threading.current_thread()
 
 
 def test_several_are_worked_on_at_once() -> None:
-    together = threading.Barrier(ahead.THREADS, timeout=30)
-    found = ahead.results(range(ahead.THREADS), lambda _: True, lambda _: together.wait())
-    assert sorted(result() for result in found) == list(range(ahead.THREADS))
+    together = threading.Barrier(lookahead.THREADS, timeout=30)
+    found = lookahead.results(range(lookahead.THREADS), lambda _: True, lambda _: together.wait())
+    assert sorted(result() for result in found) == list(range(lookahead.THREADS))
 
 
 @pytest.mark.parametrize("long", [True, False])
 def test_an_error_is_raised_in_its_place(long: bool) -> None:  # noqa: FBT001
-    found = ahead.results([1, 0, 2], lambda _: long, lambda item: 2 // item)
+    found = lookahead.results([1, 0, 2], lambda _: long, lambda item: 2 // item)
     assert next(found)() == 2
     with pytest.raises(ZeroDivisionError):
         next(found)()
@@ -53,7 +55,7 @@ def test_nothing_is_held_back_while_the_next_item_is_waited_for() -> None:
         when_waiting.append(taken.copy())
         yield 3
 
-    for result in ahead.results(items(), lambda _: True, lambda item: item):
+    for result in lookahead.results(items(), lambda _: True, lambda item: item):
         taken.append(result())  # noqa: PERF401  each is to be seen at once
     assert when_waiting == [[1, 2]]
     assert taken == [1, 2, 3]
@@ -67,7 +69,7 @@ def test_a_tree_is_not_read_ahead_while_nothing_long_is_under_way() -> None:
             asked.append(number)
             yield number
 
-    found = ahead.results(items(), lambda _: False, lambda item: item)
+    found = lookahead.results(items(), lambda _: False, lambda item: item)
     assert next(found)() == 0
     assert asked == [0]
 
@@ -81,7 +83,9 @@ def test_only_so_much_is_read_ahead() -> None:
             asked.append(number)
             yield number
 
-    found = ahead.results(items(), lambda item: item == 0, lambda item: item or release.wait(30))
+    found = lookahead.results(
+        items(), lambda item: item == 0, lambda item: item or release.wait(30)
+    )
     first = next(found)
     assert len(asked) <= 1000
     release.set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sarra_lite.errors import UsageError
-from sarra_lite.posting import scan as walk
+from sarra_lite.posting import scan
 
 
 @pytest.mark.parametrize(
@@ -21,10 +21,10 @@ from sarra_lite.posting import scan as walk
     ],
 )
 def test_a_path_is_relative_to_its_base(path: str, base: str, expected: str) -> None:
-    assert walk.relative(path, base) == expected
+    assert scan.relative(path, base) == expected
 
 
 @pytest.mark.parametrize("path", ["/database/a", "/data/../a", "/"])
 def test_what_is_not_below_the_base_is_refused(path: str) -> None:
     with pytest.raises(UsageError, match="is not below baseDir /data"):
-        walk.relative(path, "/data")
+        scan.relative(path, "/data")

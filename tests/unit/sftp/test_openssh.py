@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sarra_lite.sftp import openssh as sshprogram
+from sarra_lite.sftp import openssh
 
 SCRIPT = """#!/bin/sh
 case "$*" in
@@ -21,7 +21,7 @@ esac
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A program called ssh, found before the real one."""
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    sshprogram.prefers_aes.cache_clear()
+    openssh.prefers_aes.cache_clear()
     return tmp_path / "ssh"
 
 
@@ -35,4 +35,4 @@ def test_what_the_user_has_set_in_ssh_config_wins(
 ) -> None:
     program.write_text(SCRIPT.format(set=configured))
     program.chmod(0o755)
-    assert sshprogram.prefers_aes("host") is preferred
+    assert openssh.prefers_aes("host") is preferred

@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from paramiko import sftp as names
 
-from sarra_lite.errors import DestinationDown, SourceLost
-from sarra_lite.sftp import streams as ssh
+from sarra_lite.errors import DestinationDown, SourceUnavailable
+from sarra_lite.sftp import session
 from sarra_lite.sftp.file import File
-from sarra_lite.sftp.packets import Attributes, Refused, checked, string
-from sarra_lite.sftp.sendfile import Descriptor, Extent
-from sarra_lite.sftp.session import Wire
+from sarra_lite.sftp.packets import Attributes, SftpError, pack_string, parse_response
+from sarra_lite.sftp.sendfile import FileRange, OpenFile
+from sarra_lite.sftp.session import Session
 from tests.lab.scripted import WHY, Files, Request, Scripted, target
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ MIB = 1024 * 1024
 
 
 def play(
-    scene: Callable[[Wire, Scripted], Coroutine[Any, Any, None]],
+    scene: Callable[[Session, Scripted], Coroutine[Any, Any, None]],
     script: Callable[[Request], bytes | None] | None = None,
     timeout: float = 5.0,
 ) -> None:
@@ -36,8 +36,8 @@ def play(
     async def run() -> None:
         async with Scripted(script) as server:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(ssh, "connect", lambda _: server)
-                wire = Wire(target(timeout))
+                patch.setattr(session, "connect", lambda _: server)
+                wire = Session(target(timeout))
                 await wire.open()
                 await scene(wire, server)
                 wire.close()
@@ -53,12 +53,12 @@ def later(_: Request) -> None:
 def test_an_answer_reaches_who_asked_in_any_order_and_cut_anywhere(
     order: list[int], cuts: list[int]
 ) -> None:
-    async def scene(wire: Wire, server: Scripted) -> None:
-        asked = [wire.send(names.CMD_READLINK, string(b"%d" % n)) for n in range(8)]
+    async def scene(wire: Session, server: Scripted) -> None:
+        asked = [wire.send(names.CMD_READLINK, pack_string(b"%d" % n)) for n in range(8)]
         await server.until(8)
         answers = [r.answer(names.CMD_NAME, b"for " + r.string()) for r in server.requests]
         await server.send(b"".join(answers[n] for n in order), cuts)
-        got = [checked(await one).asbytes() for one in asked]
+        got = [parse_response(await one).asbytes() for one in asked]
         assert got == [b"for %d" % n for n in range(8)]
 
     play(scene, later)
@@ -72,16 +72,16 @@ def test_many_files_at_once_arrive_whole(sizes: list[int], step: int) -> None:
     files = Files()
     contents = {b"f%d" % n: bytes([n + 1]) * size for n, size in enumerate(sizes)}
 
-    async def send(wire: Wire, name: bytes, content: bytes) -> None:
-        file = File(wire, string(name), step)
-        checked(await wire.send(names.CMD_OPEN, string(name)))
+    async def send(wire: Session, name: bytes, content: bytes) -> None:
+        file = File(wire, pack_string(name), step)
+        parse_response(await wire.send(names.CMD_OPEN, pack_string(name)))
         written = 0
         for offset in range(0, len(content), step):
             written += await file.write(offset, content[offset : offset + step])
         more, found = await file.finish(Attributes(mode=0o644, mtime=1))
         assert written + more == found.size == len(content)
 
-    async def scene(wire: Wire, _: Scripted) -> None:
+    async def scene(wire: Session, _: Scripted) -> None:
         await asyncio.gather(*(send(wire, *item) for item in contents.items()))
 
     play(scene, files)
@@ -98,13 +98,13 @@ def test_a_range_of_a_file_arrives_without_passing_through_us(
     (tmp_path / "f").write_bytes(content)
     files = Files()
 
-    async def scene(wire: Wire, _: Scripted) -> None:
-        checked(await wire.send(names.CMD_OPEN, string(b"f")))
-        source = Descriptor(str(tmp_path / "f"), os.O_RDONLY)
-        async with File(wire, string(b"f"), step) as file:
+    async def scene(wire: Session, _: Scripted) -> None:
+        parse_response(await wire.send(names.CMD_OPEN, pack_string(b"f")))
+        source = OpenFile(str(tmp_path / "f"), os.O_RDONLY)
+        async with File(wire, pack_string(b"f"), step) as file:
             for offset in range(0, size, step):
                 length = min(step, size - offset)
-                await file.write(offset, Extent(source, begin + offset, length))
+                await file.write(offset, FileRange(source, begin + offset, length))
             del source  # what is still to be sent keeps it open
 
     play(scene, files)
@@ -117,13 +117,13 @@ def test_a_file_that_became_shorter_is_told_and_the_connection_is_as_good_as_bef
     (tmp_path / "f").write_bytes(bytes(1000))
     files = Files()
 
-    async def scene(wire: Wire, _: Scripted) -> None:
-        checked(await wire.send(names.CMD_OPEN, string(b"f")))
-        file = File(wire, string(b"f"), MIB)
-        await file.write(0, Extent(Descriptor(str(tmp_path / "f"), os.O_RDONLY), 0, MIB))
-        with pytest.raises(SourceLost, match="shorter than announced"):
+    async def scene(wire: Session, _: Scripted) -> None:
+        parse_response(await wire.send(names.CMD_OPEN, pack_string(b"f")))
+        file = File(wire, pack_string(b"f"), MIB)
+        await file.write(0, FileRange(OpenFile(str(tmp_path / "f"), os.O_RDONLY), 0, MIB))
+        with pytest.raises(SourceUnavailable, match="shorter than announced"):
             await file.flush()
-        assert checked(await wire.send(names.CMD_STAT, string(b"f"))) is not None
+        assert parse_response(await wire.send(names.CMD_STAT, pack_string(b"f"))) is not None
 
     play(scene, files)
 
@@ -141,31 +141,31 @@ def test_a_write_that_failed_is_told_however_late(bad: int) -> None:
                 return request.status(names.SFTP_FAILURE, b"Failure")
         return files(request)
 
-    async def scene(wire: Wire, _: Scripted) -> None:
+    async def scene(wire: Session, _: Scripted) -> None:
         async def send() -> None:
-            async with File(wire, string(b"f"), 10) as file:
+            async with File(wire, pack_string(b"f"), 10) as file:
                 for n in range(10):
                     await file.write(10 * n, bytes(10))
                 await file.finish(Attributes(mtime=1))
 
-        checked(await wire.send(names.CMD_OPEN, string(b"f")))
-        with pytest.raises(Refused) as refused:
+        parse_response(await wire.send(names.CMD_OPEN, pack_string(b"f")))
+        with pytest.raises(SftpError) as refused:
             await send()
         assert refused.value.writing
         # It is closed all the same, and the connection is as good as before.
-        assert checked(await wire.send(names.CMD_STAT, string(b"f"))) is not None
+        assert parse_response(await wire.send(names.CMD_STAT, pack_string(b"f"))) is not None
 
     play(scene, script)
     assert files.closed == [b"f"]
 
 
 def test_no_more_is_under_way_than_the_window() -> None:
-    async def scene(wire: Wire, server: Scripted) -> None:
+    async def scene(wire: Session, server: Scripted) -> None:
         sent = 0
 
         async def write() -> None:
             nonlocal sent
-            file = File(wire, string(b"f"), MIB)
+            file = File(wire, pack_string(b"f"), MIB)
             while True:
                 await file.write(sent, bytes(MIB // 4))
                 sent += MIB // 4
@@ -184,33 +184,33 @@ def test_no_more_is_under_way_than_the_window() -> None:
 
 
 def test_a_server_that_stops_reading_is_given_up() -> None:
-    async def scene(wire: Wire, server: Scripted) -> None:
+    async def scene(wire: Session, server: Scripted) -> None:
         server.reading.clear()
         asked = [wire.send(names.CMD_WRITE, data=bytes(MIB)) for _ in range(4)]
         with pytest.raises(DestinationDown, match=r"no answer for 0 s"):
             await asked[-1]
         with pytest.raises(DestinationDown):
             await asked[0]
-        assert wire.ended
+        assert wire.closed
 
     play(scene, later, timeout=0.3)
 
 
 def test_a_server_that_answers_slowly_is_not_given_up() -> None:
-    async def scene(wire: Wire, server: Scripted) -> None:
-        asked = [wire.send(names.CMD_STAT, string(b"f")) for _ in range(4)]
+    async def scene(wire: Session, server: Scripted) -> None:
+        asked = [wire.send(names.CMD_STAT, pack_string(b"f")) for _ in range(4)]
         await server.until(4)
         for one, request in zip(asked, server.requests, strict=True):
             await asyncio.sleep(0.2)
             await server.send(request.status())
-            checked(await one)
+            parse_response(await one)
 
     play(scene, later, timeout=0.5)
 
 
 def test_an_end_in_the_middle_is_told_to_all_who_wait_and_to_who_comes_later() -> None:
-    async def scene(wire: Wire, server: Scripted) -> None:
-        asked = [wire.send(names.CMD_STAT, string(b"f")) for _ in range(3)]
+    async def scene(wire: Session, server: Scripted) -> None:
+        asked = [wire.send(names.CMD_STAT, pack_string(b"f")) for _ in range(3)]
         await server.until(3)
         await server.send(server.requests[0].status()[:-3])
         server.hang_up()
@@ -218,7 +218,7 @@ def test_an_end_in_the_middle_is_told_to_all_who_wait_and_to_who_comes_later() -
             with pytest.raises(DestinationDown, match=WHY):
                 await one
         with pytest.raises(DestinationDown, match=WHY):
-            wire.send(names.CMD_STAT, string(b"f"))
+            wire.send(names.CMD_STAT, pack_string(b"f"))
 
     play(scene, later)
 
@@ -229,8 +229,8 @@ def test_an_end_in_the_middle_is_told_to_all_who_wait_and_to_who_comes_later() -
     ids=["too long", "too short", "an answer to nothing"],
 )
 def test_what_is_no_sftp_ends_the_connection(nonsense: bytes) -> None:
-    async def scene(wire: Wire, server: Scripted) -> None:
-        asked = wire.send(names.CMD_STAT, string(b"f"))
+    async def scene(wire: Session, server: Scripted) -> None:
+        asked = wire.send(names.CMD_STAT, pack_string(b"f"))
         await server.until(1)
         await server.send(nonsense)
         with pytest.raises(DestinationDown, match="no SFTP server answers"):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sarra_lite.commands import config as configure
-from sarra_lite.config import render as tomltext
+from sarra_lite.commands import config
+from sarra_lite.config import files
 from sarra_lite.config.commands import COMMANDS
 from sarra_lite.config.schema import build
 from sarra_lite.errors import ConfigError, UsageError
@@ -62,7 +62,7 @@ def converted(sr3: Path, text: str, component: str = "sender") -> convert.Conver
 def values(sr3: Path, text: str, component: str = "sender") -> dict[str, Any]:
     """What came out, read back from TOML and checked, without what is always there."""
     made = converted(sr3, text, component)
-    found = tomllib.loads(tomltext.document(made.values, made.remarks))
+    found = tomllib.loads(files.document(made.values, made.remarks))
     build(COMMANDS[made.component], found, dict.fromkeys([*found, ""], "out"))
     return {key: value for key, value in found.items() if BESIDE_SR3.get(key) != value}
 
@@ -362,7 +362,7 @@ def test_the_command_prints_toml_and_lists_notes_on_standard_error(
 ) -> None:
     file = sr3 / "sender" / "toscience.conf"
     file.write_text(SENDER)
-    assert configure.main(["convert", str(file)]) == 0
+    assert config.main(["convert", str(file)]) == 0
     out, err = capsys.readouterr()
     assert tomllib.loads(out)["sendTo"] == "sftp://root@127.0.0.1:32222/"
     assert f"warning: {file}: line 9: instances: " in err
@@ -373,7 +373,7 @@ def test_what_comes_out_incomplete_ends_with_status_1(
 ) -> None:
     file = sr3 / "sender" / "toscience.conf"
     file.write_text("broker amqp://u@h/\n")
-    assert configure.main(["convert", str(file)]) == 1
+    assert config.main(["convert", str(file)]) == 1
     assert "error: toscience.toml: sendTo is missing" in capsys.readouterr().err
 
 
@@ -385,12 +385,12 @@ def test_what_came_out_is_written_where_it_is_looked_for_and_passes_the_check(
     for component, text in (("post", POST), ("sender", SENDER)):
         (sr3 / component / "toscience.conf").write_text(text)
         given = ["convert", str(sr3 / component / "toscience.conf"), "--output", str(home)]
-        assert configure.main(given) == 0
-        assert configure.main(given) == 2, "it is not written over"
+        assert config.main(given) == 0
+        assert config.main(given) == 2, "it is not written over"
     secrets = home / "credentials.conf"
     secrets.write_text("amqp://uearnest:earnestpw@127.0.0.77/\n")
     secrets.chmod(0o600)
     capsys.readouterr()
     for component in ("post", "sender"):
-        assert configure.main(["check", component, "toscience"]) == 0
+        assert config.main(["check", component, "toscience"]) == 0
         assert capsys.readouterr().out == f"{home}/{component}/toscience.toml: ok\n"

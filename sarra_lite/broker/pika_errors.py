@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def explain(error: BaseException, url: str) -> BrokerError:  # noqa: C901, PLR0911  a table
+def translate_error(error: BaseException, url: str) -> BrokerError:  # noqa: C901, PLR0911  a table
     """Return an error of pika's as one of ours, in a line for people."""
     causes = [error, *_causes(error)]
     for cause in causes:

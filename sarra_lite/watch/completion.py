@@ -6,12 +6,12 @@ import heapq
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sarra_lite.watch.diff import find
+from sarra_lite.watch.diff import read_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sarra_lite.watch.diff import Change, Comparison, Found
+    from sarra_lite.watch.diff import Change, Diff, FileState
 
 # Before Linux 6.13 files are stamped with a clock that ticks each 1 to 10 ms: what is written twice
 # within a tick has one mtime.  We look when the tick is over, so one version is one content.
@@ -26,13 +26,13 @@ class _Waiting(NamedTuple):
     may_be_open: bool  # if it changed it is being written, and will be closed
 
 
-class Settling:
+class CompletionTracker:
     """Yields the changes of files that are complete, now or when they are ``due``.
 
     Files that are not yet are the only ones that --watch remembers.
     """
 
-    def __init__(self, comparison: Comparison, settle: float, patience: float) -> None:
+    def __init__(self, comparison: Diff, settle: float, patience: float) -> None:
         """Believe a file after ``settle`` unchanged seconds, after ``patience`` if perhaps open."""
         self._comparison = comparison
         self._settle = max(settle, _TICK)
@@ -111,9 +111,9 @@ class Settling:
             elif not waiting.may_be_open:
                 self._wait(path, self._settle, found.version)
 
-    def _news(self, path: str) -> Found | None:
+    def _news(self, path: str) -> FileState | None:
         """Return what is on the disk if it is not what was announced."""
-        found = find(path)
+        found = read_state(path)
         return None if found is None or self._comparison.is_known(path, found) else found
 
     def _wait(
