@@ -20,7 +20,7 @@ from sarra_lite import units
 from sarra_lite.config.credentials import parse_url
 from sarra_lite.delivery.job import Job
 from sarra_lite.delivery.rate_limit import RateLimit
-from sarra_lite.dispatch.autoscale import wanted
+from sarra_lite.dispatch.autoscale import connections_for
 from sarra_lite.dispatch.pool import Done, Down, Fatal, WorkerPool
 from sarra_lite.errors import TransferError
 from sarra_lite.messages import blocks
@@ -69,7 +69,7 @@ class Engine:
         self._target = target
         self._count = connections
         self._made: list[SftpClient] = []
-        self.lanes = WorkerPool(
+        self.pool = WorkerPool(
             connections, self._connect, RateLimit(0), self._told.put, lambda _: None
         )
 
@@ -87,19 +87,19 @@ class Engine:
                 batch = 2 * max(1, len(self._made))
                 for number in range(sent, sent + batch):
                     found = announcement_of(Path(file.name), f"warm{number}")
-                    self.lanes.submit(Job(found, file.name, f"{dest}-warm-up/{number}"))
+                    self.pool.submit(Job(found, file.name, f"{dest}-warm-up/{number}"))
                 self.finish(batch)
                 sent += batch
 
     def _all_open(self) -> bool:
         trips = [one.round_trip for one in self._made if one.round_trip]
-        return bool(trips) and len(trips) >= (self._count or wanted(min(trips)))
+        return bool(trips) and len(trips) >= (self._count or connections_for(min(trips)))
 
     def send(self, source: Path, dest: str) -> None:
         """Send a tree; raises SarraError."""
         count = 0
         for announcement, path in announced(source):
-            self.lanes.submit(Job(announcement, str(path), f"{dest}/{announcement.rel_path}"))
+            self.pool.submit(Job(announcement, str(path), f"{dest}/{announcement.rel_path}"))
             count += 1
         self.finish(count)
 
@@ -115,7 +115,7 @@ class Engine:
                 raise event.result
             if event.result.wait is not None:
                 time.sleep(min(event.result.wait, 0.02))
-                self.lanes.submit(event.job)
+                self.pool.submit(event.job)
             else:
                 count -= 1
 
@@ -137,7 +137,7 @@ def main() -> int:
         began = time.monotonic()
     engine.send(Path(asked.source), asked.dest)
     print(f"{time.monotonic() - began:.3f}")
-    engine.lanes.close(1.0)
+    engine.pool.close(1.0)
     return 0
 
 

@@ -24,10 +24,9 @@ from sarra_lite.commands import arguments, connections
 from sarra_lite.commands.progress import Progress
 from sarra_lite.config.commands import SenderConfig
 from sarra_lite.delivery.rate_limit import RateLimit
+from sarra_lite.dispatch.broker_link import BrokerLink, Confirmed
 from sarra_lite.dispatch.dispatcher import Dispatcher
-from sarra_lite.dispatch.outbox import Confirmed
 from sarra_lite.dispatch.pool import Done, Down, Fatal, WorkerPool
-from sarra_lite.dispatch.prefetch import Intake
 from sarra_lite.errors import (
     EX_FAILED,
     EX_OK,
@@ -107,18 +106,15 @@ class _Sender:
         self._status = runtime.Status()
         self._moved = 0
         self._moved_lock = threading.Lock()
-        lanes = WorkerPool(
+        self._pool = WorkerPool(
             config.connections,
             connections.sftp_factory(config),
             RateLimit(config.limit),
             self._inbox.put,
             self._count_bytes,
         )
-        self._lanes = lanes
-        self._desk = Dispatcher(config, lanes, self._inbox.put)
-        self._intake = Intake(
-            config, self._inbox.put, lambda reason: self._inbox.put(_Lost(reason))
-        )
+        link = BrokerLink(config, self._inbox.put, lambda reason: self._inbox.put(_Lost(reason)))
+        self._dispatcher = Dispatcher(config, self._pool, link)
         self._quiet_since = time.monotonic()
         self._found_empty = False
 
@@ -138,24 +134,23 @@ class _Sender:
                     if self._drain:
                         raise
                     log.warning("%s; trying again", error)
-                    self._desk.detach()
+                    self._dispatcher.detach()
                     self._forget_broker()
                     self._status.alive("the broker is away")
                     self._stop.wait(next(delays))
         finally:
             self._status.stopping()
-            self._lanes.close(_GRACE if self._stop.is_set() else 0.5)
+            self._pool.close(_GRACE if self._stop.is_set() else 0.5)
         return self._conclude()
 
     def _attend(self, broker: Broker) -> None:
         """Consume on one connection until told to stop, or drained; BrokerError when it is lost."""
         topology.declare_for_sending(broker, self._config)
-        self._desk.attach(broker)
-        self._intake.begin(broker)
+        self._dispatcher.attach(broker)
         self._status.ready()
         log.debug("ready: %s", self._config.queue)
         while not self._stop.is_set():
-            self._next(self._desk.tick())
+            self._next(self._dispatcher.start_due())
             self._show()
             if broker.lost.is_set():
                 raise BrokerError(broker.close_reason)
@@ -163,7 +158,7 @@ class _Sender:
                 return
 
     def _forget_broker(self) -> None:
-        """Drop what a connection that is gone has left in the inbox; the lanes' events stay."""
+        """Drop what a connection that is gone has left in the inbox; the workers' events stay."""
         events = []
         with contextlib.suppress(queue.Empty):
             while True:
@@ -180,21 +175,20 @@ class _Sender:
                 self._handle(self._inbox.get(timeout=max(0.0, patience)))
                 patience = 0.0
         except queue.Empty:
-            self._desk.look_up_suspects()
+            self._dispatcher.check_redelivered()
 
     def _handle(self, event: _Event) -> None:
         match event:
             case Delivery():
                 self._quiet_since = time.monotonic()
                 self._found_empty = False
-                self._desk.receive(event)
-                self._intake.look(self._desk.tally.taken, self._desk.tally.expected)
+                self._dispatcher.receive(event)
             case Done():
-                self._desk.finished(event)
+                self._dispatcher.finished(event)
             case Confirmed():
-                self._desk.confirmed(event)
+                self._dispatcher.confirmed(event)
             case Down():
-                self._desk.outage(event)
+                self._dispatcher.outage(event)
                 if self._drain and event.lasts(self._config.timeout):
                     raise DestinationUnreachable(f"giving up: {event.reason}")
             case Fatal():
@@ -207,10 +201,10 @@ class _Sender:
     def _drained(self, broker: Broker) -> bool:
         """Nothing is held, and nothing waits in the queue; or all that is held waits for room."""
         if time.monotonic() - self._quiet_since < _EMPTY or (
-            len(self._desk) and not self._desk.stuck
+            len(self._dispatcher) and not self._dispatcher.waiting_for_space
         ):
             return False
-        if self._desk.stuck:
+        if self._dispatcher.waiting_for_space:
             return True
         if broker.declare_queue(self._config.queue):
             self._found_empty = False
@@ -225,17 +219,17 @@ class _Sender:
             self._moved += count
 
     def _show(self) -> None:
-        tally, progress = self._desk.tally, self._progress
+        tally, progress = self._dispatcher.tally, self._progress
         progress.files, progress.failed = tally.arrived, tally.failed
-        progress.of_files = tally.arrived + tally.failed + len(self._desk)
+        progress.of_files = tally.arrived + tally.failed + len(self._dispatcher)
         progress.bytes, progress.of_bytes = self._moved, max(tally.expected, self._moved)
         progress.show()
         self._status.alive(
-            f"{tally.arrived} arrived, {tally.failed} failed, {len(self._desk)} in progress"
+            f"{tally.arrived} arrived, {tally.failed} failed, {len(self._dispatcher)} in progress"
         )
 
     def _conclude(self) -> int:
-        tally, left = self._desk.tally, len(self._desk)
+        tally, left = self._dispatcher.tally, len(self._dispatcher)
         log.info(
             "%d arrived, %d failed, %s moved%s",
             tally.arrived,

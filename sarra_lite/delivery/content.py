@@ -1,4 +1,4 @@
-"""Sending content: a whole file, one block of a file, and the finish of a file in blocks."""
+"""Sends content: a whole file, one block of a file, and the finish of a file sent in blocks."""
 
 from __future__ import annotations
 
@@ -6,172 +6,148 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-from sarra_lite.delivery import staging
+from sarra_lite.delivery.destination import Markers
 from sarra_lite.delivery.job import Job, Outcome
 from sarra_lite.delivery.source import Source
-from sarra_lite.delivery.upload import Upload, fingerprint, verify
+from sarra_lite.delivery.upload import Upload, remote_identity
 from sarra_lite.errors import SourceUnavailable, TransferError
 from sarra_lite.messages import blocks
 from sarra_lite.sftp.client import SftpError
 from sarra_lite.units import nanoseconds
 
 if TYPE_CHECKING:
-    from sarra_lite.delivery.staging import Marks, Names
+    from sarra_lite.delivery.destination import Destination
     from sarra_lite.delivery.upload import Hooks
-    from sarra_lite.sftp.client import SftpClient
 
-_LOOK_AGAIN: Final = 0.2  # seconds until marks are looked at again, for each that is missing
-_LOOK_AT_MOST: Final = 5.0
-_SECOND: Final = 10**9
+_RECHECK: Final = 0.2  # seconds until markers are read again, for each missing block
+_MAX_RECHECK: Final = 5.0
 
 
-async def whole(connection: SftpClient, job: Job, hooks: Hooks) -> Outcome:
-    """Send a file in one piece: 201, or 304 when it is there already, byte for byte."""
-    where = staging.names(job.path, job.announcement)
-    with Source(job.source, job.announcement) as local:
-        if await _proven(connection, job):
+async def send_file(destination: Destination, hooks: Hooks) -> Outcome:
+    """Send a whole file: 201, or 304 when the destination has the same content already."""
+    job = destination.job
+    with Source(job.source, job.announcement) as source:
+        if await _has_announced_content(destination):
             if not job.redelivered:
                 return Outcome(304, "file is there")
-            await staging.discard(connection, where)
+            await destination.discard()
             return Outcome(201, "file sent", 0, job.announcement.identity)
-        async with await staging.create(connection, where.inflight, job.perm_dir_default) as file:
-            sending = Upload(connection, file, job, hooks)
-            identity = await sending.whole(local)
+        async with await destination.create() as file:
+            upload = Upload(destination, file, hooks)
+            identity = await upload.send_file(source)
             if job.verify:
-                await verify(connection, where.inflight, identity, (0, local.size))
-            hooks.moved(await staging.finish(connection, file, where, job.attributes, local.size))
-    return Outcome(201, "file sent", local.size, identity)
+                await upload.verify(identity, 0, source.size)
+            hooks.on_written(await destination.finish(file, source.size))
+    return Outcome(201, "file sent", source.size, identity)
 
 
-async def block(connection: SftpClient, job: Job, hooks: Hooks) -> Outcome:
-    """Send one block of a file: 206, or 304 when it is written, or the whole file is there."""
-    announcement, number = job.announcement, job.announcement.block
-    where = staging.names(job.path, announcement)
-    piece = announcement.blocks
-    assert piece is not None  # noqa: S101  for the type checker: is_finish and block say so
+async def send_block(destination: Destination, hooks: Hooks) -> Outcome:
+    """Send one block: 206, or 304 when the block is written or the file is complete already."""
+    job = destination.job
+    piece, number = job.announcement.blocks, job.announcement.block
+    assert piece is not None  # noqa: S101  for the type checker: deliver() has checked it
     assert number is not None  # noqa: S101
-    complete, marked, begun = await asyncio.gather(
-        staging.complete(connection, job.path, announcement),
-        connection.stat(where.mark(number)),
-        connection.stat(where.blocks),
+    complete, marked, directory = await asyncio.gather(
+        destination.complete(),
+        destination.client.stat(destination.marker(number)),
+        destination.client.stat(destination.marker_directory),
     )
     if complete:
         return Outcome(304, "file is there")
     if marked is not None:
-        return await _last(connection, job, Outcome(304, f"block {number + 1} is there"))
-    with Source(job.source, announcement) as local:
-        async with await staging.create_for_block(
-            connection, where, job.perm_dir_default, begun=begun is not None
-        ) as file:
-            sending = Upload(connection, file, job, hooks)
-            identity = await sending.block(local, piece.offset, piece.length)
+        return await _finish_after_last(destination, Outcome(304, f"block {number + 1} is there"))
+    with Source(job.source, job.announcement) as source:
+        async with await destination.create_for_block(started=directory is not None) as file:
+            upload = Upload(destination, file, hooks)
+            identity = await upload.send_block(source, piece.offset, piece.length)
             if job.verify:
-                await verify(connection, where.inflight, identity, (piece.offset, piece.length))
-    await _mark(connection, job, where, number)
+                await upload.verify(identity, piece.offset, piece.length)
+    await destination.mark_written(number)
     text = f"block {number + 1} of {piece.count} sent"
-    return await _last(connection, job, Outcome(206, text, piece.length, identity))
+    return await _finish_after_last(destination, Outcome(206, text, piece.length, identity))
 
 
-async def finish(connection: SftpClient, job: Job) -> Outcome:
-    """Put a file in its place when all its blocks are written; ask to wait while some are not."""
-    where = staging.names(job.path, job.announcement)
-    complete, marks = await asyncio.gather(
-        staging.complete(connection, job.path, job.announcement),
-        staging.marks(connection, where),
-    )
+async def finish(destination: Destination) -> Outcome:
+    """Complete a file when all its blocks are written; ``Outcome.wait`` while some are missing."""
+    job = destination.job
+    complete, markers = await asyncio.gather(destination.complete(), destination.markers())
     if complete:
-        await staging.discard(connection, where, marks)
-        ours = marks is not None or job.redelivered
-        return _finished(job) if ours else Outcome(304, "file is there")
-    if marks is None:
-        # Here already, since where this fails no block can leave a mark, and we would wait long.
-        await staging.make_directories(connection, where.blocks, job.perm_dir_default)
-        marks = staging.Marks(set(), set())
-    wait = _until_finish(job, marks)
+        await destination.discard(markers)
+        sent_by_us = markers is not None or job.redelivered
+        return _finished(job) if sent_by_us else Outcome(304, "file is there")
+    if markers is None:
+        # Created here, since where that fails no block can leave a marker: fail now, do not wait.
+        await destination.make_directories(destination.marker_directory)
+        markers = Markers(set(), set())
+    wait = _seconds_until_finish(job, markers)
     if wait > 0:
         return Outcome(0, "blocks are missing", wait=wait)
-    async with await staging.create(connection, where.inflight, job.perm_dir_default) as file:
-        size = job.announcement.size or 0
-        await staging.finish(connection, file, where, job.attributes, size)
-    await staging.discard(connection, where, marks)
+    async with await destination.create() as file:
+        await destination.finish(file, job.announcement.size or 0)
+    await destination.discard(markers)
     return _finished(job)
 
 
-def _until_finish(job: Job, marks: Marks) -> float:
-    """Return seconds until it is worth looking again; 0: all blocks are there."""
-    count = job.announcement.blocks.count if job.announcement.blocks else 0
-    with Source(job.source, job.announcement) as local:
-        # Until the second of its mtime is over, another version could get the same one.
-        young = local.mtime_ns // _SECOND + 1 - time.time()
-    if (missing := count - len(marks.written) - len(marks.failed)) > 0:
-        return min(missing * _LOOK_AGAIN, _LOOK_AT_MOST)
-    if marks.failed:
-        shown = ", ".join(str(number + 1) for number in sorted(marks.failed)[:5])
-        raise TransferError(499, f"given up, since a block failed: {shown} of {count}")
-    return young if 0 < young <= 1 else 0.0
-
-
-async def abandon(connection: SftpClient, job: Job, error: TransferError) -> None:
-    """Remove what there is of a file; of a block, leave a mark for those who wait for it."""
-    where = staging.names(job.path, job.announcement)
-    number = job.announcement.block
-    if number is None or isinstance(
-        error, SourceUnavailable
-    ):  # no block of it can be sent any more
-        await staging.discard(connection, where)
+async def abandon(destination: Destination, error: TransferError) -> None:
+    """Remove what exists of a file that was given up; mark a block that was given up."""
+    number = destination.job.announcement.block
+    # Without its source, no other block of the file can be sent either.
+    if number is None or isinstance(error, SourceUnavailable):
+        await destination.discard()
     else:
-        await staging.make_directories(connection, where.blocks, job.perm_dir_default)
-        await connection.touch(where.failed(number))
+        await destination.mark_failed(number)
 
 
-async def _proven(connection: SftpClient, job: Job) -> bool:
-    """Whether the destination holds exactly what was announced (decision 0004)."""
-    announced = job.announcement.identity
+def _seconds_until_finish(job: Job, markers: Markers) -> float:
+    """Return the seconds to wait before the next attempt; 0 when all blocks are written.
+
+    Raises SourceUnavailable when the source changed, TransferError 499 when a block was given up.
+    """
+    count = job.announcement.blocks.count if job.announcement.blocks else 0
+    with Source(job.source, job.announcement) as source:
+        # Another version written within the same second could have the same mtime at the
+        # destination, which knows whole seconds only.
+        second_ends_in = source.mtime_ns // 10**9 + 1 - time.time()
+    if (missing := count - len(markers.written) - len(markers.failed)) > 0:
+        return min(missing * _RECHECK, _MAX_RECHECK)
+    if markers.failed:
+        shown = ", ".join(str(number + 1) for number in sorted(markers.failed)[:5])
+        raise TransferError(499, f"given up, since a block failed: {shown} of {count}")
+    return second_ends_in if 0 < second_ends_in <= 1 else 0.0
+
+
+async def _has_announced_content(destination: Destination) -> bool:
+    """Return whether the final file has the announced fingerprint (decision 0004)."""
+    announced = destination.job.announcement.identity
     if announced is None or announced.method not in blocks.METHODS:
         return False
-    if not await staging.complete(connection, job.path, job.announcement):
+    if not await destination.complete():
         return False
     try:
-        return await fingerprint(connection, job.path, announced.method) == announced
+        found = await remote_identity(destination.client, destination.path, announced.method)
     except SftpError:
-        return False  # not readable, or shorter meanwhile: send it
+        return False  # not readable, or truncated meanwhile: send it
+    return found == announced
 
 
-async def _mark(connection: SftpClient, job: Job, where: Names, number: int) -> None:
-    """Say at the destination that a block is written, unless the file was finished meanwhile."""
-    # All at once: the server does one after the other.
-    marked, _, complete = await asyncio.gather(
-        connection.touch(where.mark(number)),
-        connection.remove_all([where.failed(number)]),
-        staging.complete(connection, job.path, job.announcement),
-        return_exceptions=True,
-    )
-    for error in (marked, complete):
-        if isinstance(error, BaseException) and not (
-            isinstance(error, SftpError) and error.missing
-        ):
-            raise error
-    if complete is True:
-        await staging.discard(connection, where)
-
-
-async def _last(connection: SftpClient, job: Job, outcome: Outcome) -> Outcome:
-    """Finish a file of which no finish is announced (sr3 has none) when this was its last block."""
-    piece = job.announcement.blocks
+async def _finish_after_last(destination: Destination, outcome: Outcome) -> Outcome:
+    """Finish a file after its last block, where no finish is announced: sr3 announces none."""
+    piece = destination.job.announcement.blocks
     if piece is None or piece.finish:
         return outcome
-    marks = await staging.marks(connection, staging.names(job.path, job.announcement))
-    if marks is None or len(marks.written) < piece.count:
+    markers = await destination.markers()
+    if markers is None or len(markers.written) < piece.count:
         return outcome
-    finished = await finish(connection, job)
+    finished = await finish(destination)
     while finished.wait is not None:
-        # Less than a second: for the second of its mtime to be over.
+        # Less than a second, until the second of the source's mtime is over.
         await asyncio.sleep(finished.wait)
-        finished = await finish(connection, job)
+        finished = await finish(destination)
     return Outcome(finished.code, finished.message, outcome.bytes, outcome.identity)
 
 
 def _finished(job: Job) -> Outcome:
-    """All of a file is there: how long it took since it was announced."""
-    took = time.time() - nanoseconds(job.announcement.pub_time) / 1e9
-    return Outcome(201, "file sent in blocks", job.announcement.size, seconds=max(took, 0.001))
+    """Return the outcome of a complete file; its duration counts from the announcement."""
+    seconds = time.time() - nanoseconds(job.announcement.pub_time) / 1e9
+    size = job.announcement.size
+    return Outcome(201, "file sent in blocks", size, seconds=max(seconds, 0.001))

@@ -1,14 +1,15 @@
-"""Make the destination as an announcement says: the one entry to all that is done there.
+"""Entry point of this package: carries out one announcement on one SFTP connection.
 
-Everything may be done twice: by another sender, or again after a crash.
+Any job may be carried out twice: by another sender at the same time, or again after a crash.
 """
 
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from sarra_lite.delivery import content, operations, staging
+from sarra_lite.delivery import content, operations
+from sarra_lite.delivery.destination import Destination
 from sarra_lite.errors import DestinationDown, DestinationFull, TransferError
 from sarra_lite.sftp.client import SftpError
 
@@ -17,48 +18,80 @@ if TYPE_CHECKING:
     from sarra_lite.delivery.upload import Hooks
     from sarra_lite.sftp.client import SftpClient
 
-
-async def deliver(connection: SftpClient, job: Job, hooks: Hooks) -> Outcome:
-    """Do what an announcement asks for.
-
-    Raises TransferError when it cannot be done, DestinationDown when it can be tried again on
-    another connection, Interrupted when it was told to stop in the middle of a long one.
-    """
-    try:
-        return await _done(connection, job, hooks)
-    except DestinationDown:
-        raise
-    except SftpError as status:
-        error = await staging.explained(connection, job.path, status)
-    except TransferError as cannot:
-        error = cannot
-    # What is tried again where there is room need not be begun anew.
-    if job.announcement.blocks is None or not isinstance(error, DestinationFull):
-        await give_up(connection, job, error)
-    raise error
-
-
-async def give_up(connection: SftpClient, job: Job, error: TransferError) -> None:
-    """Leave nothing of a file that was given up; of a block, a mark for those who wait for it."""
-    with contextlib.suppress(TransferError, SftpError):
-        await content.abandon(connection, job, error)
-
-
-async def _done(connection: SftpClient, job: Job, hooks: Hooks) -> Outcome:
-    operation = job.announcement.file_op or {}
-    for name, do in _OPERATIONS.items():
-        if name in operation and (outcome := await do(connection, job)) is not None:
-            return outcome
-    if job.announcement.is_finish:
-        return await content.finish(connection, job)
-    if job.announcement.block is not None:
-        return await content.block(connection, job, hooks)
-    return await content.whole(connection, job, hooks)
-
-
-_OPERATIONS = {
+_DENIED: Final = 3  # SSH_FX_PERMISSION_DENIED
+_OPERATIONS: Final = {
     "remove": operations.remove,
     "rename": operations.rename,
     "link": operations.link,
     "directory": operations.directory,
 }
+
+
+async def deliver(client: SftpClient, job: Job, hooks: Hooks) -> Outcome:
+    """Do what the announcement of a job asks for.
+
+    Raises TransferError when it cannot be done, DestinationDown when another connection may do it,
+    Interrupted when ``hooks.stop`` was set in the middle of a long upload.
+    """
+    destination = Destination(client, job)
+    try:
+        return await _carry_out(destination, hooks)
+    except DestinationDown:
+        raise
+    except SftpError as status:
+        error = await _explain(client, job.path, status)
+    except TransferError as failed:
+        error = failed
+    # A file in blocks is retried when there is space again, and keeps the blocks it has.
+    if job.announcement.blocks is None or not isinstance(error, DestinationFull):
+        await _give_up(destination, error)
+    raise error
+
+
+async def give_up(client: SftpClient, job: Job, error: TransferError) -> None:
+    """Clean up after a job that will not be tried again: see ``content.abandon``."""
+    await _give_up(Destination(client, job), error)
+
+
+async def _give_up(destination: Destination, error: TransferError) -> None:
+    with contextlib.suppress(TransferError, SftpError):
+        await content.abandon(destination, error)
+
+
+async def _carry_out(destination: Destination, hooks: Hooks) -> Outcome:
+    announcement = destination.job.announcement
+    for name, operation in _OPERATIONS.items():
+        if name in (announcement.file_op or {}):
+            outcome = await operation(destination)
+            if outcome is not None:
+                return outcome
+    if announcement.is_finish:
+        return await content.finish(destination)
+    if announcement.block is not None:
+        return await content.send_block(destination, hooks)
+    return await content.send_file(destination, hooks)
+
+
+async def _explain(client: SftpClient, path: str, status: SftpError) -> TransferError:
+    """Return the error to report for a status of the SFTP server.
+
+    SSH_FX_FAILURE may mean a full disk, an exceeded quota or a read-only file system; statvfs
+    tells the first and the last from other failures.
+    """
+    if status.code == _DENIED:
+        return TransferError(403, f"destination: {str(status).lower()}")
+    if status.missing:
+        return TransferError(404, "destination: a directory vanished")
+    space = None
+    directory = path.rpartition("/")[0]
+    while space is None and directory:  # the directory itself may not exist yet
+        space = await client.free_space(directory)
+        directory = directory.rpartition("/")[0]
+    space = space or await client.free_space("/" if path.startswith("/") else ".")
+    if space is not None and space.read_only:
+        return TransferError(403, "destination: read-only file system")
+    if space is not None and (space.bytes == 0 or space.names == 0):
+        return DestinationFull("destination: no space left")
+    if status.writing:
+        return DestinationFull("destination: write refused: over quota, or its disk failed")
+    return TransferError(499, f"destination: {str(status).lower()}")

@@ -1,4 +1,4 @@
-"""What is to be done for an announcement, and what came of it."""
+"""A job: what is to be done for one announcement.  An outcome: what was done."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """An announcement, the file here, and its path at the destination.
+    """An announcement, the local path of its file, and the path at the destination.
 
-    ``old_path``: the name that a rename takes away there.  ``redelivered``: somebody may have done
-    it before, and died before he could report it.  ``verify``: what was written is read again and
-    compared.  ``fsync``: it is on the server's disk before it is reported.
+    ``old_path``: the path at the destination that a rename starts from.  ``redelivered``: the job
+    may have been done before without its report being published.  ``verify``: read back and
+    compare what was written.  ``fsync``: flush the file to the server's disk before the report.
     """
 
     announcement: Announcement
@@ -33,25 +33,29 @@ class Job:
     fsync: bool = False
 
     @property
-    def mode(self) -> int:
-        """Mode that the file is to have."""
-        announced = self.announcement.mode
-        return announced if self.perm_copy and announced is not None else self.perm_default
+    def content_bytes(self) -> int:
+        """Bytes of content that this job sends; 0 for a finish."""
+        announcement = self.announcement
+        if announcement.blocks is None:
+            return announcement.size or 0
+        return 0 if announcement.is_finish else announcement.blocks.length
 
     @property
     def attributes(self) -> Attributes:
-        """Mode and modification time that the file is to have."""
-        mtime = self.announcement.mtime_ns
-        find_copies = self.time_copy and mtime is not None
-        return Attributes(mode=self.mode, mtime=(mtime or 0) // 10**9 if find_copies else None)
+        """Mode and modification time (whole seconds) that the complete file gets."""
+        mode, mtime = self.announcement.mode, self.announcement.mtime_ns
+        return Attributes(
+            mode=mode if self.perm_copy and mode is not None else self.perm_default,
+            mtime=mtime // 10**9 if self.time_copy and mtime is not None else None,
+        )
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was done: code and line of the report, and what it took.
+    """Result of a job: code and text of its report, and what was transferred.
 
-    ``wait``: nothing yet, look again in so many seconds.  ``seconds``: how long it took in all,
-    where that is not the time of this attempt.
+    ``wait``: nothing was done yet, run the job again after so many seconds.  ``seconds``: duration
+    of the whole file, where it is not the duration of this attempt.
     """
 
     code: int

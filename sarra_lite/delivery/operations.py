@@ -1,7 +1,4 @@
-"""Directories, links, renames and removals at the destination (fileOp of sr_post(7)).
-
-Each returns None when what it asks for is better done by sending the file.
-"""
+"""Directories, symbolic links, renames and removals at the destination (fileOp of sr_post(7))."""
 
 from __future__ import annotations
 
@@ -9,90 +6,94 @@ import contextlib
 import stat
 from typing import TYPE_CHECKING, Final
 
-from sarra_lite.delivery import staging
 from sarra_lite.delivery.job import Job, Outcome
 from sarra_lite.errors import TransferError
 from sarra_lite.sftp.client import Attributes, SftpError
 
 if TYPE_CHECKING:
-    from sarra_lite.sftp.client import SftpClient
+    from sarra_lite.delivery.destination import Destination
 
-_OWNER: Final = 0o300  # without, the owner himself could put nothing into his directory
+_OWNER_WRITE_SEARCH: Final = 0o300  # without these the SFTP user could not fill his directory
 
 
-async def remove(connection: SftpClient, job: Job) -> Outcome:
-    """Remove a file, a link, or an empty directory."""
-    found = await connection.lstat(job.path)
+async def remove(destination: Destination) -> Outcome:
+    """Remove a file, a link, or an empty directory; TransferError 409 when it is not empty."""
+    client, job = destination.client, destination.job
+    found = await client.lstat(job.path)
     if found is None:
-        return _already(job, "removed", "is not there")
+        return _unchanged(job, "removed", "is not there")
+    is_directory = stat.S_ISDIR(found.mode or 0)
     try:
-        if stat.S_ISDIR(found.mode or 0):
-            await connection.rmdir(job.path)
+        if is_directory:
+            await client.rmdir(job.path)
         else:
-            await connection.remove(job.path)
+            await client.remove(job.path)
     except SftpError as status:
         if status.missing:
             return Outcome(201, "removed")
-        if stat.S_ISDIR(found.mode or 0) and await connection.listdir(job.path):
+        if is_directory and await client.listdir(job.path):
             raise TransferError(409, "directory is not empty at the destination") from None
         raise
     return Outcome(201, "removed")
 
 
-async def rename(connection: SftpClient, job: Job) -> Outcome | None:
-    """Rename, when the old name is there and what it names is what was announced."""
-    old = await connection.lstat(job.old_path) if job.old_path is not None else None
-    if job.old_path is None or old is None:
+async def rename(destination: Destination) -> Outcome | None:
+    """Rename; None when that is not possible and the file has to be sent instead.
+
+    That is so when the old name does not exist, or names another version than the announced one.
+    """
+    client, job = destination.client, destination.job
+    if job.old_path is None or await client.lstat(job.old_path) is None:
         return None
-    await staging.make_directories(connection, job.path.rpartition("/")[0], job.perm_dir_default)
+    await destination.make_parents()
     with contextlib.suppress(SftpError):
-        await connection.rename(job.old_path, job.path)
+        await client.rename(job.old_path, job.path)
         operation = job.announcement.file_op or {}
-        if "link" in operation or "directory" in operation:
-            return Outcome(201, "renamed")
-        if await staging.complete(connection, job.path, job.announcement):
+        if "link" in operation or "directory" in operation or await destination.complete():
             return Outcome(201, "renamed")
     return None
 
 
-async def link(connection: SftpClient, job: Job) -> Outcome:
-    """Make a symbolic link, in place of whatever file or link has its name."""
+async def link(destination: Destination) -> Outcome:
+    """Create a symbolic link; it replaces a file or link of its name."""
+    client, job = destination.client, destination.job
     target = (job.announcement.file_op or {})["link"]
-    found = await connection.lstat(job.path)
+    found = await client.lstat(job.path)
     if found is not None and stat.S_ISLNK(found.mode or 0):
-        if await connection.readlink(job.path) == target:
-            return _already(job, "linked", "link is there")
+        if await client.readlink(job.path) == target:
+            return _unchanged(job, "linked", "link is there")
     elif found is not None and stat.S_ISDIR(found.mode or 0):
         raise TransferError(409, "a directory is in the way at the destination")
-    where = staging.names(job.path, job.announcement)
-    await connection.remove_all([where.inflight])
+    await client.remove_all([destination.staging_file])
     try:
-        await connection.symlink(target, where.inflight)
+        await client.symlink(target, destination.staging_file)
     except SftpError as status:
         if not status.missing:
             raise
-        await staging.make_directories(
-            connection, job.path.rpartition("/")[0], job.perm_dir_default
-        )
-        await connection.symlink(target, where.inflight)
-    await connection.rename(where.inflight, job.path)
+        await destination.make_parents()
+        await client.symlink(target, destination.staging_file)
+    await client.rename(destination.staging_file, job.path)
     return Outcome(201, "linked")
 
 
-async def directory(connection: SftpClient, job: Job) -> Outcome:
-    """Make a directory, and give it the mode announced."""
-    mode = job.announcement.mode if job.perm_copy else None
-    wanted = job.perm_dir_default if mode is None else mode | _OWNER
-    made = await staging.make_directories(connection, job.path, job.perm_dir_default)
-    found = await connection.stat(job.path)
-    if found is None or stat.S_IMODE(found.mode or 0) != wanted:
-        if made or mode is not None:
-            await connection.set_attributes(job.path, Attributes(mode=wanted))
-    elif not made:
-        return _already(job, "directory made", "directory is there")
+async def directory(destination: Destination) -> Outcome:
+    """Create a directory and set the announced mode."""
+    client, job = destination.client, destination.job
+    announced = job.announcement.mode if job.perm_copy else None
+    mode = job.perm_dir_default if announced is None else announced | _OWNER_WRITE_SEARCH
+    created = await destination.make_directories(job.path)
+    found = await client.stat(job.path)
+    if found is None or stat.S_IMODE(found.mode or 0) != mode:
+        if created or announced is not None:
+            await client.set_attributes(job.path, Attributes(mode=mode))
+    elif not created:
+        return _unchanged(job, "directory made", "directory is there")
     return Outcome(201, "directory made")
 
 
-def _already(job: Job, done: str, there: str) -> Outcome:
-    """Nothing was to be done; it was done by us when we hear of it a second time."""
+def _unchanged(job: Job, done: str, there: str) -> Outcome:
+    """Return the outcome where nothing was to do: 304, or 201 for a redelivered announcement.
+
+    An earlier attempt of ours may have done it and died before its report.
+    """
     return Outcome(201, done) if job.redelivered else Outcome(304, there)

@@ -1,4 +1,4 @@
-"""How fast a sender may send."""
+"""Rate limit of a sender (option ``limit``), shared by all its connections."""
 
 from __future__ import annotations
 
@@ -9,30 +9,33 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_CREDIT: Final = 0.1  # seconds not used that may be made up for
-_LEAST: Final = 1024  # bytes at once
+_BURST: Final = 0.1  # seconds of unused rate that may be made up for
+_MIN_CHUNK: Final = 1024  # bytes
 
 
 class RateLimit:
-    """Bytes a second that all lanes of a process send together; they may ask from any thread."""
+    """Limits the bytes a second that all connections of a process send together.
+
+    Safe for threads.
+    """
 
     def __init__(self, rate: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """``rate``: bytes a second; 0 is no limit."""
+        """``rate``: bytes a second; 0 is unlimited."""
         self._rate = rate
         self._clock = clock
-        self._free = clock()
+        self._next_free = clock()
         self._lock = threading.Lock()
 
-    def step(self, most: int) -> int:
-        """Return how many bytes to send at once, at most so many: a tenth of a second's."""
-        return min(most, max(_LEAST, self._rate // 10)) if self._rate else most
+    def chunk_bytes(self, most: int) -> int:
+        """Return the bytes to send in one write: those of a tenth of a second, at most ``most``."""
+        return min(most, max(_MIN_CHUNK, self._rate // 10)) if self._rate else most
 
-    def spend(self, count: int) -> float:
-        """Take the right to send so many bytes; return the seconds to wait before."""
+    def reserve(self, count: int) -> float:
+        """Reserve the right to send ``count`` bytes; return the seconds to wait before sending."""
         if not self._rate:
             return 0.0
         with self._lock:
             now = self._clock()
-            begin = max(self._free, now - _CREDIT)
-            self._free = begin + count / self._rate
+            begin = max(self._next_free, now - _BURST)
+            self._next_free = begin + count / self._rate
             return max(0.0, begin - now)

@@ -1,4 +1,8 @@
-"""The announced file on this host: read only while it is still what was announced."""
+"""The announced file on this host: reads fail as soon as it is another version.
+
+Size and modification time are compared with the announcement after each read and before each
+write, so that no byte of another version is ever sent.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +21,20 @@ if TYPE_CHECKING:
 
 _Content = TypeVar("_Content", bytes, memoryview)
 
-_TOLERANCE = 1000  # ns; sr3 writes times from floating-point numbers
-_TOLERANCE_EXPONENT = 100_000  # ns; it loses digits of those so little above the whole second
+# sr3 writes times from floating-point numbers, and loses digits of a fraction below 100 µs, which
+# it writes with an exponent (units.nanoseconds).
+_TOLERANCE = 1000  # ns
+_TOLERANCE_EXPONENT = 100_000  # ns
 
 
 class Source:
-    """A file that is open for reading."""
+    """The announced version of a local file, open for reading."""
 
     def __init__(self, path: str, announcement: Announcement) -> None:
-        """Open it; SourceLost 410 when it is gone or another version, 403 when not readable."""
+        """Open a file.
+
+        Raises SourceUnavailable 410 when it is gone or another version, 403 when not readable.
+        """
         self._announced = announcement
         try:
             self._file = OpenFile(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -37,7 +46,7 @@ class Source:
         self.size = os.fstat(self._fd).st_size
 
     def __enter__(self) -> Self:
-        """Nothing to do: it is open."""
+        """Return the open file."""
         return self
 
     def __exit__(
@@ -46,7 +55,7 @@ class Source:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close, unless extents of it are still to be sent."""
+        """Release the file; it stays open while ranges of it wait to be sent."""
         del self._file
 
     @property
@@ -59,33 +68,35 @@ class Source:
         return os.fstat(self._fd).st_mtime_ns
 
     def chunks(self, offset: int, length: int, step: int) -> Iterator[tuple[int, bytes]]:
-        """Yield offset and content of a range, at most ``step`` bytes at once.
+        """Yield offset and content of a byte range, at most ``step`` bytes at once.
 
-        SourceLost 410 as soon as the file is another than was announced: what was yielded
-        before the change belongs to the version announced.
+        Raises SourceUnavailable 410 as soon as the file is another version; all that was yielded
+        before belongs to the announced version.
         """
         return self._read(
             lambda begin, count: os.pread(self._fd, count, begin), offset, length, step
         )
 
-    def extents(
+    def with_content(
         self, offset: int, length: int, step: int
     ) -> Iterator[tuple[int, memoryview, FileRange]]:
-        """Yield offset and content of a range, ``step`` bytes at once, and the same to be sent.
+        """Yield offset, content and the range to send, ``step`` bytes at once.
 
-        What is looked at is valid until the next is asked for.  What is sent is read again: after
-        all is sent, ``check`` tells if it was the version announced.  Raises what ``chunks`` does.
+        The content, for a fingerprint, is valid until the next item.  sendfile(2) reads the range
+        again later: call ``check`` after all is sent.  Raises what ``chunks`` raises.
         """
-        room = memoryview(bytearray(min(step, length)))
+        buffer = memoryview(bytearray(min(step, length)))
 
         def read(begin: int, count: int) -> memoryview:
-            return room[: os.preadv(self._fd, [room[:count]], begin)]
+            return buffer[: os.preadv(self._fd, [buffer[:count]], begin)]
 
         for begin, data in self._read(read, offset, length, step):
             yield begin, data, FileRange(self._file, begin, len(data))
 
-    def unread(self, offset: int, length: int, step: int) -> Iterator[tuple[int, FileRange]]:
-        """Yield offset and content of a range, to be sent unseen; raises what ``check`` does."""
+    def without_content(
+        self, offset: int, length: int, step: int
+    ) -> Iterator[tuple[int, FileRange]]:
+        """Yield offset and range to send, without reading it; raises what ``check`` raises."""
         end = offset + length
         for begin in range(offset, end, step):
             self.check()
@@ -94,7 +105,7 @@ class Source:
     def _read(
         self, read: Callable[[int, int], _Content], offset: int, length: int, step: int
     ) -> Iterator[tuple[int, _Content]]:
-        """Yield what ``read`` returns for an offset and a count, all over a range."""
+        """Yield offset and content of a range; ``read`` takes an offset and a number of bytes."""
         end = offset + length
         while offset < end:
             try:
@@ -108,7 +119,7 @@ class Source:
             offset += len(data)
 
     def check(self) -> None:
-        """Raise SourceLost 410 when it is another version than the one announced."""
+        """Raise SourceUnavailable 410 when the file is not the announced version any more."""
         found, announced = os.fstat(self._fd), self._announced
         if not stat.S_ISREG(found.st_mode):
             raise SourceUnavailable(410, "no regular file any more")

@@ -1,13 +1,13 @@
-"""Content on its way into one open file, and what must hold before it counts as written."""
+"""Uploads content into one open file at the destination: write loop, rate limit, verification."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sarra_lite.delivery import staging
+from sarra_lite.delivery.destination import Destination
 from sarra_lite.delivery.source import Source
-from sarra_lite.delivery.work_stealing import Range
+from sarra_lite.delivery.work_stealing import SharedRange
 from sarra_lite.errors import ConfigError, Interrupted, TransferError
 from sarra_lite.messages import blocks
 
@@ -15,169 +15,172 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from threading import Event
 
-    from sarra_lite.delivery.job import Job
     from sarra_lite.delivery.rate_limit import RateLimit
-    from sarra_lite.delivery.work_stealing import Pool
+    from sarra_lite.delivery.work_stealing import SharedRanges
     from sarra_lite.messages.blocks import Digest
     from sarra_lite.messages.v03 import Identity
     from sarra_lite.sftp.client import File, SftpClient
     from sarra_lite.sftp.sendfile import FileRange
 
-_SHORT: Final = 8 * 1024 * 1024  # bytes that are still sent when we are asked to stop
+_FINISHED_ON_STOP: Final = 8 * 1024 * 1024  # bytes that are still sent after a request to stop
 
 
 class Hooks(NamedTuple):
-    """What a transfer tells while it goes on, and how it is stopped.
+    """How the caller limits, stops and observes uploads.
 
-    ``read`` and ``moved`` are called with bytes: sent by us, and known written at the destination.
-    ``pool``: where the ends of blocks are offered to connections that have nothing to do.
+    ``on_sent`` gets the bytes handed to the connection, ``on_written`` those that the server has
+    confirmed.  ``shared``: where blocks are offered to idle connections.
     """
 
-    limit: RateLimit
+    rate_limit: RateLimit
     stop: Event
-    read: Callable[[int], None]
-    moved: Callable[[int], None]
-    pool: Pool
+    on_sent: Callable[[int], None]
+    on_written: Callable[[int], None]
+    shared: SharedRanges
 
 
 class Upload:
-    """Sends content of a job's source into a file at the destination."""
+    """Writes content of a job's source into its staging file."""
 
-    def __init__(self, connection: SftpClient, file: File, job: Job, hooks: Hooks) -> None:
-        """``file`` is open for writing on this connection."""
-        self._connection = connection
+    def __init__(self, destination: Destination, file: File, hooks: Hooks) -> None:
+        """``file``: the staging file, open for writing on the destination's connection."""
+        self._client = destination.client
+        self._job = destination.job
+        self._staging_file = destination.staging_file
         self._file = file
-        self._job = job
         self._hooks = hooks
-        self._most = hooks.limit.step(connection.max_write)
+        self._chunk = hooks.rate_limit.chunk_bytes(destination.client.max_write)
 
-    async def whole(self, local: Source) -> Identity:
-        """Send all of a source; return its identity.  Not all of it is known written yet.
+    async def send_file(self, source: Source) -> Identity:
+        """Send a whole file and return its identity; the last writes may not be confirmed yet.
 
-        TransferError 410 when its content is not what was announced.
+        Raises TransferError 410 when the content is not what was announced.
         """
-        method = _method(self._job)
+        announced = self._job.announcement.identity
+        known = announced is not None and announced.method in blocks.METHODS
+        method = announced.method if announced is not None and known else "sha512"
         digest = blocks.digest(method)
-        for offset, data in local.chunks(0, local.size, self._most):
+        for offset, data in source.chunks(0, source.size, self._chunk):
             digest.update(data)
-            await self._write(offset, data, local.size - offset)
+            await self._write(offset, data, source.size - offset)
         identity = blocks.identity(method, digest.digest())
-        _compare(self._job, identity)
-        await self._secure()
+        if known and announced != identity:
+            raise TransferError(410, "changed: its content is not what was announced")
+        await self._flush()
         return identity
 
-    async def block(self, local: Source, offset: int, length: int) -> Identity:
-        """Send a range, not copied; return its identity.  All of it is written then.
+    async def send_block(self, source: Source, offset: int, length: int) -> Identity:
+        """Send a byte range and return its identity; all writes are confirmed.
 
-        The end of it may be sent by others, see ``help_with``.
+        The content is not copied through this process.  Idle connections may send the end of it.
         """
         digest = blocks.digest(blocks.COD.value)
-        await self.share(local, Range(self._job, offset, offset + length, self._most), digest)
+        block = SharedRange(self._job, offset, offset + length, self._chunk)
+        await self.send_range(source, block, digest)
         return blocks.identity(blocks.COD.value, digest.digest())
 
-    async def share(self, local: Source, mine: Range, digest: Digest | None = None) -> None:
-        """Send a range of which others may take the end; all of it is written then.
+    async def send_range(
+        self, source: Source, shared: SharedRange, digest: Digest | None = None
+    ) -> None:
+        """Send a range of which others may steal the end; all writes of all of it are confirmed.
 
-        ``digest`` is given the content of all of it, whoever sends it.
+        ``digest`` is updated with the content of the whole range, whoever sends it.
         """
         try:
-            with self._hooks.pool.offering(mine):
-                await self._send(local, mine, digest)
-                await self._secure()
-            local.check()
-            for part in mine.parts:
-                if not await part.ended():
-                    again = Range(self._job, part.begin, part.whole_end, self._most)
-                    await self.share(local, again)
+            with self._hooks.shared.offered(shared):
+                await self._send_unstolen(source, shared, digest)
+                await self._flush()
+            source.check()
+            for part in shared.stolen:
+                if not await part.wait_finished():
+                    again = SharedRange(self._job, part.begin, part.original_end, self._chunk)
+                    await self.send_range(source, again)
         finally:
-            # What is still under way would be written after somebody else has finished the file.
-            mine.recall()
-            for part in mine.parts:
-                await part.ended()
+            # Writes still under way could arrive after another sender has finished the file.
+            shared.cancel()
+            for part in shared.stolen:
+                await part.wait_finished()
 
-    async def _send(self, local: Source, mine: Range, digest: Digest | None) -> None:
-        for offset, extent in _pieces(local, mine, digest, self._most):
-            if mine.claim(offset, len(extent)):
-                await self._write(offset, extent, mine.left + len(extent))
+    async def _send_unstolen(
+        self, source: Source, shared: SharedRange, digest: Digest | None
+    ) -> None:
+        for offset, content in _pieces(source, shared, digest, self._chunk):
+            if shared.claim(offset, len(content)):
+                await self._write(offset, content, shared.left + len(content))
             elif digest is None:
                 return
             else:
-                await asyncio.sleep(0)  # others send it; read here for the fingerprint only
+                await asyncio.sleep(0)  # stolen by others; read here for the fingerprint only
+
+    async def verify(self, sent: Identity, offset: int, length: int) -> None:
+        """Read a range back and compare it; TransferError 500 when it differs from what was sent.
+
+        Costs as much time as the download of the range.
+        """
+        found = await remote_identity(self._client, self._staging_file, sent.method, offset, length)
+        if found != sent:
+            raise TransferError(
+                500, "what was written is not what was sent: read again, it differs"
+            )
 
     async def _write(self, offset: int, data: bytes | FileRange, left: int) -> None:
-        """Send the next part, with ``left`` bytes still to be sent; Interrupted when too many."""
-        if self._hooks.stop.is_set() and left > _SHORT:
+        """Send one chunk; ``left``: bytes still to send, this chunk included.
+
+        Raises Interrupted after a request to stop, unless little is left.
+        """
+        if self._hooks.stop.is_set() and left > _FINISHED_ON_STOP:
             raise Interrupted("stopped in the middle of a file; it is taken up again later")
-        if wait := self._hooks.limit.spend(len(data)):
+        if wait := self._hooks.rate_limit.reserve(len(data)):
             await asyncio.sleep(wait)
         written = await self._file.write(offset, data)
-        self._hooks.read(len(data))
-        self._hooks.moved(written)
+        self._hooks.on_sent(len(data))
+        self._hooks.on_written(written)
 
-    async def _secure(self) -> None:
-        """Wait until all is written where somebody else will read it, and on disk if asked to.
+    async def _flush(self) -> None:
+        """Wait for all confirmations where another connection will read the file, or for fsync.
 
-        ConfigError when that is asked of a server that cannot do it.
+        Raises ConfigError when fsync is configured and the server does not support it.
         """
         job = self._job
-        if job.fsync and not self._connection.can_sync:
+        if job.fsync and not self._client.can_sync:
             raise ConfigError("fsync: the SFTP server cannot do that (no fsync@openssh.com)")
         if job.fsync:
-            self._hooks.moved(await self._file.sync())
+            self._hooks.on_written(await self._file.sync())
         elif job.verify or job.announcement.block is not None:
-            self._hooks.moved(await self._file.flush())
+            self._hooks.on_written(await self._file.flush())
 
 
-async def upload_stolen(connection: SftpClient, part: Range, hooks: Hooks) -> None:
-    """Send a part of a block that is on another connection, which is told what came of it."""
-    job, well = part.job, False
+async def upload_stolen(client: SftpClient, part: SharedRange, hooks: Hooks) -> None:
+    """Send a part of another connection's block; that connection learns whether it succeeded."""
+    job, succeeded = part.job, False
+    destination = Destination(client, job)
     try:
-        with Source(job.source, job.announcement) as local:
-            there = staging.names(job.path, job.announcement).inflight
-            async with await connection.open_existing(there) as file:
-                await Upload(connection, file, job, hooks).share(local, part)
-        well = True
+        with Source(job.source, job.announcement) as source:
+            async with await client.open_existing(destination.staging_file) as file:
+                await Upload(destination, file, hooks).send_range(source, part)
+        succeeded = True
     finally:
-        part.end(well=well)
+        part.finish(succeeded=succeeded)
 
 
-async def fingerprint(
-    connection: SftpClient, path: str, method: str, offset: int = 0, length: int | None = None
+async def remote_identity(
+    client: SftpClient, path: str, method: str, offset: int = 0, length: int | None = None
 ) -> Identity:
-    """Read what is at the destination, or a range of it; return its identity."""
+    """Read a file at the destination, or a range of it, and return its identity."""
     digest = blocks.digest(method)
-    async for data in connection.read(path, offset, length):
+    async for data in client.read(path, offset, length):
         digest.update(data)
     return blocks.identity(method, digest.digest())
 
 
-async def verify(connection: SftpClient, path: str, sent: Identity, piece: tuple[int, int]) -> None:
-    """Read what was written and compare it with what was sent; TransferError 500 if it differs."""
-    if await fingerprint(connection, path, sent.method, *piece) != sent:
-        raise TransferError(500, "what was written is not what was sent: read again, it differs")
-
-
 def _pieces(
-    local: Source, mine: Range, digest: Digest | None, step: int
+    source: Source, shared: SharedRange, digest: Digest | None, chunk: int
 ) -> Iterator[tuple[int, FileRange]]:
-    """Yield what is to be sent of a range; ``digest`` is given the content."""
-    span = (mine.begin, mine.whole_end - mine.begin, step)
+    """Yield the chunks of a range; read their content only where ``digest`` needs it."""
+    span = (shared.begin, shared.original_end - shared.begin, chunk)
     if digest is None:
-        yield from local.unread(*span)
+        yield from source.without_content(*span)
         return
-    for offset, data, extent in local.extents(*span):
+    for offset, data, content in source.with_content(*span):
         digest.update(data)
-        yield offset, extent
-
-
-def _method(job: Job) -> str:
-    """Return the method to fingerprint a whole file with: the one announced, where we have it."""
-    announced = job.announcement.identity
-    return announced.method if announced and announced.method in blocks.METHODS else "sha512"
-
-
-def _compare(job: Job, found: Identity) -> None:
-    """Refuse content that is not what was announced, though size and time are the same."""
-    announced = job.announcement.identity
-    if announced is not None and announced.method == found.method and announced != found:
-        raise TransferError(410, "changed: its content is not what was announced")
+        yield offset, content

@@ -1,8 +1,9 @@
-"""The end of a block may be sent by connections that have nothing to do.  Safe for threads.
+"""Work stealing: an idle connection sends the end of a block that another connection is sending.
 
-One slow connection would otherwise hold up a whole file: its blocks are large, and the others have
-nothing left to send.  Who has a block sends from its beginning, who helps takes the second half of
-what is left, again and again, and of a part that is being sent others may take the end as well.
+Without it, one slow connection delays a whole file: its block is large, and the other connections
+have nothing left to send (decision 0015).  The owner of a block sends it from the beginning.  A
+helper takes the second half of the bytes that are left, and helpers may take the end of that part
+in turn.  Safe for threads.
 """
 
 from __future__ import annotations
@@ -18,94 +19,94 @@ if TYPE_CHECKING:
 
     from sarra_lite.delivery.job import Job
 
-LEAST: Final = 1024 * 1024  # bytes left, below which opening the file again costs more
+MIN_BYTES: Final = 1024 * 1024  # below, opening the file on another connection costs more
 
 
-class Range:
-    """Bytes of a block that one connection sends, unless others take some from the end."""
+class SharedRange:
+    """A byte range of a block that one connection sends, while others may take its end."""
 
-    def __init__(self, job: Job, begin: int, end: int, step: int) -> None:
-        """``begin`` and ``end``: offsets in bytes; ``step``: bytes that are sent at once."""
+    def __init__(self, job: Job, begin: int, end: int, chunk: int) -> None:
+        """``begin`` and ``end``: offsets in bytes; ``chunk``: bytes of one write."""
         self.job = job
         self.begin = begin
-        self.whole_end = end
-        self.parts: list[Range] = []
+        self.original_end = end
+        self.stolen: list[SharedRange] = []
         self._end = end
-        self._step = step
+        self._chunk = chunk
         self._next = begin
         self._lock = threading.Lock()
-        self._ended: Future[bool] = Future()
+        self._finished: Future[bool] = Future()
 
     @property
     def left(self) -> int:
-        """Bytes that are not sent, nor given to others."""
+        """Bytes that are neither sent nor stolen."""
         return self._end - self._next
 
     def claim(self, offset: int, length: int) -> bool:
-        """Whether who has the range is to send this, the next of it; no other gets it then."""
+        """Reserve the next chunk for the owner of the range; False when it was stolen."""
         with self._lock:
             if offset >= self._end:
                 return False
             self._next = min(offset + length, self._end)
             return True
 
-    def split(self) -> Range | None:
-        """Give away the second half of what is left; None when that is too little."""
+    def steal(self) -> SharedRange | None:
+        """Take the second half of the bytes that are left; None when that is too little."""
         with self._lock:
-            if self.left < LEAST:
+            if self.left < MIN_BYTES:
                 return None
-            kept = -(-self.left // 2 // self._step) * self._step
+            kept = -(-self.left // 2 // self._chunk) * self._chunk
             middle = self._next + kept
             if middle >= self._end:
                 return None
-            part = Range(self.job, middle, self._end, self._step)
+            part = SharedRange(self.job, middle, self._end, self._chunk)
             self._end = middle
-            self.parts.append(part)
+            self.stolen.append(part)
             return part
 
-    def recall(self) -> None:
-        """Have nothing more of it sent, by nobody."""
+    def cancel(self) -> None:
+        """Let nobody claim or steal any more of it, nor of its stolen parts."""
         with self._lock:
             self._end = self._next
-        for part in self.parts:
-            part.recall()
+        for part in self.stolen:
+            part.cancel()
 
-    def end(self, *, well: bool) -> None:
-        """Say that nothing of it is under way any more, and whether all of it is written."""
-        if not self._ended.done():
-            self._ended.set_result(well)
+    def finish(self, *, succeeded: bool) -> None:
+        """Declare that no write of it is under way; ``succeeded``: all of it is written."""
+        if not self._finished.done():
+            self._finished.set_result(succeeded)
 
-    async def ended(self) -> bool:
-        """Wait until nothing of it is under way; whether all of it is written."""
-        return await asyncio.shield(asyncio.wrap_future(self._ended))
+    async def wait_finished(self) -> bool:
+        """Wait until no write of it is under way; return whether all of it is written."""
+        return await asyncio.shield(asyncio.wrap_future(self._finished))
 
 
-class Pool:
-    """What is being sent, for those who have nothing to do."""
+class SharedRanges:
+    """The ranges that are being sent, from which idle connections may steal."""
 
-    def __init__(self, offered: Callable[[], None]) -> None:
-        """``offered`` is called when there is something that others may take a part of."""
-        self._offered = offered
-        self._ranges: set[Range] = set()
+    def __init__(self, on_offer: Callable[[], None]) -> None:
+        """``on_offer`` is called when a range was added."""
+        self._on_offer = on_offer
+        self._ranges: set[SharedRange] = set()
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def offering(self, mine: Range) -> Iterator[None]:
-        """Let others take parts of a range meanwhile."""
+    def offered(self, shared: SharedRange) -> Iterator[None]:
+        """Let other connections steal from a range inside the ``with`` block."""
         with self._lock:
-            self._ranges.add(mine)
-        self._offered()
+            self._ranges.add(shared)
+        self._on_offer()
         try:
             yield
         finally:
             with self._lock:
-                self._ranges.discard(mine)
+                self._ranges.discard(shared)
 
-    def take(self) -> Range | None:
-        """Return a part, of the range that has the most left; None when all have too little.
+    def steal(self) -> SharedRange | None:
+        """Return a part of the range with the most bytes left; None when all have too little.
 
-        Who takes it must say in the end what came of it.
+        The caller must call ``finish`` on it in the end.
         """
         with self._lock:
-            most = max(self._ranges, key=lambda one: one.left, default=None)
-            return most.split() if most is not None else None
+            largest = max(self._ranges, key=lambda one: one.left, default=None)
+            return largest.steal() if largest is not None else None

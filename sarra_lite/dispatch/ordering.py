@@ -1,10 +1,10 @@
-"""Which jobs may run side by side, and which must wait for an earlier one.  Pure.
+"""Which jobs may run at the same time, and which must wait for an earlier one.  Pure.
 
-Two operations on one name must happen in the order in which they were announced: a file removed and
-made again must exist in the end.  An operation on a directory as a whole (its removal, its
-renaming) must wait for what was announced beneath it, and the other way round.  What is beneath a
-directory that is to be made waits for it, so that a private one is private before anything is in
-it.  Blocks of one file do not disturb each other.
+Operations on one path run in the order of their announcements: a file removed and made again must
+exist in the end.  An operation on a whole directory (removal, rename) waits for earlier jobs
+beneath it, and later jobs beneath it wait for the operation.  Jobs beneath a directory that is to
+be made wait for it, so that it has its mode before anything is in it.  Blocks of one file do not
+wait for each other.
 """
 
 from __future__ import annotations
@@ -20,78 +20,80 @@ Key = TypeVar("Key", bound="Hashable")
 
 class _Entry(NamedTuple):
     paths: tuple[str, ...]
-    whole: bool
-    first: bool
-    shared: bool
+    subtree: bool
+    before_children: bool
+    concurrent: bool
 
 
 class PathOrder(Generic[Key]):
-    """Jobs in the order of their announcement, each with those it has to wait for."""
+    """Jobs in the order of their announcements, each with the earlier ones that it waits for."""
 
     def __init__(self) -> None:
-        """No jobs."""
+        """Start without jobs."""
         self._entries: dict[Key, _Entry] = {}
-        self._on: defaultdict[str, dict[Key, None]] = defaultdict(dict)
-        self._below: defaultdict[str, dict[Key, None]] = defaultdict(dict)
-        self._waits: dict[Key, set[Key]] = {}
-        self._holds_up: defaultdict[Key, list[Key]] = defaultdict(list)
+        # Dictionaries for their order; their values are not used.
+        self._at_path: defaultdict[str, dict[Key, None]] = defaultdict(dict)
+        self._beneath: defaultdict[str, dict[Key, None]] = defaultdict(dict)
+        self._blocked_by: dict[Key, set[Key]] = {}
+        self._blocking: defaultdict[Key, list[Key]] = defaultdict(list)
 
     def add(
         self,
         key: Key,
         *paths: str,
-        whole: bool = False,
-        first: bool = False,
-        shared: bool = False,
+        subtree: bool = False,
+        before_children: bool = False,
+        concurrent: bool = False,
     ) -> bool:
-        """Enter a job on some paths; True when it may run at once.
+        """Add a job on some paths; return whether it may run at once.
 
-        ``whole``: it concerns all that is beneath its paths, too.  ``first``: what comes later
-        beneath its paths waits for it.  ``shared``: others that are shared may work on the same
-        path meanwhile.
+        ``subtree``: it affects everything beneath its paths.  ``before_children``: later jobs
+        beneath its paths wait for it.  ``concurrent``: it may run beside other concurrent jobs on
+        the same path.
         """
-        entry = _Entry(paths, whole, whole or first, shared)
-        waits = {other for other in self._rivals(entry) if other != key}
+        entry = _Entry(paths, subtree, subtree or before_children, concurrent)
+        blocked_by = {other for other in self._conflicts(entry) if other != key}
         self._entries[key] = entry
         for path in paths:
-            self._on[path][key] = None
+            self._at_path[path][key] = None
             for parent in _parents(path):
-                self._below[parent][key] = None
-        self._waits[key] = waits
-        for other in waits:
-            self._holds_up[other].append(key)
-        return not waits
+                self._beneath[parent][key] = None
+        self._blocked_by[key] = blocked_by
+        for other in blocked_by:
+            self._blocking[other].append(key)
+        return not blocked_by
 
     def done(self, key: Key) -> list[Key]:
-        """Take a job out; return those that may run now and could not before."""
+        """Remove a job; return those that waited for it and may run now."""
         entry = self._entries.pop(key)
-        self._waits.pop(key)
+        self._blocked_by.pop(key)
         for path in entry.paths:
-            _discard(self._on, path, key)
+            _discard(self._at_path, path, key)
             for parent in _parents(path):
-                _discard(self._below, parent, key)
-        freed = []
-        for other in self._holds_up.pop(key, ()):
-            if (waits := self._waits.get(other)) is not None:
-                waits.discard(key)
-                if not waits:
-                    freed.append(other)
-        return freed
+                _discard(self._beneath, parent, key)
+        unblocked = []
+        for other in self._blocking.pop(key, ()):
+            if (blocked_by := self._blocked_by.get(other)) is not None:
+                blocked_by.discard(key)
+                if not blocked_by:
+                    unblocked.append(other)
+        return unblocked
 
     def __len__(self) -> int:
-        """Number of jobs entered and not done."""
+        """Return the number of jobs that are not done."""
         return len(self._entries)
 
-    def _rivals(self, entry: _Entry) -> Iterator[Key]:
+    def _conflicts(self, entry: _Entry) -> Iterator[Key]:
+        """Yield the jobs that a new one must wait for."""
         for path in entry.paths:
-            for other in self._on.get(path, ()):
-                if not (entry.shared and self._entries[other].shared):
+            for other in self._at_path.get(path, ()):
+                if not (entry.concurrent and self._entries[other].concurrent):
                     yield other
-            if entry.whole:
-                yield from self._below.get(path, ())
+            if entry.subtree:
+                yield from self._beneath.get(path, ())
             for parent in _parents(path):
-                for other in self._on.get(parent, ()):
-                    if self._entries[other].first:
+                for other in self._at_path.get(parent, ()):
+                    if self._entries[other].before_children:
                         yield other
 
 

@@ -1,4 +1,4 @@
-"""From an announcement to a job: may we, which local file, which name at the destination.  Pure."""
+"""From an announcement to a job: authorisation, local path, path at the destination.  Pure."""
 
 from __future__ import annotations
 
@@ -18,29 +18,22 @@ if TYPE_CHECKING:
 
 
 def make_job(config: SenderConfig, announcement: Announcement, delivery: Delivery) -> Job:
-    """Return what is to be done for an announcement.
+    """Return the job for an announcement.
 
-    Raises MessageError (417) when a path leaves its directory, TransferError 403 when the author
-    is not one we act for, 404 when a rule rejects it.
+    Raises MessageError (417) when a path leaves its directory, TransferError 403 when the author is
+    not authorised, 404 when a rule rejects the file.
     """
     _authorise(config, delivery.user_id)
     check_path(announcement.rel_path)
-    source = _local(config, announcement.base_url, announcement.rel_path)
+    source = _source_path(config, announcement.base_url, announcement.rel_path)
     path = matching.destination_path(config, announcement, announcement.rel_path)
     if isinstance(path, Rejected):
         raise TransferError(404, f"{path.reason} of configuration {config.instance_name}")
-    old = (announcement.file_op or {}).get("rename")
-    old_path = None
-    if old:
-        before = matching.destination_path(
-            config, announcement, _below_base(announcement.base_url, config.baseDir, old)
-        )
-        old_path = None if isinstance(before, Rejected) else before
     return Job(
         announcement=announcement,
         source=source,
         path=path,
-        old_path=old_path,
+        old_path=_old_path(config, announcement),
         redelivered=delivery.redelivered,
         perm_copy=config.permCopy,
         time_copy=config.timeCopy,
@@ -52,9 +45,9 @@ def make_job(config: SenderConfig, announcement: Announcement, delivery: Deliver
 
 
 def _authorise(config: SenderConfig, author: str | None) -> None:
-    """Act on our own announcements, and on those of users whom the configuration names.
+    """Accept announcements of our own broker user and of those in acceptUsers, else raise 403.
 
-    RabbitMQ lets nobody publish under another's user_id.  sr3 does not send it.
+    ``author`` is the AMQP property user_id, which RabbitMQ verifies; sr3 does not set it.
     """
     if author is None:
         if config.requireUserId:
@@ -63,8 +56,8 @@ def _authorise(config: SenderConfig, author: str | None) -> None:
         raise TransferError(403, f"announced by {author}, who is not in acceptUsers")
 
 
-def _local(config: SenderConfig, base_url: str, rel_path: str) -> str:
-    """Absolute path of the announced file on this host."""
+def _source_path(config: SenderConfig, base_url: str, rel_path: str) -> str:
+    """Return the absolute path of the announced file on this host."""
     base = config.baseDir
     if base is None:
         parts = urlsplit(base_url)
@@ -76,11 +69,18 @@ def _local(config: SenderConfig, base_url: str, rel_path: str) -> str:
     return f"{base.rstrip('/')}/{rel_path}"
 
 
-def _below_base(base_url: str, base_dir: str | None, name: str) -> str:
-    """Path of the old name of a rename: sr3 writes it absolute, with or without the base."""
-    for base in (unquote(urlsplit(base_url).path), base_dir or ""):
-        inside = base.rstrip("/") + "/"
-        if len(inside) > 1 and name.startswith(inside):
-            name = name[len(inside) :]
+def _old_path(config: SenderConfig, announcement: Announcement) -> str | None:
+    """Return the path at the destination that a rename starts from; None where there is none.
+
+    In the announcement it is absolute, with or without the base directory, as sr3 writes it.
+    """
+    name = (announcement.file_op or {}).get("rename")
+    if not name:
+        return None
+    for base in (unquote(urlsplit(announcement.base_url).path), config.baseDir or ""):
+        prefix = base.rstrip("/") + "/"
+        if len(prefix) > 1 and name.startswith(prefix):
+            name = name.removeprefix(prefix)
             break
-    return check_path(name.lstrip("/"))
+    path = matching.destination_path(config, announcement, check_path(name.lstrip("/")))
+    return None if isinstance(path, Rejected) else path

@@ -1,4 +1,4 @@
-"""The lanes: n threads of a sender, each with one connection, that deliver jobs side by side."""
+"""The worker pool of a sender: hands out jobs to its connections and chooses their number."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sarra_lite.delivery.work_stealing import Pool
+from sarra_lite.delivery.work_stealing import SharedRanges
 from sarra_lite.dispatch import autoscale
-from sarra_lite.dispatch.tasks import Done, Task
-from sarra_lite.dispatch.worker import Worker
+from sarra_lite.dispatch.worker import Done, Task, Worker
 from sarra_lite.errors import DestinationRefused, SarraError, TransferError
 
 if TYPE_CHECKING:
@@ -29,90 +28,83 @@ log = logging.getLogger("sarra_lite")
 
 @dataclass(frozen=True)
 class Down:
-    """The destination is not reached since ``since`` (monotonic seconds); None: it is back."""
+    """The destination is unreachable since ``since`` (monotonic seconds); None: it is back."""
 
     since: float | None
     reason: str
 
     def lasts(self, seconds: float) -> bool:
-        """Whether it has been away for longer than this."""
+        """Whether the outage has lasted longer than this."""
         return self.since is not None and time.monotonic() - self.since > seconds
 
 
 @dataclass(frozen=True)
 class Fatal:
-    """No lane can ever work: wrong host key, nobody lets us in, or a bug of ours."""
+    """No worker can ever work: wrong host key, login refused, or a bug of ours."""
 
     error: Exception
 
 
 class WorkerPool:
-    """Threads that deliver.  Jobs go in by ``submit``; what became of them comes by ``tell``."""
+    """Workers, one a connection, and the queue of tasks that they share.
+
+    ``shared``: blocks from which idle workers steal.
+    """
 
     def __init__(
         self,
         count: int,
         connect: Callable[[], SftpClient],
-        limit: RateLimit,
-        tell: Callable[[Done | Down | Fatal], None],
-        moved: Callable[[int], None],
+        rate_limit: RateLimit,
+        on_event: Callable[[Done | Down | Fatal], None],
+        on_written: Callable[[int], None],
     ) -> None:
-        """``count`` 0: as many as the distance wants.
+        """``count`` 0: choose the number of connections by distance and throughput.
 
-        ``connect`` makes a connection; ``tell`` and ``moved`` are called in the lanes.
+        ``connect`` makes a connection; the callbacks run in the workers' threads.
         """
-        self.pool = Pool(self._offered)
-        self._tell = tell
-        self._moved = moved
+        self.shared = SharedRanges(self._wake_idle)
+        self._on_event = on_event
+        self._on_written = on_written
         self._tasks: deque[Task] = deque()
         self._down_since: float | None = None
         self._ever_up = False
         self._lock = threading.Lock()
         self._automatic = count == 0
-        self._distant = False
-        self._growth = autoscale.Autoscaler()
+        self._distance_known = False
+        self._autoscaler = autoscale.Autoscaler()
         self._connect = connect
-        self._limit = limit
-        self._lanes: list[Worker] = []
-        for _ in range(count or autoscale.LEAST):
-            self._add()
+        self._rate_limit = rate_limit
+        self._workers: list[Worker] = []
+        self._resize(count or autoscale.FEWEST)
 
     def submit(self, job: Job, *, give_up: TransferError | None = None) -> None:
-        """Hand a job to the next free lane; ``give_up``: only leave a mark that it was given up."""
+        """Hand a job to the next idle worker; ``give_up``: see ``Task``."""
         self._tasks.append(Task(job, give_up))
-        for lane in self._lanes:
-            if lane.idle:
-                lane.idle = False
-                lane.wake()
+        for worker in self._workers:
+            if worker.idle:
+                worker.idle = False
+                worker.wake()
                 return
 
     def close(self, grace: float) -> None:
-        """Stop within ``grace`` seconds: files in the middle are left for the next run to resume.
+        """Stop all workers within ``grace`` seconds; the next run resumes files in progress.
 
-        A connection that hangs is cut.
+        Connections that do not end by then are cut.
         """
         with self._lock:
             self._automatic = False
-        for lane in self._lanes:
-            lane.stop.set()
-            lane.wake()
+        for worker in self._workers:
+            worker.stop.set()
+            worker.wake()
         deadline = time.monotonic() + grace
-        for lane in self._lanes:
-            lane.join(deadline - time.monotonic())
-            lane.cut()
-        for lane in self._lanes:
-            lane.join(1.0)
+        for worker in self._workers:
+            worker.join(deadline - time.monotonic())
+            worker.disconnect()
+        for worker in self._workers:
+            worker.join(1.0)
 
-    def _offered(self) -> None:
-        """Wake who has nothing to do: there is something to help with."""
-        for lane in self._lanes:
-            if lane.idle:
-                lane.wake()
-
-    def _add(self) -> None:
-        self._lanes.append(Worker(self, self._connect, self._limit, f"lane-{len(self._lanes)}"))
-
-    # What lanes call, each in its thread; see office.Office.
+    # Called by workers, each in its thread.
 
     def take(self) -> Task | None:
         """Return the next task; None when there is none."""
@@ -121,67 +113,80 @@ class WorkerPool:
         except IndexError:
             return None
 
-    def waiting(self) -> bool:
+    def has_tasks(self) -> bool:
         """Whether there is a next task."""
         return bool(self._tasks)
 
     def put_back(self, task: Task) -> None:
-        """Take back a task that was not done, to be given out before all others."""
+        """Return a task that was not done to the head of the queue."""
         self._tasks.appendleft(task)
 
-    def tell(self, done: Done) -> None:
-        """Hear of what became of a task."""
-        self._tell(done)
+    def done(self, done: Done) -> None:
+        """Pass on the result of a task."""
+        self._on_event(done)
 
-    def moved(self, count: int) -> None:
-        """Hear of bytes that are written; have one connection more, or less, if that is better."""
-        self._moved(count)
-        if not self._automatic or self._growth.settled:
+    def written(self, count: int) -> None:
+        """Count bytes that the server has confirmed, and adapt the number of connections."""
+        self._on_written(count)
+        if not self._automatic or self._autoscaler.settled:
             return
         with self._lock:
-            working = [lane for lane in self._lanes if not lane.retired]
-            waiting = self._distant and bool(self._tasks)
-            change = self._growth.moved(count, time.monotonic(), len(working), waiting=waiting)
+            size = len(self._active())
+            backlog = self._distance_known and bool(self._tasks)
+            change = self._autoscaler.count(count, time.monotonic(), size, backlog=backlog)
             if change and self._automatic:
-                log.info("connections: %d, now %d", len(working), len(working) + change)
-                self._have(len(working) + change)
+                log.info("connections: %d, now %d", size, size + change)
+                self._resize(size + change)
 
-    def late(self) -> None:
-        """Hear that a connection takes long to open, as far away; open more without waiting."""
+    def slow_login(self) -> None:
+        """Open more connections, before the first one is ready: the host seems to be distant."""
         with self._lock:
-            if self._automatic and not self._distant and self._tasks:
-                self._have(autoscale.EARLY)
+            if self._automatic and not self._distance_known and self._tasks:
+                self._resize(autoscale.WHILE_CONNECTING)
 
-    def up(self, connection: SftpClient) -> None:
-        """Hear that a connection is open; have as many as this distance wants."""
+    def up(self, client: SftpClient) -> None:
+        """Note that a connection is open; have as many as its round-trip time asks for."""
         with self._lock:
             self._ever_up = True
             was_down, self._down_since = self._down_since is not None, None
-            if self._automatic and not self._distant:
-                self._distant = True
-                self._have(autoscale.wanted(connection.round_trip))
+            if self._automatic and not self._distance_known:
+                self._distance_known = True
+                self._resize(autoscale.connections_for(client.round_trip))
         if was_down:
-            self._tell(Down(None, ""))
-
-    def _have(self, count: int) -> None:
-        """Have so many lanes that take tasks."""
-        working = [lane for lane in self._lanes if not lane.retired]
-        for lane in working[count:]:
-            lane.retired = True
-            lane.wake()
-        for _ in range(count - len(working)):
-            self._add()
+            self._on_event(Down(None, ""))
 
     def down(self, error: SarraError) -> None:
-        """Hear that the destination is not reached; raises it when nobody ever let us in."""
+        """Note that the destination is unreachable.
+
+        Raises DestinationRefused when no login has ever succeeded.
+        """
         with self._lock:
             if isinstance(error, DestinationRefused) and not self._ever_up:
                 raise error
             first, self._down_since = self._down_since is None, self._down_since or time.monotonic()
             since = self._down_since
         (log.warning if first else log.info)("destination down, trying again: %s", error)
-        self._tell(Down(since, str(error)))
+        self._on_event(Down(since, str(error)))
 
     def fatal(self, error: Exception) -> None:
-        """Hear that a lane can never work."""
-        self._tell(Fatal(error))
+        """Pass on that a worker can never work."""
+        self._on_event(Fatal(error))
+
+    def _wake_idle(self) -> None:
+        """Wake idle workers: there is a block to steal from."""
+        for worker in self._workers:
+            if worker.idle:
+                worker.wake()
+
+    def _active(self) -> list[Worker]:
+        return [worker for worker in self._workers if not worker.retired]
+
+    def _resize(self, count: int) -> None:
+        """Start or retire workers until so many take tasks."""
+        active = self._active()
+        for worker in active[count:]:
+            worker.retired = True
+            worker.wake()
+        for _ in range(count - len(active)):
+            name = f"worker-{len(self._workers)}"
+            self._workers.append(Worker(self, self._connect, self._rate_limit, name))

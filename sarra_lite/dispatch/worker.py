@@ -1,4 +1,4 @@
-"""A lane: a thread with one connection, on which many files are under way at once."""
+"""A worker: a thread with one SFTP connection, on which it carries out many jobs at once."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import contextlib
 import logging
 import threading
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sarra_lite import runtime
 from sarra_lite.delivery.deliver import deliver, give_up
 from sarra_lite.delivery.upload import Hooks, upload_stolen
 from sarra_lite.dispatch import autoscale
-from sarra_lite.dispatch.tasks import Done, Office, Task
 from sarra_lite.errors import (
     ConfigError,
     DestinationDown,
@@ -28,63 +27,80 @@ from sarra_lite.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from sarra_lite.delivery.job import Outcome
+    from sarra_lite.delivery.job import Job, Outcome
     from sarra_lite.delivery.rate_limit import RateLimit
-    from sarra_lite.delivery.work_stealing import Range
+    from sarra_lite.delivery.work_stealing import SharedRange
+    from sarra_lite.dispatch.pool import WorkerPool
     from sarra_lite.sftp.client import SftpClient
 
 log = logging.getLogger("sarra_lite")
 
 _BUG: Final = 500
-_LOGIN_RETRY: Final = 30.0  # seconds; sshd punishes a source that keeps failing to log in
-_MOST_FILES: Final = 512  # under way on one connection; fills 1 Gbit/s at 50 ms with small ones
-# Bytes still to be read, above which no more files are begun: what is sent until the questions
-# that come before the content of the next are answered.
-_ENOUGH: Final = 4 * 1024 * 1024
-_ENOUGH_RATE: Final = 160_000_000  # more, for each second of a round trip
-_ENOUGH_MOST: Final = 16 * 1024 * 1024
+_LOGIN_RETRY: Final = 30.0  # seconds; sshd penalises addresses that keep failing to log in
+_MAX_TASKS: Final = 512  # on one connection; enough small files to fill 1 Gbit/s at 50 ms
+# No task is started while more bytes than this are still to be read for the running ones: enough
+# to keep the line busy during the round trips that precede the content of the next file.
+_AHEAD: Final = 4 * 1024 * 1024
+_AHEAD_RATE: Final = 160_000_000  # bytes more for each second of a round trip
+_AHEAD_MAX: Final = 16 * 1024 * 1024
+
+
+class Task(NamedTuple):
+    """A job for a worker.  ``give_up``: the job failed with this error, only clean up after it."""
+
+    job: Job
+    give_up: TransferError | None
+
+
+@dataclass(frozen=True)
+class Done:
+    """A worker has finished a job, after so many seconds."""
+
+    job: Job
+    result: Outcome | TransferError
+    seconds: float
 
 
 class Worker:
-    """Takes tasks while there is room for more on its connection.
+    """Takes tasks from its pool while its connection has capacity for more.
 
-    ``stop``: it ends soon, files in the middle are left.  ``retired``: it ends when all that it has
-    begun is done, and takes nothing more.
+    ``stop``: set to end it soon; files in progress are left for the next run.  ``retired``: set to
+    end it when all tasks that it has started are done.
     """
 
     def __init__(
-        self, office: Office, connect: Callable[[], SftpClient], limit: RateLimit, name: str
+        self, pool: WorkerPool, connect: Callable[[], SftpClient], rate_limit: RateLimit, name: str
     ) -> None:
-        """``connect`` makes a connection, not opened yet; ``limit`` is that of all lanes."""
+        """Start the thread; ``connect`` makes a connection that is not opened yet."""
         self.stop = threading.Event()
         self.idle = False
         self.retired = False
-        self._office = office
+        self._pool = pool
         self._connect = connect
-        self._limit = limit
+        self._rate_limit = rate_limit
         self._loop = asyncio.new_event_loop()
-        self._change = asyncio.Event()
-        self._connection: SftpClient | None = None
+        self._wakeup = asyncio.Event()
+        self._client: SftpClient | None = None
         self._running: set[asyncio.Task[None]] = set()
-        self._unread = 0
-        self._helping = False
-        self._broken: SarraError | None = None
+        self._unread = 0  # bytes still to be read for the running tasks
+        self._stealing = False
+        self._failure: SarraError | None = None
         self._delays = runtime.backoff()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def wake(self) -> None:
-        """Let it look for tasks, or at ``stop``; may be called by any thread."""
-        with contextlib.suppress(RuntimeError):  # it has ended
-            self._loop.call_soon_threadsafe(self._change.set)
+        """Make it look for tasks and at ``stop``; safe for threads."""
+        with contextlib.suppress(RuntimeError):  # its loop is closed
+            self._loop.call_soon_threadsafe(self._wakeup.set)
 
-    def cut(self) -> None:
-        """End its connection; may be called by any thread."""
+    def disconnect(self) -> None:
+        """End its connection; safe for threads."""
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._hang_up)
+            self._loop.call_soon_threadsafe(self._disconnect)
 
     def join(self, seconds: float) -> None:
-        """Wait for its end."""
+        """Wait until its thread has ended, at most so many seconds."""
         self._thread.join(max(0.0, seconds))
 
     def _run(self) -> None:
@@ -93,168 +109,168 @@ class Worker:
                 runner.run(self._work())
         except Interrupted:
             pass
-        except Exception as error:  # noqa: BLE001  a lane that ended silently would hold its file
-            self._office.fatal(error)
+        except Exception as error:  # noqa: BLE001  a thread that ends silently would keep its task
+            self._pool.fatal(error)
 
     async def _work(self) -> None:
-        """Serve on one connection after the other; after an outage begin with the same tasks."""
+        """Use one connection after the other; after an outage, begin with the same tasks."""
         while not self._ending:
             try:
-                await self._serve()
+                await self._use_connection()
             except DestinationDown as error:
-                self._office.down(error)
-                await self._pause(next(self._delays))
+                self._pool.down(error)
+                await self._sleep(next(self._delays))
             except DestinationRefused as error:
-                self._office.down(error)
-                await self._pause(_LOGIN_RETRY)
+                self._pool.down(error)
+                await self._sleep(_LOGIN_RETRY)
 
-    async def _serve(self) -> None:
-        """Wait for a task, connect, and work until told to stop, or the connection is gone.
+    async def _use_connection(self) -> None:
+        """Wait for a task, connect, and work until told to stop or the connection is lost.
 
-        Raises what ended it in the middle of a task, when nothing is running any more.
+        The error that ended the connection is raised when no task is running any more.
         """
-        self._broken = None
+        self._failure = None
         while not self._ending:
-            if (first := self._office.take()) is not None:
+            if (first := self._pool.take()) is not None:
                 break
-            await self._rest()
+            await self._wait_for_work()
         else:
             return
         try:
-            connection = await self._connected()
+            client = await self._open()
         except BaseException:
-            self._office.put_back(first)
+            self._pool.put_back(first)
             raise
         try:
-            self._begin(partial(self._do, connection, first), first.bytes)
-            while self._running or not (self._ending or connection.closed):
-                self._fill(connection)
-                await self._rest()
-                if self._broken is not None and not self._running:
-                    raise self._broken
+            self._start(partial(self._deliver, client, first), first.job.content_bytes)
+            while self._running or not (self._ending or client.closed):
+                self._start_tasks(client)
+                await self._wait_for_work()
+                if self._failure is not None and not self._running:
+                    raise self._failure
         finally:
-            self._hang_up()
+            self._disconnect()
 
-    async def _connected(self) -> SftpClient:
-        self._connection = connection = self._connect()
-        late = self._loop.call_later(autoscale.LATE, self._office.late)
+    async def _open(self) -> SftpClient:
+        self._client = client = self._connect()
+        slow = self._loop.call_later(autoscale.SLOW_LOGIN, self._pool.slow_login)
         try:
-            await connection.open()
+            await client.open()
         except BaseException:
-            self._hang_up()
+            self._disconnect()
             raise
         finally:
-            late.cancel()
+            slow.cancel()
         if self.stop.is_set():
-            self._hang_up()
+            self._disconnect()
             raise Interrupted("stopping")
-        self._office.up(connection)
-        return connection
+        self._pool.up(client)
+        return client
 
-    def _fill(self, connection: SftpClient) -> None:
-        """Begin as many tasks as there is room for; help others when there are none."""
-        while self._has_room() and (task := self._office.take()) is not None:
-            self._begin(partial(self._do, connection, task), task.bytes)
-        if self._unread or self._helping or not self._has_room():
+    def _start_tasks(self, client: SftpClient) -> None:
+        """Start tasks while there is capacity; without any, steal from other connections."""
+        while self._has_capacity() and (task := self._pool.take()) is not None:
+            self._start(partial(self._deliver, client, task), task.job.content_bytes)
+        if self._unread or self._stealing or not self._has_capacity():
             return
-        if (part := self._office.pool.take()) is not None:
-            self._helping = True
-            running = self._begin(partial(self._help, connection, part), part.left)
-            # Also of one that never came to its first line: who has the block waits for it.
-            running.add_done_callback(lambda _: part.end(well=False))
+        if (part := self._pool.shared.steal()) is not None:
+            self._stealing = True
+            running = self._start(partial(self._send_stolen, client, part), part.left)
+            # Also when the coroutine was cancelled before it began: the owner waits for this.
+            running.add_done_callback(lambda _: part.finish(succeeded=False))
 
-    def _has_room(self) -> bool:
-        """Whether one more task may be begun."""
-        if self._broken is not None or self._ending:
+    def _has_capacity(self) -> bool:
+        """Return whether one more task may be started."""
+        if self._failure is not None or self._ending:
             return False
-        if (connection := self._connection) is None:
+        if (client := self._client) is None:
             return not self._running
-        enough = min(_ENOUGH + connection.round_trip * _ENOUGH_RATE, _ENOUGH_MOST)
-        most = min(_MOST_FILES, connection.max_files)
-        return len(self._running) < most and self._unread < enough
+        ahead = min(_AHEAD + client.round_trip * _AHEAD_RATE, _AHEAD_MAX)
+        return len(self._running) < min(_MAX_TASKS, client.max_files) and self._unread < ahead
 
-    async def _rest(self) -> None:
-        """Wait until something ended, or there is something new."""
-        self._change.clear()
-        self.idle = self._has_room()
-        # A task that came just before nobody could see that we are idle would wait for ever.
-        if not (self.idle and self._office.waiting()):
-            await self._change.wait()
+    async def _wait_for_work(self) -> None:
+        """Wait until a task ended or ``wake`` was called."""
+        self._wakeup.clear()
+        self.idle = self._has_capacity()
+        # A task submitted just before ``idle`` was set did not wake this worker.
+        if not (self.idle and self._pool.has_tasks()):
+            await self._wakeup.wait()
         self.idle = False
 
-    async def _pause(self, seconds: float) -> None:
+    async def _sleep(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while not self.stop.is_set() and (left := deadline - time.monotonic()) > 0:
-            self._change.clear()
+            self._wakeup.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._change.wait(), left)
+                await asyncio.wait_for(self._wakeup.wait(), left)
 
-    def _begin(
-        self, what: Callable[[Hooks], Coroutine[None, None, None]], left: int
+    def _start(
+        self, coroutine: Callable[[Hooks], Coroutine[None, None, None]], unread: int
     ) -> asyncio.Task[None]:
-        """Begin something, of which so many bytes are to be read; what is left counts no more."""
-        self._unread += left
+        """Start a task that has ``unread`` bytes to read; when it ends, the rest is not counted."""
+        self._unread += unread
 
-        def read(count: int) -> None:
-            nonlocal left
-            left -= count
+        def sent(count: int) -> None:
+            nonlocal unread
+            unread -= count
             self._unread -= count
-            self._change.set()
+            self._wakeup.set()
 
         def ended(running: asyncio.Task[None]) -> None:
-            self._unread -= left
-            self._ended(running)
+            self._unread -= unread
+            self._running.discard(running)
+            self._wakeup.set()
+            if not running.cancelled() and (error := running.exception()) is not None:
+                assert isinstance(error, SarraError)  # noqa: S101  for the type checker
+                self._failure = self._failure or error
 
-        hooks = Hooks(self._limit, self.stop, read, self._office.moved, self._office.pool)
-        running = self._loop.create_task(what(hooks))
+        pool = self._pool
+        hooks = Hooks(self._rate_limit, self.stop, sent, pool.written, pool.shared)
+        running = self._loop.create_task(coroutine(hooks))
         self._running.add(running)
         running.add_done_callback(ended)
         return running
 
-    def _ended(self, running: asyncio.Task[None]) -> None:
-        self._running.discard(running)
-        self._change.set()
-        if not running.cancelled() and (error := running.exception()) is not None:
-            assert isinstance(error, SarraError)  # noqa: S101  for the type checker, see _do
-            self._broken = self._broken or error
+    async def _deliver(self, client: SftpClient, task: Task, hooks: Hooks) -> None:
+        """Carry out a task and pass on its result.
 
-    async def _do(self, connection: SftpClient, task: Task, hooks: Hooks) -> None:
-        """Deliver, and tell.  Raises what is no fault of this task, after putting it back."""
+        An error that another connection may not have is raised, after the task was put back.
+        """
         begun = time.monotonic()
         try:
-            result = await self._result(connection, task, hooks)
+            result = await self._result(client, task, hooks)
         except SarraError:
-            # It may be done all the same, and only the answer be lost.
-            self._office.put_back(task._replace(job=replace(task.job, redelivered=True)))
+            # Redelivered: it may be done, and only the server's response be lost.
+            self._pool.put_back(task._replace(job=replace(task.job, redelivered=True)))
             raise
         self._delays = runtime.backoff()
-        self._office.tell(Done(task.job, result, time.monotonic() - begun))
+        self._pool.done(Done(task.job, result, time.monotonic() - begun))
 
-    async def _help(self, connection: SftpClient, part: Range, hooks: Hooks) -> None:
-        """Send the end of a block for another lane, which will do it itself if this fails."""
+    async def _send_stolen(self, client: SftpClient, part: SharedRange, hooks: Hooks) -> None:
+        """Send the end of another worker's block; that worker sends it itself if this fails."""
         try:
-            await upload_stolen(connection, part, hooks)
+            await upload_stolen(client, part, hooks)
         except (DestinationDown, Interrupted):
             raise
         except (SarraError, OSError) as error:
-            log.debug("%s: not helped: %s", part.job.path, error)
+            log.debug("%s: stolen range not sent: %s", part.job.path, error)
         finally:
-            self._helping = False
+            self._stealing = False
 
     async def _result(
-        self, connection: SftpClient, task: Task, hooks: Hooks
+        self, client: SftpClient, task: Task, hooks: Hooks
     ) -> Outcome | TransferError:
         try:
             if task.give_up is None:
-                return await deliver(connection, task.job, hooks)
-            await give_up(connection, task.job, task.give_up)
+                return await deliver(client, task.job, hooks)
+            await give_up(client, task.job, task.give_up)
         except (DestinationDown, Interrupted, ConfigError):
             raise
         except TransferError as error:
             return error
         except (SarraError, OSError) as error:
             return TransferError(getattr(error, "code", _BUG), str(error))
-        except Exception as error:  # one poisoned announcement must not stop all the others
+        except Exception as error:  # one bad announcement must not stop all others
             log.exception("this is a bug; please report it")
             return TransferError(_BUG, f"bug in the sender: {error!r}")
         else:
@@ -264,7 +280,7 @@ class Worker:
     def _ending(self) -> bool:
         return self.stop.is_set() or self.retired
 
-    def _hang_up(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+    def _disconnect(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None

@@ -1,4 +1,4 @@
-"""Jobs as the desk hands them out, for tests that deliver without one."""
+"""Jobs and hooks for tests that deliver without a dispatcher."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sarra_lite import units
 from sarra_lite.delivery.job import Job
 from sarra_lite.delivery.rate_limit import RateLimit
 from sarra_lite.delivery.upload import Hooks
-from sarra_lite.delivery.work_stealing import Pool
+from sarra_lite.delivery.work_stealing import SharedRanges
 from sarra_lite.messages.v03 import Announcement
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def job_of(path: Path, blocks: Blocks | None = None, **options: Any) -> Job:
     return Job(announcement, str(path), "file", **options)
 
 
-def quiet_hooks(pool: Pool | None = None) -> Hooks:
-    """Return hooks that tell nobody, and without a limit."""
-    pool = pool or Pool(lambda: None)
-    return Hooks(RateLimit(0), threading.Event(), lambda _: None, lambda _: None, pool)
+def quiet_hooks(shared: SharedRanges | None = None) -> Hooks:
+    """Return hooks without a rate limit, whose callbacks do nothing."""
+    shared = shared or SharedRanges(lambda: None)
+    return Hooks(RateLimit(0), threading.Event(), lambda _: None, lambda _: None, shared)

@@ -27,7 +27,7 @@ def test_never_more_than_the_rate_whatever_the_pauses(
     sent = 0
     for pause, count in moves:
         clock.now += pause
-        begin = clock.now + limit.spend(count)
+        begin = clock.now + limit.reserve(count)
         # All that was sent before has been paid for, but for a tenth of a second.
         assert sent <= rate * (begin + 0.1) * (1 + 1e-9) + 1
         sent += count
@@ -35,10 +35,10 @@ def test_never_more_than_the_rate_whatever_the_pauses(
 
 def test_no_limit_means_no_waiting() -> None:
     limit = RateLimit(0)
-    assert [limit.spend(10**12) for _ in range(3)] == [0, 0, 0]
-    assert limit.step(261_120) == 261_120
+    assert [limit.reserve(10**12) for _ in range(3)] == [0, 0, 0]
+    assert limit.chunk_bytes(261_120) == 261_120
 
 
 @given(rate=st.integers(1, 10**9))
 def test_no_step_takes_longer_than_a_tenth_of_a_second_but_on_the_slowest_lines(rate: int) -> None:
-    assert RateLimit(rate).step(261_120) <= max(1024, rate / 10)
+    assert RateLimit(rate).chunk_bytes(261_120) <= max(1024, rate / 10)

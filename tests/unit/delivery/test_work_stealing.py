@@ -16,7 +16,7 @@ from paramiko import sftp as names
 from sarra_lite.delivery import work_stealing
 from sarra_lite.delivery.deliver import deliver
 from sarra_lite.delivery.upload import upload_stolen
-from sarra_lite.delivery.work_stealing import Pool, Range
+from sarra_lite.delivery.work_stealing import SharedRange, SharedRanges
 from sarra_lite.errors import DestinationDown, SourceUnavailable
 from sarra_lite.messages import blocks
 from sarra_lite.messages.v03 import Blocks
@@ -46,7 +46,7 @@ def test_whoever_sends_it_every_byte_of_a_range_is_sent_once(
     begin: int, length: int, splits: list[bool], data: st.DataObject
 ) -> None:
     step = 255 * 1024
-    ranges = [Range(NOBODY, begin, begin + length, step)]
+    ranges = [SharedRange(NOBODY, begin, begin + length, step)]
     at = [begin]
     sent: list[tuple[int, int]] = []
 
@@ -62,7 +62,7 @@ def test_whoever_sends_it_every_byte_of_a_range_is_sent_once(
         which = data.draw(st.integers(0, len(ranges) - 1))
         if not split:
             send(which)
-        elif (part := ranges[which].split()) is not None:
+        elif (part := ranges[which].steal()) is not None:
             ranges.append(part)
             at.append(part.begin)
     for which in range(len(ranges)):
@@ -76,26 +76,26 @@ def test_whoever_sends_it_every_byte_of_a_range_is_sent_once(
 
 
 def test_what_is_too_little_is_not_shared() -> None:
-    mine = Range(NOBODY, 0, work_stealing.LEAST - 1, 1000)
-    assert mine.split() is None
+    mine = SharedRange(NOBODY, 0, work_stealing.MIN_BYTES - 1, 1000)
+    assert mine.steal() is None
 
 
 def test_help_goes_where_most_is_left() -> None:
-    pool = Pool(lambda: None)
-    little, much = Range(NOBODY, 0, 2 * MIB, 1000), Range(NOBODY, 0, 9 * MIB, 1000)
-    with pool.offering(little), pool.offering(much):
-        part = pool.take()
-        assert part in much.parts
-    assert pool.take() is None
+    shared = SharedRanges(lambda: None)
+    little, much = SharedRange(NOBODY, 0, 2 * MIB, 1000), SharedRange(NOBODY, 0, 9 * MIB, 1000)
+    with shared.offered(little), shared.offered(much):
+        part = shared.steal()
+        assert part in much.stolen
+    assert shared.steal() is None
 
 
 def test_of_what_is_recalled_nothing_more_is_sent_by_anybody() -> None:
-    mine = Range(NOBODY, 0, 8 * MIB, 1000)
-    part = mine.split()
+    mine = SharedRange(NOBODY, 0, 8 * MIB, 1000)
+    part = mine.steal()
     assert part is not None
-    nested = part.split()
+    nested = part.steal()
     assert nested is not None
-    mine.recall()
+    mine.cancel()
     assert not any(one.claim(one.begin, 1000) for one in (mine, part, nested))
 
 
@@ -132,15 +132,15 @@ def job(tmp_path: Path) -> Job:
     return job_of(path, Blocks(SIZE, 1, SIZE, number=0, finish=True))
 
 
-def a_part(pool: Pool) -> Range:
-    part = pool.take()
+def a_part(shared: SharedRanges) -> SharedRange:
+    part = shared.steal()
     assert part is not None
     return part
 
 
-async def held_up(ends: Ends, job: Job, pool: Pool) -> asyncio.Task[Any]:
+async def held_up(ends: Ends, job: Job, shared: SharedRanges) -> asyncio.Task[Any]:
     """Begin to deliver, and have the server read no more when the first of it has come."""
-    doing = asyncio.create_task(deliver(ends.owner, job, quiet_hooks(pool)))
+    doing = asyncio.create_task(deliver(ends.owner, job, quiet_hooks(shared)))
     await ends.slow.until(5)  # is it there, a mark, open, a directory for marks, and content
     ends.slow.reading.clear()
     await asyncio.sleep(0.05)  # it sends as much as may be under way
@@ -158,12 +158,12 @@ def content(ends: Ends) -> bytes:
 
 def test_the_end_of_a_block_goes_by_another_connection(job: Job, tmp_path: Path) -> None:
     async def run() -> None:
-        pool = Pool(lambda: None)
+        shared = SharedRanges(lambda: None)
         async with connected() as ends:
-            doing = await held_up(ends, job, pool)
+            doing = await held_up(ends, job, shared)
             parts = 0
-            while (part := pool.take()) is not None:
-                await upload_stolen(ends.helper, part, quiet_hooks(pool))
+            while (part := shared.steal()) is not None:
+                await upload_stolen(ends.helper, part, quiet_hooks(shared))
                 parts += 1
             assert parts > 3
             assert not doing.done()
@@ -180,7 +180,7 @@ def test_the_end_of_a_block_goes_by_another_connection(job: Job, tmp_path: Path)
 
 def test_what_a_helper_did_not_write_the_owner_sends(job: Job, tmp_path: Path) -> None:
     async def run() -> None:
-        pool = Pool(lambda: None)
+        shared = SharedRanges(lambda: None)
 
         def broken(request: Request) -> bytes | None:
             if request.kind == names.CMD_WRITE:
@@ -189,10 +189,10 @@ def test_what_a_helper_did_not_write_the_owner_sends(job: Job, tmp_path: Path) -
             return ends.files(request)
 
         async with connected(broken) as ends:
-            doing = await held_up(ends, job, pool)
-            part = a_part(pool)
+            doing = await held_up(ends, job, shared)
+            part = a_part(shared)
             with pytest.raises(DestinationDown):
-                await upload_stolen(ends.helper, part, quiet_hooks(pool))
+                await upload_stolen(ends.helper, part, quiet_hooks(shared))
             ends.slow.reading.set()
             assert (await doing).code == 206
             assert content(ends) == (tmp_path / "file").read_bytes()
@@ -202,11 +202,11 @@ def test_what_a_helper_did_not_write_the_owner_sends(job: Job, tmp_path: Path) -
 
 def test_an_owner_that_gives_up_waits_until_its_helpers_write_no_more(job: Job) -> None:
     async def run() -> None:
-        pool = Pool(lambda: None)
+        shared = SharedRanges(lambda: None)
         async with connected() as ends:
-            doing = await held_up(ends, job, pool)
-            part = a_part(pool)
-            helping = asyncio.create_task(upload_stolen(ends.helper, part, quiet_hooks(pool)))
+            doing = await held_up(ends, job, shared)
+            part = a_part(shared)
+            helping = asyncio.create_task(upload_stolen(ends.helper, part, quiet_hooks(shared)))
             ends.quick.reading.clear()
             ends.slow.hang_up()
             await asyncio.sleep(0.1)
@@ -223,13 +223,13 @@ def test_a_helper_of_a_source_that_changed_fails_and_the_owner_says_why(
     job: Job, tmp_path: Path
 ) -> None:
     async def run() -> None:
-        pool = Pool(lambda: None)
+        shared = SharedRanges(lambda: None)
         async with connected() as ends:
-            doing = await held_up(ends, job, pool)
-            part = a_part(pool)
+            doing = await held_up(ends, job, shared)
+            part = a_part(shared)
             os.utime(tmp_path / "file", (1, 1))
             with pytest.raises(SourceUnavailable):
-                await upload_stolen(ends.helper, part, quiet_hooks(pool))
+                await upload_stolen(ends.helper, part, quiet_hooks(shared))
             ends.slow.reading.set()
             with pytest.raises(SourceUnavailable, match="changed"):
                 await doing

@@ -24,18 +24,18 @@ def test_a_second_job_on_a_file_waits_for_the_first() -> None:
 
 def test_blocks_of_one_file_run_side_by_side_but_its_removal_waits_for_them() -> None:
     order = PathOrder[int]()
-    assert order.add(1, "big", shared=True)
-    assert order.add(2, "big", shared=True)
-    assert not order.add(3, "big", whole=True)
+    assert order.add(1, "big", concurrent=True)
+    assert order.add(2, "big", concurrent=True)
+    assert not order.add(3, "big", subtree=True)
     assert order.done(1) == []
     assert order.done(2) == [3]
 
 
 def test_the_removal_of_a_directory_waits_for_all_beneath_it() -> None:
     order = PathOrder[int]()
-    order.add(1, "d/x/a", whole=True)
+    order.add(1, "d/x/a", subtree=True)
     order.add(2, "d/x/b")
-    assert not order.add(3, "d/x", whole=True)
+    assert not order.add(3, "d/x", subtree=True)
     assert not order.add(4, "d/x/new")
     assert order.done(1) == []
     assert order.done(2) == [3]
@@ -45,8 +45,8 @@ def test_the_removal_of_a_directory_waits_for_all_beneath_it() -> None:
 def test_what_is_beneath_a_directory_waits_until_it_is_made_and_it_for_nothing_beneath() -> None:
     order = PathOrder[int]()
     order.add(1, "d/x/b")
-    assert order.add(2, "d", first=True)
-    assert not order.add(3, "d/x", first=True)
+    assert order.add(2, "d", before_children=True)
+    assert not order.add(3, "d/x", before_children=True)
     assert not order.add(4, "d/x/a")
     assert order.add(5, "e")
     assert order.done(2) == [3]
@@ -55,7 +55,7 @@ def test_what_is_beneath_a_directory_waits_until_it_is_made_and_it_for_nothing_b
 
 def test_a_rename_holds_up_both_names() -> None:
     order = PathOrder[int]()
-    order.add(1, "new", "old", whole=True)
+    order.add(1, "new", "old", subtree=True)
     assert not order.add(2, "old")
     assert not order.add(3, "new")
     assert sorted(order.done(1)) == [2, 3]
@@ -64,7 +64,7 @@ def test_a_rename_holds_up_both_names() -> None:
 @given(JOBS)
 def test_every_job_runs_once_and_nothing_is_left(jobs: list[tuple[str, bool, bool]]) -> None:
     order = PathOrder[int]()
-    ready = [n for n, (p, w, s) in enumerate(jobs) if order.add(n, p, whole=w, shared=s)]
+    ready = [n for n, (p, w, s) in enumerate(jobs) if order.add(n, p, subtree=w, concurrent=s)]
     ran = []
     while ready:
         ran.append(job := ready.pop())
@@ -76,7 +76,7 @@ def test_every_job_runs_once_and_nothing_is_left(jobs: list[tuple[str, bool, boo
 @given(JOBS)
 def test_two_jobs_on_one_name_never_change_places(jobs: list[tuple[str, bool, bool]]) -> None:
     order = PathOrder[int]()
-    ready = [n for n, (p, w, s) in enumerate(jobs) if order.add(n, p, whole=w, shared=s)]
+    ready = [n for n, (p, w, s) in enumerate(jobs) if order.add(n, p, subtree=w, concurrent=s)]
     ran: list[int] = []
     while ready:
         ran.append(job := ready.pop())

@@ -1,4 +1,4 @@
-"""Names of what is not complete: of one version only, short enough, beside the file."""
+"""Names at the destination while a file is not complete: unique, short enough, beside the file."""
 
 import os
 from typing import Any
@@ -6,24 +6,33 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarra_lite.delivery import staging
+from sarra_lite.delivery.destination import Destination
+from sarra_lite.delivery.job import Job
 from sarra_lite.messages.v03 import Announcement
 
 NAMES = st.binary(min_size=1, max_size=255).filter(lambda b: b"/" not in b and b"\0" not in b)
+NO_CLIENT: Any = None  # no request is made
 
 
 def announced(path: str, **fields: Any) -> Announcement:
     return Announcement("20260101T000000", "file:/", path, **fields)
 
 
+def destination(path: str, announcement: Announcement) -> Destination:
+    return Destination(NO_CLIENT, Job(announcement, "/source", path))
+
+
+def staging_file(path: str, announcement: Announcement) -> str:
+    return destination(path, announcement).staging_file
+
+
 def test_they_stand_beside_the_file_and_are_hidden() -> None:
-    names = staging.names("in/d/f", announced("d/f", size=1))
-    directory, _, name = names.inflight.rpartition("/")
+    directory, _, name = staging_file("in/d/f", announced("d/f", size=1)).rpartition("/")
     assert directory == "in/d"
     assert name.startswith(".f.")
     assert name.endswith(".inflight")
-    assert staging.names("f", announced("f")).inflight.startswith(".f.")
-    assert staging.names("/f", announced("f")).inflight.startswith("/.f.")
+    assert staging_file("f", announced("f")).startswith(".f.")
+    assert staging_file("/f", announced("f")).startswith("/.f.")
 
 
 def test_versions_of_a_file_never_share_a_name() -> None:
@@ -33,11 +42,12 @@ def test_versions_of_a_file_never_share_a_name() -> None:
         announced("f", size=1, mtime="20260101T000000.1"),
         announced("g", size=1, mtime="20260101T000000"),
     ]
-    assert len({staging.names("in/f", version) for version in versions}) == len(versions)
+    assert len({staging_file("in/f", version) for version in versions}) == len(versions)
 
 
 @given(NAMES)
 def test_no_name_is_longer_than_a_file_system_takes(raw: bytes) -> None:
     path = os.fsdecode(raw)
-    for name in staging.names(f"d/{path}", announced(path))[1:]:
+    names = destination(f"d/{path}", announced(path))
+    for name in (names.staging_file, names.marker_directory):
         assert len(os.fsencode(name.rpartition("/")[2])) <= 255

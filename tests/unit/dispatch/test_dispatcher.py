@@ -1,0 +1,339 @@
+"""The dispatcher, with a pool that only notes jobs and a broker link that only notes messages."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import pytest
+
+from sarra_lite.broker.client import Delivery, PublishOutcome
+from sarra_lite.config.commands import SenderConfig
+from sarra_lite.delivery.job import Job, Outcome
+from sarra_lite.dispatch.broker_link import Confirmed
+from sarra_lite.dispatch.dispatcher import Dispatcher
+from sarra_lite.dispatch.pool import Done, Down
+from sarra_lite.errors import DestinationFull, TransferError
+from sarra_lite.messages import v03
+from sarra_lite.messages.v03 import Announcement, Blocks, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from sarra_lite.broker.report_stream import Key
+
+MIB = 1024 * 1024
+NO_BROKER: Any = None  # the link is a fake
+
+
+class FakePool:
+    """Notes jobs; nothing carries them out."""
+
+    def __init__(self) -> None:
+        """No job yet."""
+        self.jobs: list[Job] = []
+        self.given_up: list[Job] = []
+
+    def submit(self, job: Job, *, give_up: TransferError | None = None) -> None:
+        (self.jobs if give_up is None else self.given_up).append(job)
+
+
+class Published(NamedTuple):
+    report: Report
+    delivery: Delivery | None
+    key: Key | None
+
+
+class FakeLink:
+    """Notes reports and acknowledgements; ``past``: codes of reports made before."""
+
+    def __init__(self) -> None:
+        """Nothing is published yet."""
+        self.outstanding = 0
+        self.reports: list[Published] = []
+        self.acked: list[Delivery] = []
+        self.split: list[Announcement] = []
+        self.past: dict[Key, int] = {}
+        self.attached = False
+
+    def attach(self, _: object) -> None:
+        self.attached = True
+
+    def detach(self) -> None:
+        self.attached = False
+        self.outstanding = 0
+
+    def count_taken(self, size: int) -> None:
+        pass
+
+    def find_final_reports(self, announcements: Iterable[Announcement]) -> dict[Key, int]:
+        return {one.key: self.past[one.key] for one in announcements if one.key in self.past}
+
+    def report(
+        self, report: Announcement, delivery: Delivery | None = None, key: Key | None = None
+    ) -> None:
+        assert report.report is not None
+        self.outstanding += 1
+        self.reports.append(Published(report.report, delivery, key))
+
+    def announce_blocks(self, delivery: Delivery, announcement: Announcement) -> None:
+        self.split.append(announcement)
+        self.acked.append(delivery)
+
+    def confirmed(self, event: Confirmed) -> bool:
+        self.outstanding -= 1
+        if event.result is PublishOutcome.LOST:
+            return False
+        if event.delivery is not None:
+            self.acked.append(event.delivery)
+        return True
+
+    def ack(self, delivery: Delivery) -> None:
+        self.acked.append(delivery)
+
+
+class Stage:
+    """A dispatcher between its fakes; ``tags`` number the deliveries."""
+
+    def __init__(self, **options: Any) -> None:
+        """``options`` are those of the sender."""
+        config = SenderConfig(
+            broker="amqp://uearnest@broker.example/",
+            sendTo="sftp://ear001@host.example/",
+            **options,
+        )
+        self.pool = FakePool()
+        self.link = FakeLink()
+        self.tags = 0
+        self.dispatcher = Dispatcher(config, cast("Any", self.pool), cast("Any", self.link))
+        self.dispatcher.attach(NO_BROKER)
+
+    def deliver(self, announcement: Announcement, *, again: bool = False) -> Delivery:
+        return self.deliver_body(v03.encode(announcement), again=again)
+
+    def deliver_body(self, body: bytes, *, again: bool = False) -> Delivery:
+        self.tags += 1
+        delivery = Delivery(
+            body, v03.CONTENT_TYPE, "uearnest", "xac_earnest", again, None, self.tags
+        )
+        self.dispatcher.receive(delivery)
+        return delivery
+
+    def finish(self, result: Outcome | TransferError, job: Job | None = None) -> None:
+        """Let a worker end with a job, the latest one unless it is given."""
+        self.dispatcher.finished(Done(job or self.pool.jobs[-1], result, 0.5))
+
+    def confirm(self, result: PublishOutcome = PublishOutcome.CONFIRMED) -> None:
+        """Let the broker answer to the latest report."""
+        latest = self.link.reports[-1]
+        self.dispatcher.confirmed(Confirmed(latest.delivery, latest.key, result, ""))
+
+    def codes(self) -> list[int]:
+        return [published.report.code for published in self.link.reports]
+
+
+def announced(path: str = "a", **fields: Any) -> Announcement:
+    return Announcement("20261127T010203.5", "file:/home/earnest", path, **fields)
+
+
+SENT = Outcome(201, "file sent", 10)
+
+
+def test_a_delivery_is_acknowledged_when_its_report_is_confirmed_not_before() -> None:
+    stage = Stage()
+    delivery = stage.deliver(announced(size=10))
+    stage.finish(SENT)
+    assert stage.codes() == [201]
+    assert stage.link.acked == []
+    assert len(stage.dispatcher) == 2  # the announcement and the outstanding report
+    stage.confirm()
+    assert stage.link.acked == [delivery]
+    assert len(stage.dispatcher) == 0
+    assert stage.dispatcher.tally.arrived == 1
+
+
+def test_what_is_no_message_is_reported_and_acknowledged_without_a_job() -> None:
+    stage = Stage()
+    delivery = stage.deliver_body(b"{")
+    assert stage.codes() == [417]
+    assert stage.link.reports[0].delivery == delivery
+    assert stage.pool.jobs == []
+    assert stage.dispatcher.tally.failed == 1
+
+
+def test_an_announcement_of_another_user_is_refused() -> None:
+    stage = Stage()
+    body = v03.encode(announced())
+    stage.dispatcher.receive(Delivery(body, v03.CONTENT_TYPE, "bob", "x", False, None))  # noqa: FBT003
+    assert stage.codes() == [403]
+
+
+def test_a_report_in_the_queue_is_acknowledged_and_nothing_else() -> None:
+    stage = Stage()
+    report = Report(code=201, message="", time_completed=v03.now())
+    delivery = stage.deliver(announced(report=report))
+    assert stage.link.acked == [delivery]
+    assert stage.codes() == []
+
+
+def test_jobs_on_one_path_run_one_after_the_other() -> None:
+    stage = Stage()
+    stage.deliver(announced(size=1))
+    stage.deliver(
+        Announcement("20261127T010204.5", "file:/home/earnest", "a", file_op={"remove": ""})
+    )
+    assert len(stage.pool.jobs) == 1
+    stage.finish(SENT)
+    assert len(stage.pool.jobs) == 2
+
+
+def test_a_failure_is_final_and_counted() -> None:
+    stage = Stage()
+    stage.deliver(announced(size=1))
+    stage.finish(TransferError(410, "gone at the source"))
+    (published,) = stage.link.reports
+    assert published.report.code == 410
+    assert published.report.final
+    assert stage.dispatcher.tally.failed == 1
+
+
+def test_a_full_destination_is_reported_and_tried_again_later() -> None:
+    stage = Stage()
+    stage.deliver(announced(size=1))
+    stage.finish(DestinationFull("destination: no space left"))
+    (published,) = stage.link.reports
+    assert published.report.code == 507
+    assert not published.report.final
+    assert published.delivery is None  # nothing is acknowledged with it
+    assert stage.dispatcher.waiting_for_space
+    assert len(stage.pool.jobs) == 1  # not before its time
+
+
+def test_a_full_destination_is_given_up_after_retry_ttl() -> None:
+    stage = Stage(retry_ttl=0.0)
+    stage.deliver(announced(size=1))
+    full = DestinationFull("destination: no space left")
+    time.sleep(0.001)
+    stage.finish(full)
+    assert stage.codes() == []
+    assert stage.pool.given_up == stage.pool.jobs
+    stage.finish(full)
+    (published,) = stage.link.reports
+    assert published.report.final
+
+
+def test_what_waits_is_started_again_when_its_time_has_come() -> None:
+    stage = Stage()
+    stage.deliver(announced(size=MIB, blocks=Blocks(MIB, 1, 0, finish=True)))
+    stage.finish(Outcome(0, "blocks are missing", wait=0.0))
+    assert stage.dispatcher.start_due() == 1.0
+    assert len(stage.pool.jobs) == 2
+
+
+def test_a_finish_is_started_at_once_when_the_last_block_is_done() -> None:
+    stage = Stage()
+    whole = Blocks(MIB, 2, 0, finish=True)
+    finish = announced(size=2 * MIB, blocks=whole)
+    stage.deliver(finish)
+    stage.finish(Outcome(0, "blocks are missing", wait=5.0))
+    blocks = [announced(size=2 * MIB, blocks=Blocks(MIB, 2, 0, n, finish=True)) for n in (0, 1)]
+    for block in blocks:
+        stage.deliver(block)
+    first, second = stage.pool.jobs[-2:]
+    stage.finish(Outcome(206, "block 1 of 2 sent", MIB), first)
+    assert stage.pool.jobs[-1] is second
+    stage.finish(Outcome(206, "block 2 of 2 sent", MIB), second)
+    assert stage.pool.jobs[-1].announcement == finish
+
+
+def test_a_lost_connection_leaves_the_running_job_and_its_next_delivery_gets_the_report() -> None:
+    stage = Stage()
+    stage.deliver(announced(size=1))
+    stage.dispatcher.detach()
+    stage.finish(SENT)
+    assert stage.codes() == []  # there is no connection, and nothing to acknowledge
+    stage.dispatcher.attach(NO_BROKER)
+    again = stage.deliver(announced(size=1), again=True)
+    stage.dispatcher.check_redelivered()
+    assert stage.codes() == [201]
+    stage.confirm()
+    assert stage.link.acked == [again]
+    assert len(stage.pool.jobs) == 1
+
+
+def test_a_lost_connection_drops_what_has_not_begun() -> None:
+    stage = Stage()
+    stage.deliver(announced(size=1))
+    stage.deliver(Announcement("20261127T010204.5", "file:/home/earnest", "a", size=2))
+    stage.dispatcher.detach()
+    assert len(stage.dispatcher) == 1
+    assert len(stage.pool.jobs) == 1
+
+
+def test_a_report_that_was_lost_is_published_again_with_the_next_delivery() -> None:
+    stage = Stage()
+    stage.deliver(announced(size=1))
+    stage.finish(SENT)
+    stage.confirm(PublishOutcome.LOST)
+    stage.dispatcher.detach()
+    assert stage.link.acked == []
+    stage.dispatcher.attach(NO_BROKER)
+    again = stage.deliver(announced(size=1), again=True)
+    stage.dispatcher.check_redelivered()
+    stage.confirm()
+    assert stage.codes() == [201, 201]
+    assert stage.link.acked == [again]
+
+
+def test_a_redelivery_that_was_reported_before_is_only_acknowledged() -> None:
+    stage = Stage()
+    announcement = announced(size=1)
+    stage.link.past = {announcement.key: 201}
+    delivery = stage.deliver(announcement, again=True)
+    assert len(stage.dispatcher) == 1
+    stage.dispatcher.check_redelivered()
+    assert stage.link.acked == [delivery]
+    assert stage.pool.jobs == []
+    assert len(stage.dispatcher) == 0
+
+
+def test_a_redelivery_without_a_report_becomes_a_job_that_knows_it() -> None:
+    stage = Stage()
+    stage.deliver(announced(size=1), again=True)
+    stage.dispatcher.check_redelivered()
+    assert [job.redelivered for job in stage.pool.jobs] == [True]
+
+
+def test_an_announcement_published_twice_is_done_once() -> None:
+    stage = Stage()
+    stage.deliver(announced(size=1))
+    second = stage.deliver(announced(size=1))
+    assert stage.link.acked == [second]
+    assert len(stage.pool.jobs) == 1
+
+
+def test_a_large_file_announced_whole_is_announced_again_in_blocks(tmp_path: Path) -> None:
+    stage = Stage(blockSize=MIB, baseDir=str(tmp_path))
+    (tmp_path / "a").write_bytes(bytes(3 * MIB))
+    large = announced(size=3 * MIB, mtime="20261127T010203")
+    stage.deliver(large)
+    assert stage.link.split == [large]
+    assert stage.pool.jobs == []
+
+
+def test_a_large_size_without_such_a_file_becomes_one_job(tmp_path: Path) -> None:
+    stage = Stage(blockSize=MIB, baseDir=str(tmp_path))
+    stage.deliver(announced(size=2**60, mtime="20261127T010203"))
+    assert stage.link.split == []
+    assert len(stage.pool.jobs) == 1
+
+
+@pytest.mark.parametrize(("lasting", "codes"), [(10.0, []), (1000.0, [503])])
+def test_only_a_long_outage_is_reported_and_once(lasting: float, codes: list[int]) -> None:
+    stage = Stage()
+    stage.deliver(announced(size=1))
+    for _ in range(2):
+        stage.dispatcher.outage(Down(time.monotonic() - lasting, "no route to host"))
+    assert stage.codes() == codes
+    assert not any(published.report.final for published in stage.link.reports)
