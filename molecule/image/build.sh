@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the image of the lab's hosts, Debian 13 with systemd and sshd, and prints its name.
 # The packages of ahead.txt are downloaded but not installed: that is the roles' work.
-# An image is named by what it is made of, so it is built once.
+# The name of the image contains a hash of its sources, so it is built only once.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 CONTAINERS_CONF=$here/../containers.conf
@@ -12,7 +12,7 @@ name=localhost/sarra-base:$(cat "$here/build.sh" \
 if ! podman image exists "$name"; then
     base=$(grep -v '^#' "$here/base.txt" | paste -sd,)
     ahead=$(grep -v '^#' "$here/ahead.txt" | paste -sd' ')
-    # Host keys are of a host, not of an image: each makes its own when it starts.
+    # The image has no host keys: each host creates its own when it starts.
     mmdebstrap --quiet --variant=minbase --include="$base" \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \

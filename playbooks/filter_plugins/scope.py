@@ -1,4 +1,4 @@
-"""What is wrong with an inventory, as lines for people.  Used by playbooks/validate.yml."""
+"""Filters of playbooks/validate.yml: return the mistakes in an inventory as readable lines."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HOST_NAME: Final = re.compile(r"[a-zA-Z]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
 
 
 def scope_mistakes(groups: Groups, hostvars: HostVars) -> list[str]:
-    """List all mistakes of names, addresses, groups and variables; empty if none."""
+    """Return the unset variables; if none, mistakes in names, addresses, groups, variables."""
     everybody = hostvars["localhost"]
     missing = [f"{name} is not set" for name in NEEDED if name not in everybody]
     if missing:
@@ -46,7 +46,7 @@ def scope_mistakes(groups: Groups, hostvars: HostVars) -> list[str]:
 
 
 def scope_secrets_lacking(everybody: Mapping[str, Any]) -> list[str]:
-    """List the secrets that an inventory with correct accounts lacks."""
+    """Return a line per missing kind of secret; the accounts must be correct."""
     return list(_passwords(everybody))
 
 
@@ -96,7 +96,7 @@ def _membership(groups: Groups) -> Iterator[str]:
 
 
 def _unknown_variables(groups: Groups, hostvars: HostVars) -> Iterator[str]:
-    """Yield variables that look like ours and are not: misspelt, or of another version."""
+    """Yield variables with a prefix of ours that no role reads: misspelt, or of another version."""
     ours = {
         path.parts[-3]: set(_yaml(path) or {}) for path in ROOT.glob("roles/*/defaults/main.yml")
     }
@@ -114,7 +114,7 @@ def _unknown_variables(groups: Groups, hostvars: HostVars) -> Iterator[str]:
 
 
 def _scope_variables() -> set[str]:
-    """Return the names that inventories/common/all.yml sets, or says that an inventory sets."""
+    """Return the names that inventories/common/all.yml sets, and those in its comments."""
     text = (ROOT / "inventories/common/all.yml").read_text()
     secrets = {"scope_erlang_cookie", "scope_broker_passwords"}
     return set(re.findall(r"^(?:# )?(scope_\w+):", text, re.MULTILINE)) | secrets
@@ -136,7 +136,7 @@ def _yaml(path: Path) -> Any:
 
 
 class FilterModule:
-    """What Ansible looks for in a filter plugin."""
+    """The filters of this plugin, for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by their names in templates."""

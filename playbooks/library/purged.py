@@ -1,4 +1,4 @@
-"""What a role made on a host, removed."""
+"""Ansible module that removes what a role created on a host."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = """
 module: purged
-short_description: Remove what a role made
+short_description: Remove what a role created
 description:
-  - Stops and disables units, removes packages, tables of nftables and files.  What is not there is
-    no mistake, so it may be run again after it was stopped half-way.  An unmounted directory is
-    left alone if anything is still mounted at or below it.
+  - Stops and disables units, removes packages, nftables tables and files.  What does not exist is
+    skipped, so an interrupted run can be repeated.  Fails if a file system is still mounted at or
+    below a path, and does not remove that path.
 options:
   units: {description: Names or patterns of units., type: list, elements: str, default: []}
   packages: {description: Packages to remove., type: list, elements: str, default: []}
-  configurations: {description: Whether their own files go, too., type: bool, default: true}
-  tables: {description: "Tables of nftables, as in ip x.", type: list, elements: str, default: []}
+  configurations: {description: Whether to purge packages., type: bool, default: true}
+  tables: {description: Tables of nftables with family., type: list, elements: str, default: []}
   paths: {description: Files and directories., type: list, elements: path, default: []}
 """
 LIST_UNITS = ("systemctl", "list-units", "--all", "--plain", "--no-legend")
@@ -28,27 +28,27 @@ LIST_FILES = ("systemctl", "list-unit-files", "--plain", "--no-legend")
 
 
 class Host:
-    """Removes, unless in check mode, and remembers what."""
+    """Removes objects, unless in check mode, and records them in ``removed``."""
 
     def __init__(self, module: AnsibleModule) -> None:
-        """Nothing is removed yet."""
+        """``module`` runs the commands."""
         self.module = module
         self.removed: list[str] = []
 
     def do(self, what: str, *command: str) -> None:
-        """Run a command that removes something."""
+        """Record ``what``, and run the command that removes it unless in check mode."""
         self.removed.append(what)
         if not self.module.check_mode:
             environment = {"DEBIAN_FRONTEND": "noninteractive"}
             self.module.run_command(list(command), check_rc=True, environ_update=environment)
 
     def ask(self, *command: str) -> list[str]:
-        """Return the first words of the lines that a command prints; none if it fails."""
+        """Return the first word of each line that a command prints; its failure is ignored."""
         _, out, _ = self.module.run_command(list(command))
         return [line.split()[0] for line in out.splitlines() if line.split()]
 
     def units(self, patterns: list[str]) -> None:
-        """Stop units, and let them not start again."""
+        """Stop and disable the units that match the patterns."""
         if not patterns:
             return
         for unit in self.ask(*LIST_UNITS, "--state=active,activating", *patterns):
@@ -63,7 +63,7 @@ class Host:
             self.do(f"start of {unit}", "systemctl", "--quiet", "disable", unit)
 
     def packages(self, names: list[str], *, configurations: bool) -> None:
-        """Remove packages that are there."""
+        """Remove packages that are installed; with ``configurations`` purge them."""
         query = ("dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\n")
         _, out, _ = self.module.run_command([*query, *names]) if names else (0, "", "")
         gone = ("not-installed",) if configurations else ("not-installed", "config-files")
@@ -74,14 +74,14 @@ class Host:
             self.do(f"packages {' '.join(there)}", "apt-get", "--yes", "--quiet", verb, *there)
 
     def tables(self, names: list[str]) -> None:
-        """Remove tables of the firewall."""
+        """Delete the nftables tables that exist."""
         for name in names:
             code, _, _ = self.module.run_command(["nft", "list", "table", *name.split()])
             if code == 0:
                 self.do(f"table {name}", "nft", "delete", "table", *name.split())
 
     def paths(self, names: list[str]) -> None:
-        """Remove files and directories; never what is mounted there."""
+        """Remove files and directories; fail the module if something is mounted at or below one."""
         for path in map(Path, names):
             if not os.path.lexists(path):
                 continue
@@ -97,7 +97,7 @@ class Host:
 
 
 def _mounts() -> list[str]:
-    """Return where something is mounted."""
+    """Return all mount points."""
     text = Path("/proc/self/mounts").read_text()
     return [line.split()[1] for line in text.splitlines()]
 

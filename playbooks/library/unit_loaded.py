@@ -1,4 +1,4 @@
-"""A systemd unit that runs, and runs with what its files say now."""
+"""Ansible module that makes systemd units run with the current content of their files."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = """
 module: unit_loaded
-short_description: Have units run with what their files say now
+short_description: Run units with the current content of their files
 description:
-  - Starts a unit that does not run, and restarts or reloads one that was last loaded by this module
-    with other content of its files.  What was loaded is remembered in /run, so that a run of the
-    playbook that was stopped half-way is completed by the next one, and none depends on a handler.
+  - Starts units that do not run, and restarts or reloads those that this module last loaded with
+    other content of their files.  A hash of the loaded content is kept in /run.  So the next run of
+    the playbook completes an interrupted one, and none depends on a handler.
 options:
-  units: {description: Their names, in order., type: list, elements: str, required: true}
-  files: {description: What they read., type: list, elements: path, required: true}
+  units: {description: "Names of the units, in order.", type: list, elements: str, required: true}
+  files: {description: Files that the units read., type: list, elements: path, required: true}
   how:
-    description: What loads a unit that runs with something else.
+    description: The systemctl command that loads a unit with changed files.
     type: str
     choices: [restart, reload-or-restart, start]
     default: restart
-  wait: {description: Whether to wait until it is up., type: bool, default: true}
+  wait: {description: Whether to wait until the units are up., type: bool, default: true}
 """
 REMEMBERED = Path("/run/units-loaded")
 
 
 def fingerprint(files: list[Path]) -> str:
-    """Return a fingerprint of the files' content, and of where links lead."""
+    """Return a hash of the files' paths, with symbolic links resolved, and content."""
     digest = hashlib.sha256()
     for path in files:
         digest.update(str(path.resolve()).encode() + b"\0")
@@ -38,7 +38,7 @@ def fingerprint(files: list[Path]) -> str:
 
 
 def loaded(module: AnsibleModule, unit: str, wanted: str) -> bool:
-    """Whether the unit runs, and was loaded with this."""
+    """Return whether the unit runs, and was last loaded with the fingerprint ``wanted``."""
     stamp = REMEMBERED / unit
     if not stamp.exists() or stamp.read_text() != wanted:
         return False
@@ -47,7 +47,7 @@ def loaded(module: AnsibleModule, unit: str, wanted: str) -> bool:
 
 
 def load(module: AnsibleModule, unit: str, wanted: str) -> None:
-    """Enable and load the unit, and remember with what."""
+    """Enable and load the unit, and record the fingerprint ``wanted`` for the next run."""
     given: dict[str, Any] = module.params
     module.run_command(["systemctl", "daemon-reload"], check_rc=True)
     module.run_command(["systemctl", "--quiet", "enable", unit], check_rc=True)

@@ -1,4 +1,4 @@
-"""Mistakes in an inventory: one clear line, and no host is connected to."""
+"""A mistake in an inventory is reported in one clear line, before a host is connected to."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run(inventory: Path, playbook: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="session")
 def correct(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The lab's inventory with secrets of its own, and no host behind it."""
+    """A copy of the lab's inventory with secrets of its own; its hosts do not run."""
     inventory = tmp_path_factory.mktemp("inventory") / "scope"
     ignored = shutil.ignore_patterns("secrets", "secrets.yml")
     shutil.copytree(ROOT / "inventories/lab", inventory, ignore=ignored)
@@ -58,12 +58,12 @@ def correct(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def inventory(correct: Path, tmp_path: Path) -> Path:
-    """A copy to spoil."""
+    """A copy of the correct inventory, for a test to change."""
     return shutil.copytree(correct, tmp_path / "scope")
 
 
 def edit(path: Path, change: Callable[[Any], object]) -> None:
-    """Change a YAML file by changing what is in it."""
+    """Change a YAML file: ``change`` modifies its loaded content."""
     content = yaml.safe_load(path.read_text())
     change(content)
     path.write_text(yaml.safe_dump(content))
@@ -126,7 +126,7 @@ def local_on_many(inventory: Path) -> None:
 
 
 def expired(inventory: Path) -> None:
-    """Make an authority whose certificate ended in 2025."""
+    """Replace the authority's certificate with one that expired in 2025."""
     pki = inventory / "secrets/pki"
     old = x509.load_pem_x509_certificate((pki / "ca.pem").read_bytes())
     key = serialization.load_pem_private_key((pki / "ca.key").read_bytes(), None)
@@ -190,7 +190,7 @@ def test_a_correct_inventory_is_found_correct(correct: Path) -> None:
 
 
 def test_secrets_are_made_once(correct: Path) -> None:
-    """Running it again keeps what is there: a new key would shut everybody out."""
+    """A second run keeps existing secrets: a new key would lock all users out."""
     files = [path for path in correct.rglob("*") if path.is_file()]
     before = {path: path.read_bytes() for path in files}
     done = run(correct, "secrets")

@@ -1,4 +1,4 @@
-"""Playbooks and inventories: what holds for all of them."""
+"""Rules that all playbooks and inventories must follow."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def plays(name: str) -> list[dict[str, Any]]:
 
 
 def hosts_of_roles() -> dict[str, str]:
-    """Return the roles in the order of site.yml, with the hosts they are for."""
+    """Return the roles in the order of site.yml, with the host pattern of each."""
     return {role["role"]: play["hosts"] for play in plays("site") for role in play.get("roles", [])}
 
 
@@ -60,7 +60,7 @@ def test_purge_undoes_every_role_on_the_same_hosts_the_last_first() -> None:
     undone = {item["name"]: item["hosts"] for item in loop}
     done = hosts_of_roles()
     whole = {role for role in done if (ROOT / f"roles/{role}/tasks/purge.yml").exists()}
-    # What a role made on the broker goes with the broker.
+    # Objects on the broker are removed with the broker.
     assert set(done) - whole == {"broker_objects"}
     sets = {role: set(hosts.split(":")) for role, hosts in done.items() if role in whole}
     assert {role: set(hosts.split(":")) for role, hosts in undone.items()} == sets
@@ -101,7 +101,7 @@ def test_no_inventory_has_groups_of_its_own_meaning() -> None:
 
 
 def kept_files() -> list[Path]:
-    """Return the files that are kept in version control, or are about to be."""
+    """Return the files that git tracks or would add."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     paths = [ROOT / name for name in listed.stdout.split("\0") if name]

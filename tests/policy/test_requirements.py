@@ -1,4 +1,4 @@
-"""What a scope's hosts get is what the package needs."""
+"""The pinned versions that hosts get satisfy the package's dependencies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NEEDED = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["depend
 
 
 def fixed() -> dict[str, str]:
-    """Return the versions that are shipped to hosts."""
+    """Return the pinned versions that hosts get, by package."""
     lines = (ROOT / "roles/sarra_lite/files/requirements.txt").read_text().splitlines()
     pairs = (line.split("==") for line in lines if line and not line.startswith("#"))
     return {canonicalize_name(name): version for name, version in pairs}

@@ -1,4 +1,4 @@
-"""How roles are made (roles/README.md), kept true."""
+"""Roles follow the rules of roles/README.md, "How a role is made"."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 ROLES = sorted(path.parent.name for path in ROOT.glob("roles/*/meta"))
 PHASES = ["preflight", "install", "configure", "service"]
-# Rendered files that no program checks alone, and what is there instead.
+# Rendered files that no program can check alone, with the check that replaces it or the reason.
 UNCHECKED = {
     "accounts: Write users, groups and keys": "the schema of the accounts file",
     "haproxy: Allow addresses that are elsewhere now": "sysctl",
@@ -32,7 +32,7 @@ def load(path: Path) -> Any:
 
 
 def tasks(role: str) -> Iterator[dict[str, Any]]:
-    """Return the tasks of a role, those in blocks too."""
+    """Yield the tasks of a role, including those in blocks."""
     for path in sorted(ROOT.glob(f"roles/{role}/tasks/*.yml")):
         yield from _flat(load(path))
 
@@ -45,7 +45,7 @@ def _flat(found: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def plain(value: Any) -> Any:
-    """Return a default with its blanks as one, since folding is not meaning."""
+    """Return a default with white space collapsed, so that YAML folding does not matter."""
     if isinstance(value, str):
         return " ".join(value.split())
     if isinstance(value, list):

@@ -1,1 +1,1 @@
-"""The specification of a scope, run against one that stands."""
+"""The specification of a scope, as tests that run against a deployed one."""

@@ -1,8 +1,8 @@
-"""What a transfer account can do, tried one by one; run at a client's host, prints JSON.
+"""Attempts what a transfer account may not do; runs on a user's host and prints JSON.
 
-``client.py HOST LOGIN KEY`` tries what is forbidden, over one protocol-level connection each, and
-prints what came of it.  ``client.py HOST LOGIN KEY identities N`` connects N times and prints the
-host keys.  ``client.py amqp URL CA USER`` tries what one user may not do with another's objects.
+``client.py HOST LOGIN KEY`` attempts every forbidden action, each on an SSH connection of its own,
+and prints the results.  ``client.py HOST LOGIN KEY identities N`` connects N times and prints the
+host keys.  ``client.py amqp URL CA USER`` attempts forbidden actions on USER's broker objects.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Try = Callable[[paramiko.Transport], str]
 
 @contextlib.contextmanager
 def connection(host: str, login: str, key: str) -> Iterator[paramiko.Transport]:
-    """Connect and log in."""
+    """Connect and log in; close the connection afterwards."""
     transport = paramiko.Transport((host, 22))
     transport.start_client(timeout=15)
     transport.auth_publickey(login, paramiko.Ed25519Key.from_private_key_file(key))
@@ -38,7 +38,7 @@ def connection(host: str, login: str, key: str) -> Iterator[paramiko.Transport]:
 
 
 def channel_request(transport: paramiko.Transport, kind: str, *fields: Any) -> str:
-    """Send a channel request that wants an answer."""
+    """Send a channel request and wait for the reply; raise if it is refused."""
     channel = transport.open_session(timeout=15)
     message = Message()
     message.add_byte(cMSG_CHANNEL_REQUEST)
@@ -47,7 +47,7 @@ def channel_request(transport: paramiko.Transport, kind: str, *fields: Any) -> s
     message.add_boolean(True)  # noqa: FBT003  want_reply
     for field in fields:
         message.add_string(field) if isinstance(field, str) else message.add_int(field)
-    private: Any = channel  # paramiko has no public way to ask for an answer
+    private: Any = channel  # paramiko has no public method that waits for the reply
     private._event_pending()  # noqa: SLF001
     private.transport._send_user_message(message)  # noqa: SLF001
     private._wait_for_event()  # noqa: SLF001
@@ -55,7 +55,7 @@ def channel_request(transport: paramiko.Transport, kind: str, *fields: Any) -> s
 
 
 def command(transport: paramiko.Transport, text: str | None) -> str:
-    """Run a command, or a shell; return what it prints and how it ended."""
+    """Run a command, or a shell if it is None; return its output and exit status."""
     channel = transport.open_session(timeout=15)
     channel.settimeout(15)
     if text is None:
@@ -70,18 +70,18 @@ def command(transport: paramiko.Transport, text: str | None) -> str:
 
 
 def forward(transport: paramiko.Transport, kind: str) -> str:
-    """Open a channel that leads elsewhere."""
+    """Open a channel that forwards to another address."""
     transport.open_channel(kind, ("127.0.0.1", 22), ("127.0.0.1", 9), timeout=15)
     return "accepted"
 
 
 def listen(transport: paramiko.Transport) -> str:
-    """Ask for connections to a port of the server."""
+    """Request reverse forwarding of a port of the server."""
     return f"accepted: {transport.request_port_forward('127.0.0.1', 0)}"
 
 
 def read(path: str) -> Try:
-    """Return a try to read a file."""
+    """Return an attempt to read a file."""
 
     def attempt(transport: paramiko.Transport) -> str:
         sftp = paramiko.SFTPClient.from_transport(transport)
@@ -93,7 +93,7 @@ def read(path: str) -> Try:
 
 
 def by_link(target: str) -> Try:
-    """Return a try to read a file by way of a symbolic link."""
+    """Return an attempt to read a file through a symbolic link."""
 
     def attempt(transport: paramiko.Transport) -> str:
         sftp = paramiko.SFTPClient.from_transport(transport)
@@ -110,7 +110,7 @@ def by_link(target: str) -> Try:
 
 
 def write(path: str) -> Try:
-    """Return a try to write a file."""
+    """Return an attempt to write a file."""
 
     def attempt(transport: paramiko.Transport) -> str:
         sftp = paramiko.SFTPClient.from_transport(transport)
@@ -123,7 +123,7 @@ def write(path: str) -> Try:
 
 
 def own_key(host: str, login: str) -> Try:
-    """Return a try to let another key in by ~/.ssh/authorized_keys."""
+    """Return an attempt to authorize another key by ~/.ssh/authorized_keys."""
 
     def attempt(transport: paramiko.Transport) -> str:
         fresh = paramiko.ECDSAKey.generate()
@@ -143,7 +143,7 @@ def own_key(host: str, login: str) -> Try:
 
 
 def forbidden(host: str, login: str, key: str) -> dict[str, str]:
-    """Try all that is forbidden; return what came of each."""
+    """Attempt every forbidden action; return the result of each."""
     attempts: dict[str, Try] = {
         "shell": lambda t: command(t, None),
         "exec": lambda t: command(t, "id"),
@@ -174,7 +174,7 @@ def forbidden(host: str, login: str, key: str) -> dict[str, str]:
 
 
 def identities(host: str, login: str, key: str, count: int) -> list[str]:
-    """Connect so many times; return the host keys seen."""
+    """Connect ``count`` times; return the different host keys."""
     seen = set()
     for _ in range(count):
         with connection(host, login, key) as transport:
@@ -183,7 +183,7 @@ def identities(host: str, login: str, key: str, count: int) -> list[str]:
 
 
 def amqp(url: str, ca: str, other: str) -> dict[str, str]:
-    """Try what a user may not do with another's exchange and queues."""
+    """Attempt what a user may not do with the exchange and queues of the user ``other``."""
     parameters = pika.URLParameters(url)
     context = ssl.create_default_context(cafile=ca)
     parameters.ssl_options = pika.SSLOptions(context, parameters.host)
@@ -213,7 +213,7 @@ def amqp(url: str, ca: str, other: str) -> dict[str, str]:
 
 
 def main() -> None:
-    """Run what the command line says."""
+    """Run the attempts that the command line selects."""
     sys.stderr = io.TextIOWrapper(sys.stderr.buffer, write_through=True)
     match sys.argv[1:]:
         case ["amqp", url, ca, other]:

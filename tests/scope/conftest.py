@@ -1,9 +1,9 @@
-"""The scope under test: hosts of an inventory, and a client at a host of its users.
+"""Fixtures: the scope under test, from an inventory, and a client on a users' host.
 
-``pytest tests/scope --ansible-inventory inventories/lab`` runs the specification against what
-stands there.  Nothing is expected but what the inventory says, so it may be a production scope; a
-test that needs what an inventory lacks says so and is skipped.  ``--destructive`` adds tests that
-kill services, which only a lab should have to bear.
+``pytest tests/scope --ansible-inventory inventories/lab`` runs the specification against the scope
+of that inventory.  Tests expect only what the inventory says, so it may be a production scope; a
+test that needs something that an inventory lacks is skipped.  ``--destructive`` adds tests that
+kill services; use it for a lab only.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is destructive, unless asked for; put it last where it is."""
+    """Skip destructive tests unless --destructive is given, and run them last."""
     if not config.getoption("--destructive"):
         skip = pytest.mark.skip(reason="only with --destructive")
         for item in items:
@@ -53,10 +53,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class Scope:
-    """The inventory with its variables, and its hosts."""
+    """The inventory under test, with its variables and hosts."""
 
     def __init__(self, inventory: Path, directory: Path) -> None:
-        """``directory``: for our own files."""
+        """``directory`` is for temporary files."""
         init_plugin_loader()
         self.inventory = inventory
         self._directory = directory
@@ -71,13 +71,13 @@ class Scope:
         return [host.name for host in self._manager.get_hosts(name)]
 
     def var(self, name: str, host: str | None = None) -> Any:
-        """Return a variable of a host, or of all."""
+        """Return a variable of a host, by default of the first host of the scope."""
         chosen = self._manager.get_host(host or self.group("scope")[0])
         variables = self._variables.get_vars(host=chosen)
         return Templar(self._loader, variables=variables).template(variables.get(name))
 
     def host(self, name: str) -> Any:
-        """Return a host, to look at by testinfra."""
+        """Return the testinfra object of a host."""
         if name not in self._hosts:
             sudo = self.var("ansible_user", name) not in (None, "root")
             spec = f"ssh://{name}"
@@ -103,7 +103,7 @@ class Scope:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Environment in which playbooks are run: not molecule's, which wants colours."""
+        """Environment for playbooks, without molecule's settings, which enable colours."""
         others = ("ANSIBLE_", "MOLECULE_", "PY_COLORS", "CLICOLOR")
         return {key: value for key, value in os.environ.items() if not key.startswith(others)} | {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -112,7 +112,7 @@ class Scope:
         }
 
     def addresses(self, group: str) -> dict[str, str]:
-        """Return the addresses inside the scope of the hosts of a group."""
+        """Return the address inside the scope of each host of a group."""
         return {host: self.var("scope_address", host) for host in self.group(group)}
 
     def holders(self, address: str) -> list[str]:
@@ -126,7 +126,7 @@ class Scope:
 
     @cached_property
     def _ssh_config(self) -> Path:
-        # testinfra reads variables as they are written; ours are templates.
+        # testinfra does not evaluate templates in variables, and ours are templates.
         path = self._directory / "ssh_config"
         path.write_text("".join(self._ssh_lines()))
         return path
@@ -149,10 +149,10 @@ class Scope:
 
 
 class Client:
-    """A user at a host outside the scope."""
+    """A user on a host outside the scope."""
 
     def __init__(self, scope: Scope, host: str, user: dict[str, Any]) -> None:
-        """``user``: an entry of source_host_users."""
+        """``user`` is an entry of source_host_users."""
         self.scope = scope
         self.name = host
         self.host = scope.host(host)
@@ -165,7 +165,7 @@ class Client:
 
     def run(self, command: str, *, user: str | None = None) -> Any:
         """Run a shell command as the user; return its result, output and exit status."""
-        # ssh's own 255 would be taken for a failure to reach the host.
+        # testinfra takes exit status 255 for a failure of its own ssh to connect.
         script = f"cd; ({command}) || {{ status=$?; [ $status = 255 ] && exit 1; exit $status; }}"
         return self.host.run(f"runuser -u {user or self.user} -- sh -c {shlex.quote(script)}")
 
@@ -196,7 +196,7 @@ def scope(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="session")
 def client(scope: Scope) -> Client:
-    """The first user of the first host that files are sent from."""
+    """The first user of the first host in the group sources."""
     for host in scope.group("sources"):
         for user in scope.var("source_host_users", host) or []:
             return Client(scope, host, user)

@@ -1,4 +1,4 @@
-"""Load balancers: who holds the addresses, and who is served."""
+"""Load balancers: holders of the virtual addresses, and states of the servers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def seen_by(scope: Scope, balancer: str) -> set[str]:
-    """Return what a balancer says of each server: ``ssh,svrsftp1,UP``."""
+    """Return the state of each server on a load balancer, such as ``ssh,svrsftp1,UP``."""
     command = "echo 'show stat' | socat /run/haproxy/admin.sock - | cut -d, -f1,2,18"
     return set(scope.host(balancer).check_output(command).splitlines())
 
@@ -27,7 +27,7 @@ def test_both_balancers_see_every_node_and_broker(scope: Scope) -> None:
     for name in scope.group("load_balancers"):
         wanted = {f"ssh,{node},UP" for node in scope.group("sftp_nodes")}
         wanted |= {f"amqps,{broker},UP" for broker in scope.group("brokers")}
-        # One check that was late leaves "UP 1/2" for a moment.
+        # After a single late health check, the state is "UP 1/2" for a moment.
         assert until(lambda: wanted <= seen_by(scope, name), 30), seen_by(scope, name)  # noqa: B023
 
 

@@ -1,4 +1,4 @@
-"""Messages: amqps only, one broker at a time, and nobody touches what is another's."""
+"""The broker: amqps only, all clients on one member, no access to other users' objects."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_clients_are_on_one_broker_and_are_seen_with_their_own_addresses(
     host = scope.host(scope.group("brokers")[0])
     printed = host.check_output("rabbitmqctl -q list_connections pid user peer_host")
     lines = [line.split() for line in printed.splitlines()[1:]]
-    lines = [line for line in lines if len(line) == 3]  # without the balancers' checks
+    lines = [line for line in lines if len(line) == 3]  # omits the load balancers' health checks
     mine = [(pid, peer) for pid, user, peer in lines if user == client.broker_user]
     assert mine
     assert {peer for _, peer in mine} <= set(own)

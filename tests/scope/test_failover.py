@@ -1,4 +1,4 @@
-"""What fails is taken over, nothing confirmed is lost, and nothing moves back by itself."""
+"""Failover: others take over, no confirmed message is lost, nothing moves back by itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.destructive, pytest.mark.timeout(400)]
 
 
 def until(true: Callable[[], bool], seconds: float = 120) -> bool:
-    """Wait until something is true, at most so long: a busy lab takes its time."""
+    """Wait until ``true()``, at most ``seconds``: a lab may be slow.  Return whether it is true."""
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:
@@ -27,14 +27,14 @@ def until(true: Callable[[], bool], seconds: float = 120) -> bool:
 
 
 def several(scope: Scope, group: str) -> list[str]:
-    """Return the hosts of a group that must have more than one, or there is nothing to see."""
+    """Return the hosts of a group; skip the test if there is only one, as none can take over."""
     if len(hosts := scope.group(group)) < 2:
         pytest.skip(f"{group} has one host: nobody takes over")
     return hosts
 
 
 def serving(scope: Scope) -> set[str]:
-    """Return the brokers that clients are sent to, as the balancers know it."""
+    """Return the brokers to which the load balancers send clients."""
     command = (
         "echo 'show table amqps' | socat /run/haproxy/admin.sock - |"
         " sed -n 's/.*server_key=\\([^ ]*\\).*/\\1/p'"
@@ -57,7 +57,7 @@ def test_a_killed_primary_loses_nothing_and_clients_stay_where_they_went(
     time.sleep(0.5)
     scope.host(primary).check_output("systemctl kill -s KILL rabbitmq-server")
     assert until(lambda: other in serving(scope))
-    # An sr_post that could not confirm all says so, and may be run again: nothing comes twice.
+    # If sr_post could not confirm all, it fails and can be run again: no file is sent twice.
     assert until(lambda: client.run(f"cat {name}.rc").rc == 0)
     if client.ok(f"cat {name}.rc").strip() != "0":
         client.ok(f"sr_post --quiet --wait {name}")
@@ -111,7 +111,7 @@ def test_a_drained_node_gets_no_connections_until_it_is_back(scope: Scope, clien
             client.ok(f"echo pwd | sftp -q -b - {client.login}@{client.sftp_name}")
         log = scope.host(node).run(f"journalctl -u sshd-transfer --since @{since.strip()}").stdout
         assert "Accepted publickey" not in log
-        # What an operator set is not undone by a reload.
+        # A reload keeps the state that an operator set.
         for name in scope.group("load_balancers"):
             scope.host(name).check_output("systemctl reload haproxy")
         time.sleep(2)

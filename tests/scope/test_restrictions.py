@@ -1,4 +1,4 @@
-"""A transfer account can transfer, and nothing else: each thing tried, each refused."""
+"""A transfer account can only transfer files: every other action is attempted and refused."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ FORBIDDEN = [
 
 @pytest.fixture(scope="module")
 def tried(scope: Scope, client: Client) -> dict[str, dict[str, str]]:
-    """What came of each try, by its name, for every account that has a user at the client's."""
+    """Result of each attempt by login and name, for accounts with a user on the client's host."""
     found: dict[str, dict[str, str]] = {}
     for user in scope.var("accounts")["users"]:
         name, login = user["name"], user["login"]
         if client.host.run(f"test -f ~{name}/.ssh/id_ed25519").rc == 0:
-            # A login that fails counts against the address for five seconds; three shut it out.
+            # A failed login counts against an address for five seconds; sshd blocks it after three.
             time.sleep(6 if found else 0)
             printed = client.python(client.sftp_name, login, ".ssh/id_ed25519", user=name)
             found[login] = json.loads(printed)

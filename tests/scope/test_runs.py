@@ -1,4 +1,4 @@
-"""Runs of the playbooks: checked only, killed, with a host away, with an account gone, undone."""
+"""Runs of the playbooks: check mode, killed, a host down, an account removed, purge."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RECAP = re.compile(
 
 
 def changed(output: str) -> dict[str, int]:
-    """Return what was changed on each host."""
+    """Return the number of changed tasks by host."""
     return {host: int(number) for host, number, _, _ in RECAP.findall(output)}
 
 
@@ -48,7 +48,7 @@ def test_check_mode_shows_what_would_change_and_changes_nothing(scope: Scope) ->
 
 
 def test_a_run_that_was_killed_is_completed_by_the_next(scope: Scope) -> None:
-    """The file is new, HAProxy still runs with the old one, and no handler will ever know."""
+    """HAProxy still runs with the old file, and no handler of the killed run will reload it."""
     arguments = ("--tags", "haproxy", "--limit", "localhost:load_balancers")
     different = ("-e", "haproxy_maxconn=3999")
     killed = subprocess.Popen(
@@ -85,7 +85,7 @@ def test_a_run_that_was_killed_is_completed_by_the_next(scope: Scope) -> None:
 
 @pytest.fixture
 def without_bobby(scope: Scope, tmp_path: Path) -> Iterator[tuple[str, ...]]:
-    """Arguments that leave the last user out of the accounts; he is back afterwards."""
+    """Arguments that omit the last user from the accounts; the user is restored afterwards."""
     accounts = scope.var("accounts")
     left = {**accounts, "users": accounts["users"][:-1]}
     path = tmp_path / "accounts.json"
@@ -112,7 +112,7 @@ def test_an_account_that_is_taken_out_is_shut_out_at_once_and_its_files_stay(
     assert done.returncode == 0, done.stdout
     refused = client.run(f"echo pwd | sftp -b - {address}", user=name)
     assert "Permission denied" in refused.stderr
-    # His session ended with his account, not with his patience.
+    # The playbook ended the session, which would have lasted 300 seconds.
     processes = f"pgrep -u {user['uid']} || true"
     for node in scope.group("sftp_nodes"):
         assert scope.host(node).check_output(processes) == "", node
@@ -125,7 +125,7 @@ def test_an_account_that_is_taken_out_is_shut_out_at_once_and_its_files_stay(
 
 @pytest.fixture
 def away(scope: Scope) -> Iterator[str]:
-    """A host in the middle that does not answer; it does afterwards."""
+    """An SFTP node that does not answer during the test."""
     if not scope.var("lab_networks"):
         pytest.skip("only a lab can take a host away")
     name = scope.group("sftp_nodes")[-1]

@@ -1,4 +1,4 @@
-"""Every host runs what its groups say."""
+"""Every host runs the services of its groups."""
 
 from __future__ import annotations
 

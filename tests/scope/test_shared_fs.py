@@ -24,7 +24,7 @@ def test_what_one_node_writes_every_node_reads_at_once(scope: Scope) -> None:
     path = f"{scope.var('scope_homes')}/.spec-{secrets.token_hex(4)}"
     try:
         for writer in nodes:
-            # In place, as senders write blocks: caches must not give the content of before.
+            # Writes in place, as senders write blocks: caches must not return the previous content.
             text = secrets.token_hex(8)
             writer.check_output(f"[ -e {path} ] || touch {path}; printf {text} 1<>{path}")
             for reader in nodes:

@@ -1,4 +1,4 @@
-"""The user's site lets nobody in."""
+"""The users' host accepts no inbound connections, and keeps passwords private."""
 
 from __future__ import annotations
 

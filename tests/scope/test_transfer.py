@@ -1,4 +1,4 @@
-"""A file crosses, from a user's host through the virtual addresses into his home."""
+"""Files are sent from a user's host, through the virtual addresses, to the user's home."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def crossed(client: Client, file_size: str) -> str:
-    """Name of a directory with a large file in blocks and a few small ones, all reported."""
+    """Name of a directory that was sent and reported: a large file in blocks, a few small ones."""
     name = f"spec-{int(time.time())}"
     client.ok(
         f"mkdir -p {name}; cd {name}; truncate -s {file_size} large.bin;"

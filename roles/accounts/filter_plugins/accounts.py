@@ -1,4 +1,4 @@
-"""What is wrong with the accounts file, as lines for people."""
+"""Ansible filter that returns the mistakes in the accounts file as readable lines."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SCHEMA: Final = Path(__file__).parents[1] / "files/accounts.schema.json"
-SHORT: Final = 60  # characters of a value that are shown
+SHORT: Final = 60  # characters of a wrong value that a line shows
 
 
 def accounts_mistakes(accounts: Any) -> list[str]:
-    """List all mistakes: what the schema refuses, then names and numbers given twice."""
+    """Return violations of the schema; if none, duplicate names and numbers and unknown groups."""
     validator = Draft202012Validator(json.loads(SCHEMA.read_text()))
     found = [_line(error) for error in validator.iter_errors(_plain(accounts))]
     return found or list(_twice(accounts))
 
 
 def _plain(value: Any) -> Any:
-    """Return a value without Ansible's tags, which a schema does not know."""
+    """Return a value in plain Python types: jsonschema does not know Ansible's tagged ones."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -58,7 +58,7 @@ _UNIQUE: Final = ("name", "login", "uid")
 
 
 class FilterModule:
-    """What Ansible looks for in a filter plugin."""
+    """The filters of this plugin, for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by their names in templates."""

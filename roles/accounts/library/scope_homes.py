@@ -1,4 +1,4 @@
-"""Homes of transfer accounts, all in one go."""
+"""Ansible module that creates the homes of all transfer accounts in one task."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = """
 module: scope_homes
-short_description: Make the homes of transfer accounts
+short_description: Create the homes of transfer accounts
 description:
-  - Makes what is missing and mends owner and mode.  A home whose account is gone is kept.
+  - Creates missing homes and corrects owner and mode.  Homes of removed accounts are kept.
 options:
-  directory: {description: Where the homes are., type: path, required: true}
+  directory: {description: Directory of the homes., type: path, required: true}
   users: {description: Accounts with login and uid., type: list, elements: dict, required: true}
-  group: {description: Number of the group., type: int, required: true}
+  group: {description: Number of the homes' group., type: int, required: true}
 """
 MODE = 0o700
 
 
 def mend(home: Path, uid: int, gid: int, *, check: bool) -> bool:
-    """Make one home as it should be; return whether anything was to be done."""
+    """Create a home, or correct its owner and mode; return whether it differed."""
     try:
         found = home.lstat()
     except FileNotFoundError:

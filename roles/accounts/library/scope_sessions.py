@@ -1,4 +1,4 @@
-"""Sessions of transfer accounts that were revoked."""
+"""Ansible module that ends the sessions of removed transfer accounts."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = """
 module: scope_sessions
-short_description: End sessions of accounts that are no more
+short_description: End the sessions of removed transfer accounts
 description:
-  - Ends processes of users with numbers of transfer accounts which no account has.
+  - Sends SIGTERM to processes whose uid is in the range of transfer accounts, but is not the uid
+    of a given account.
 options:
-  uids: {description: Numbers of the accounts., type: list, elements: int, required: true}
+  uids: {description: Uids of the existing accounts., type: list, elements: int, required: true}
 """
-FIRST, LAST = 20000, 59999  # numbers of transfer accounts, as in accounts.schema.json
+FIRST, LAST = 20000, 59999  # uids of transfer accounts, as in accounts.schema.json
 
 
 def strangers(uids: set[int]) -> dict[int, int]:
-    """Return processes with the number of a transfer account that is not one of these."""
+    """Return uids by process id: those in the range of transfer accounts, but not in ``uids``."""
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Users, permissions, exchanges, queues, bindings and policies of a broker, compared as a whole."""
+"""Ansible module that compares a broker's objects with the wanted ones and applies changes."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = """
 module: rabbitmq_objects
-short_description: Have exactly the wanted objects on a broker
+short_description: Apply users, permissions, exchanges, queues, bindings and policies to a broker
 description:
-  - Compares the wanted definitions with what the broker exports, imports what differs in one go,
-    and removes users and exchanges of the given patterns that are not wanted.
-    What else there is, users' own queues above all, is left alone.
+  - Compares the wanted definitions with those that the broker exports, imports the differences in
+    one step, and deletes users and exchanges that match the patterns but are not wanted.
+    All other objects, such as users' own queues, are left alone.
 options:
-  wanted: {description: Definitions as RabbitMQ exports them., type: dict, required: true}
+  wanted: {description: Definitions in RabbitMQ's export format., type: dict, required: true}
   passwords: {description: Passwords by user., type: dict, required: true}
-  user_pattern: {description: Users that are removed when not wanted., type: str, required: true}
-  exchange_pattern: {description: Exchanges that are, too., type: str, required: true}
+  user_pattern: {description: Pattern of users to delete if unwanted., type: str, required: true}
+  exchange_pattern: {description: The same for exchanges., type: str, required: true}
 """
-# What makes two objects of a kind the same one.
+# The fields that identify an object of each kind.
 KEYS: Final = {
     "vhosts": ("name",),
     "users": ("name",),
@@ -40,13 +40,13 @@ SALT: Final = 4  # bytes
 
 
 def hashed(password: str, salt: bytes) -> str:
-    """Return the hash of a password as RabbitMQ keeps it (rabbit_password_hashing_sha256)."""
+    """Return the hash of a password as RabbitMQ stores it (rabbit_password_hashing_sha256)."""
     digest = hashlib.sha256(salt + password.encode()).digest()
     return base64.b64encode(salt + digest).decode()
 
 
 def with_hash(user: dict[str, Any], password: str, live: dict[str, Any] | None) -> dict[str, Any]:
-    """Add the hash of a password: the live one where it is of this password."""
+    """Return the user with a password hash: the live one if it matches, else a new one."""
     known = (live or {}).get("password_hash") or ""
     salt = base64.b64decode(known)[:SALT] if known else os.urandom(SALT)
     fresh = hashed(password, salt)
@@ -57,7 +57,7 @@ def with_hash(user: dict[str, Any], password: str, live: dict[str, Any] | None) 
 
 
 def differs(wanted: dict[str, Any], live: dict[str, Any] | None) -> bool:
-    """Whether a live object lacks anything of the wanted one; it may have more."""
+    """Return whether a live object lacks a value of the wanted one; further values are ignored."""
     if live is None:
         return True
     for key, value in wanted.items():
@@ -71,7 +71,7 @@ def differs(wanted: dict[str, Any], live: dict[str, Any] | None) -> bool:
 
 
 def compare(wanted: dict[str, Any], live: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Return what is to be imported, by kind."""
+    """Return the wanted objects that must be imported, by kind."""
     changes: dict[str, list[dict[str, Any]]] = {}
     for kind, keys in KEYS.items():
         there = {tuple(item.get(k) for k in keys): item for item in live.get(kind, [])}
@@ -86,14 +86,14 @@ def compare(wanted: dict[str, Any], live: dict[str, Any]) -> dict[str, list[dict
 
 
 class Broker:
-    """The command line of the broker on this host."""
+    """Runs rabbitmqctl for the broker on this host."""
 
     def __init__(self, module: AnsibleModule) -> None:
-        """``module`` runs the commands and fails for us."""
+        """``module`` runs the commands and reports failures."""
         self.module = module
 
     def ctl(self, *arguments: str) -> str:
-        """Run rabbitmqctl and return what it prints."""
+        """Run rabbitmqctl and return its output; a failure fails the module."""
         command = ["timeout", "180", "rabbitmqctl", "--quiet", "--timeout", "120", *arguments]
         code, out, err = self.module.run_command(command)
         if code:
@@ -102,7 +102,7 @@ class Broker:
         return str(out)
 
     def load(self, definitions: dict[str, Any]) -> None:
-        """Import definitions, by a file that only the broker's user may read."""
+        """Import definitions through a temporary file that only the user rabbitmq may read."""
         owner = pwd.getpwnam("rabbitmq")
         with tempfile.NamedTemporaryFile("w", dir="/var/lib/rabbitmq") as file:
             os.fchown(file.fileno(), owner.pw_uid, owner.pw_gid)
@@ -111,7 +111,7 @@ class Broker:
             self.ctl("import_definitions", file.name)
 
     def remove(self, kind: str, name: str) -> None:
-        """Remove a user, whose connections the broker ends, or an exchange."""
+        """Delete an exchange, or a user, whose connections the broker then closes."""
         if kind == "users":
             self.ctl("delete_user", name)
         else:
@@ -123,7 +123,7 @@ class Broker:
 
 
 def unwanted(wanted: dict[str, Any], live: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Return the names of users and exchanges that are to be removed."""
+    """Return the names to delete, by kind: they match the kind's pattern and are not wanted."""
     found = {}
     for kind, pattern in (
         ("users", given["user_pattern"]),
@@ -136,7 +136,7 @@ def unwanted(wanted: dict[str, Any], live: dict[str, Any], given: dict[str, Any]
 
 
 def summary(changes: dict[str, list[dict[str, Any]]], gone: dict[str, list[str]]) -> list[str]:
-    """Return what was done, for people, without secrets."""
+    """Return the changes as readable lines, without secrets."""
     return [
         f"{kind}: {' '.join(str(item[key]) for key in KEYS[kind])}"
         for kind, items in changes.items()

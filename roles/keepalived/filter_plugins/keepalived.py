@@ -1,4 +1,4 @@
-"""Virtual addresses that are outside the network of a load balancer."""
+"""Ansible filter that checks the virtual addresses against the load balancers' networks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def mistakes(balancers: list[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """List, as lines for people, what keeps the balancers from holding the virtual addresses."""
+    """Return, as readable lines, why the balancers cannot hold the virtual addresses."""
     if len(balancers) not in (1, 2):
         return [f"group load_balancers has {len(balancers)} hosts: one or two are needed"]
     found = []
@@ -27,7 +27,7 @@ def mistakes(balancers: list[str], hostvars: Mapping[str, Mapping[str, Any]]) ->
 
 
 def holds(interface: str, address: str) -> bool:
-    """Whether the network of an interface (192.0.2.11/24) has this address."""
+    """Return whether an address is valid and in an interface's network (192.0.2.11/24)."""
     try:
         return ip_address(address) in ip_interface(interface).network
     except ValueError:
@@ -35,7 +35,7 @@ def holds(interface: str, address: str) -> bool:
 
 
 class FilterModule:
-    """What Ansible looks for in a filter plugin."""
+    """The filters of this plugin, for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., list[str]]]:
         """Return the filters by their names in templates."""

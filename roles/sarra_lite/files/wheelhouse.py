@@ -1,7 +1,8 @@
-"""Build an archive with the wheels of sarra_lite and of all that it needs, for another Python.
+"""Build an archive with the wheels of sarra_lite and its dependencies, for another Python.
 
-``python wheelhouse.py CHECKOUT CACHE VERSION`` prints the archive's path, and ``built`` when it was
-not there yet.  An archive is named by what it is made of, so nothing is built twice.
+``python wheelhouse.py CHECKOUT CACHE VERSION MACHINE`` prints the archive's path, after a line
+``built`` if it had to be built.  The name of an archive is a hash of its sources, so that none is
+built twice.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ NAME_LENGTH: Final = 12
 
 
 def fingerprint(checkout: Path, target: str) -> str:
-    """Return a short name for this package, these requirements, and that Python."""
+    """Return a short hash of the package, its requirements and the target Python and machine."""
     digest = hashlib.sha256(target.encode())
     sources = sorted((checkout / "sarra_lite").rglob("*.py"))
     for path in [REQUIREMENTS, checkout / "pyproject.toml", *sources]:
@@ -29,7 +30,7 @@ def fingerprint(checkout: Path, target: str) -> str:
 
 
 def build(checkout: Path, archive: Path, version: str, machine: str) -> None:
-    """Make the archive, in one step as others see it."""
+    """Build the archive, and rename it into place when it is complete."""
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     with tempfile.TemporaryDirectory(dir=archive.parent) as name:
         wheels = Path(name) / "wheels"

@@ -1,4 +1,4 @@
-"""A replicated GlusterFS volume: servers joined, volume made, set and started, in one go."""
+"""Ansible module that creates a GlusterFS volume: joins servers, creates, sets and starts it."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = """
 module: gluster_volume
-short_description: Make a replicated GlusterFS volume
+short_description: Create a replicated GlusterFS volume
 description:
-  - Joins the servers, makes, sets and starts the volume.  Runs on the first server.
+  - Joins the servers into a pool, creates the volume, sets its options and starts it.  Runs on the
+    first server.
 options:
   name: {description: Name of the volume., type: str, required: true}
   servers: {description: Host names of the servers., type: list, elements: str, required: true}
-  brick: {description: Directory of the data on each server., type: path, required: true}
+  brick: {description: Directory of the brick on each server., type: path, required: true}
   arbiter: {description: Whether the last of three holds names only., type: bool, default: true}
-  force: {description: Allow the root file system., type: bool, default: false}
-  settings: {description: Settings of the volume., type: dict, default: {}}
+  force: {description: Allow bricks on the root file system., type: bool, default: false}
+  settings: {description: Options of the volume., type: dict, default: {}}
 """
 REPLICAS = 3
-PATIENCE = 30  # seconds until a server that was asked has joined
+PATIENCE = 30  # seconds to wait until probed servers have joined
 
 
 class Gluster:
-    """The command line of gluster, and what was changed by it."""
+    """Runs the gluster command, and records in ``done`` what it changed."""
 
     def __init__(self, module: AnsibleModule) -> None:
-        """Nothing is asked yet."""
+        """``module`` runs the commands and reports failures."""
         self.module = module
         self.done: list[str] = []
 
     def ask(self, *command: str) -> ET.Element:
-        """Return the answer to a question."""
+        """Run a gluster command and return its XML output; other output fails the module."""
         _, out, _ = self.module.run_command(["gluster", "--mode=script", "--xml", *command])
         try:
             return ET.fromstring(out)  # noqa: S314  our own program's output
@@ -43,7 +44,7 @@ class Gluster:
             raise
 
     def do(self, *command: str) -> None:
-        """Change something, unless in check mode."""
+        """Run a command that changes something; only record it in check mode."""
         self.done.append(" ".join(command))
         if self.module.check_mode:
             return
@@ -54,7 +55,7 @@ class Gluster:
             )
 
     def join(self, servers: list[str]) -> None:
-        """Have all servers in one pool, and wait until they are."""
+        """Join all servers into one pool, and wait until they are connected."""
         joined = self.peers()
         for server in servers[1:]:
             if server not in joined:
@@ -66,7 +67,7 @@ class Gluster:
             time.sleep(1)
 
     def peers(self, *, connected: bool = False) -> set[str]:
-        """Return the names of the other servers of the pool."""
+        """Return the names of the other servers of the pool, or of the connected ones only."""
         peers = self.ask("peer", "status").iter("peer")
         return {
             name.text or ""
@@ -76,7 +77,7 @@ class Gluster:
         }
 
     def volume(self, name: str) -> tuple[str | None, dict[str, str]]:
-        """Return the state and the settings of a volume; None when there is none."""
+        """Return the status and the options of a volume; None and {} if it does not exist."""
         for volume in self.ask("volume", "info").iter("volume"):
             if volume.findtext("name") == name:
                 options = volume.iter("option")
@@ -86,7 +87,7 @@ class Gluster:
 
 
 def reconcile(gluster: Gluster, given: dict[str, Any]) -> None:
-    """Make the volume as it should be."""
+    """Join the servers, then create, set and start the volume, each where needed."""
     servers: list[str] = given["servers"]
     gluster.join(servers)
     state, settings = gluster.volume(given["name"])
