@@ -1,51 +1,51 @@
-"""Files and names at an SFTP server.
+"""SFTP client: directories, links and files at one server, over one connection.
 
-A connection lives in one asyncio loop, where any number of files may be under way on it.  Paths are
-text with bytes that are no UTF-8 as lone surrogates.
+Workers of dispatch open it and delivery uses it, in one asyncio event loop; any number of calls may
+be pending.  A path is text in which lone surrogates stand for bytes that are not UTF-8.
 """
 
 from __future__ import annotations
 
 import os
-import struct
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from paramiko import sftp as names
+from paramiko import sftp as constants
 
 from sarra_lite.errors import ConfigError
 from sarra_lite.sftp.file import File
 from sarra_lite.sftp.packets import (
+    UINT32,
     Attributes,
-    Response,
     SftpError,
     pack_attributes,
     pack_path,
     pack_string,
     parse_response,
     unpack_attributes,
+    unpack_names,
 )
 from sarra_lite.sftp.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
+    from paramiko.message import Message
+
     from sarra_lite.sftp.target import Target
 
 __all__ = ["Attributes", "File", "SftpClient", "SftpError", "Space"]
 
-_READDIRS: Final = 8  # questions for more names under way at once
-_HEADER: Final = 1024  # bytes of a WRITE that are not data, generously
-_LEAST_WRITE: Final = 32768  # bytes that every server must take in a WRITE
-_LEAST_FILES: Final = 64  # files that every server keeps open
-_SPARE_FILES: Final = 32  # of those that the server keeps open, not used for sending
-_READ_ONLY: Final = 1  # statvfs@openssh.com, f_flag
-_RENAME: Final = pack_string(b"posix-rename@openssh.com")
-_NUMBER: Final = struct.Struct(">I")
+_READDIRS_AT_ONCE: Final = 8
+_WRITE_OVERHEAD: Final = 1024  # bytes of a WRITE packet that are not data, at most
+_MIN_WRITE: Final = 32768  # bytes of data that every server accepts in a WRITE (section 3)
+_MIN_FILES: Final = 64  # assumed where the server does not tell how many files may be open
+_SPARE_FILES: Final = 32  # kept from the server's limit for directories and its own files
+_STATVFS_READ_ONLY: Final = 1
 
 
 class Space(NamedTuple):
-    """Room on a file system: bytes and names that we may still use."""
+    """What a user may still use of a file system: bytes, and ``names`` (inodes)."""
 
     bytes: int
     names: int
@@ -53,23 +53,27 @@ class Space(NamedTuple):
 
 
 class SftpClient:
-    """A connection to the SFTP server.
+    """A connection to an SFTP server: ``open`` it, use it, ``close`` it.
 
-    ``round_trip``: seconds from a question to its answer, when it was opened.
+    ``open`` sets ``max_write`` (bytes of data in one WRITE), ``max_files`` (files to keep open at
+    once), ``can_sync`` (whether the server can fsync), and ``round_trip`` (seconds).
 
-    Methods raise Refused when the server says no, DestinationDown when the connection is gone.
+    Methods raise SftpError for an error status, DestinationDown when the connection is lost.
     """
 
     def __init__(self, target: Target) -> None:
-        """Nothing is connected yet."""
-        self.max_write = _LEAST_WRITE
-        self.max_files = _LEAST_FILES
+        """Prepare a client in the running event loop; ``open`` connects it."""
+        self.max_write = _MIN_WRITE
+        self.max_files = _MIN_FILES
         self.can_sync = False
         self.round_trip = 0.0
         self._session = Session(target)
 
     async def open(self) -> None:
-        """Connect, log in, and learn what the server can do."""
+        """Connect, log in, and ask for the limits of the server (PROTOCOL 4.8).
+
+        Raise ConfigError when the server cannot replace a file by renaming.
+        """
         extensions = await self._session.open()
         self.can_sync = b"fsync@openssh.com" in extensions
         if b"posix-rename@openssh.com" not in extensions:
@@ -78,144 +82,130 @@ class SftpClient:
                 " renaming (no posix-rename@openssh.com); OpenSSH's can"
             )
         if b"limits@openssh.com" in extensions:
-            asked = time.monotonic()
-            limits = await self._session.request(
-                names.CMD_EXTENDED, pack_string(b"limits@openssh.com")
-            )
-            self.round_trip = time.monotonic() - asked
+            began = time.monotonic()
+            limits = await self._extended(b"limits@openssh.com")
+            self.round_trip = time.monotonic() - began
             packet, _, write, handles = (limits.get_int64() for _ in range(4))
-            self.max_write = write or max(packet - _HEADER, _LEAST_WRITE)
-            self.max_files = max(handles - _SPARE_FILES, _LEAST_FILES)
+            self.max_write = write or max(packet - _WRITE_OVERHEAD, _MIN_WRITE)
+            self.max_files = max(handles - _SPARE_FILES, _MIN_FILES)
 
     def close(self) -> None:
-        """End the connection; what is under way on it gets DestinationDown."""
+        """End the connection; pending calls raise DestinationDown."""
         self._session.close()
 
     @property
     def closed(self) -> bool:
-        """Whether it can be used no more."""
+        """Whether the connection has ended, by ``close`` or by a failure."""
         return self._session.closed
 
-    # Names.
-
     async def stat(self, path: str) -> Attributes | None:
-        """Attributes of what a path leads to; None when there is nothing."""
-        return await self._attributes_of(names.CMD_STAT, path)
+        """Return the attributes of a path, links followed; None if missing (section 6.8)."""
+        return await self._attributes(constants.CMD_STAT, path)
 
     async def lstat(self, path: str) -> Attributes | None:
-        """Attributes of a name itself, a symbolic link not followed; None when there is none."""
-        return await self._attributes_of(names.CMD_LSTAT, path)
+        """Return the attributes of a path, links not followed; None if missing (section 6.8)."""
+        return await self._attributes(constants.CMD_LSTAT, path)
 
     async def set_attributes(self, path: str, attributes: Attributes) -> None:
-        """Set mode or mtime of what a path leads to."""
-        await self._session.request(names.CMD_SETSTAT, pack_path(path), pack_attributes(attributes))
+        """Set mode or mtime of a path, symbolic links followed (section 6.9)."""
+        values = pack_attributes(attributes)
+        await self._session.request(constants.CMD_SETSTAT, pack_path(path), values)
 
     async def mkdir(self, path: str, mode: int) -> None:
-        """Make a directory."""
-        attributes = pack_attributes(Attributes(mode=mode))
-        await self._session.request(names.CMD_MKDIR, pack_path(path), attributes, writing=True)
+        """Create a directory (section 6.6)."""
+        values = pack_attributes(Attributes(mode=mode))
+        await self._session.request(constants.CMD_MKDIR, pack_path(path), values, writing=True)
 
     async def rmdir(self, path: str) -> None:
-        """Remove an empty directory."""
-        await self._session.request(names.CMD_RMDIR, pack_path(path))
+        """Remove an empty directory (section 6.6)."""
+        await self._session.request(constants.CMD_RMDIR, pack_path(path))
 
     async def remove(self, path: str) -> None:
-        """Remove a file or link."""
-        await self._session.request(names.CMD_REMOVE, pack_path(path))
+        """Remove a file or a symbolic link (section 6.5)."""
+        await self._session.request(constants.CMD_REMOVE, pack_path(path))
 
     async def remove_all(self, paths: Iterable[str]) -> None:
-        """Remove files, all at once; those that are gone already do not matter."""
-        for asked in [self._session.send(names.CMD_REMOVE, pack_path(path)) for path in paths]:
-            await asked
+        """Send requests to remove files, wait for all responses, and ignore error statuses."""
+        for future in [self._session.send(constants.CMD_REMOVE, pack_path(p)) for p in paths]:
+            await future
 
     async def rename(self, old: str, new: str) -> None:
-        """Give a name to a file, replacing atomically what had that name."""
-        await self._session.request(names.CMD_EXTENDED, _RENAME, pack_path(old), pack_path(new))
+        """Rename a file; an existing ``new`` is replaced atomically (PROTOCOL 4.3)."""
+        await self._extended(b"posix-rename@openssh.com", pack_path(old), pack_path(new))
 
     async def symlink(self, target: str, path: str) -> None:
-        """Make a symbolic link at ``path``."""
-        # OpenSSH has the two the other way round than the draft (PROTOCOL, 4.1).
-        await self._session.request(names.CMD_SYMLINK, pack_path(target), pack_path(path))
+        """Create a symbolic link at ``path`` (section 6.10)."""
+        # OpenSSH has the arguments in the other order than the draft (PROTOCOL 4.1).
+        await self._session.request(constants.CMD_SYMLINK, pack_path(target), pack_path(path))
 
     async def readlink(self, path: str) -> str:
-        """Return where a symbolic link points."""
-        answer = await self._session.request(names.CMD_READLINK, pack_path(path))
-        answer.get_int()
-        return os.fsdecode(answer.get_string())
+        """Return the target of a symbolic link (section 6.10)."""
+        message = await self._session.request(constants.CMD_READLINK, pack_path(path))
+        message.get_int()  # the number of names, which is 1
+        return os.fsdecode(message.get_string())
 
     async def listdir(self, path: str) -> list[str]:
-        """Names in a directory, without . and .."""
-        found: list[str] = []
-        opened = await self._session.request(names.CMD_OPENDIR, pack_path(path))
+        """Return the names in a directory, without . and .. (section 6.7)."""
+        names: list[str] = []
+        session, kind = self._session, constants.CMD_READDIR
+        opened = await session.request(constants.CMD_OPENDIR, pack_path(path))
         handle = pack_string(opened.get_string())
         try:
             while True:
-                asked = [self._session.send(names.CMD_READDIR, handle) for _ in range(_READDIRS)]
-                for answer in [await one for one in asked]:
-                    found += _names_of(answer)
-        except SftpError as status:
-            if status.code != names.SFTP_EOF:
+                futures = [session.send(kind, handle) for _ in range(_READDIRS_AT_ONCE)]
+                for response in [await future for future in futures]:
+                    names += unpack_names(parse_response(response))
+        except SftpError as error:
+            if error.code != constants.SFTP_EOF:
                 raise
         finally:
-            self._session.send(names.CMD_CLOSE, handle)
-        return [name for name in found if name not in (".", "..")]
+            session.send(constants.CMD_CLOSE, handle)
+        return [name for name in names if name not in (".", "..")]
 
     async def free_space(self, path: str) -> Space | None:
-        """Room where a path is; None when the server cannot tell."""
+        """Return the space left at a path (PROTOCOL 4.4), None for an error status."""
         try:
-            answer = await self._session.request(
-                names.CMD_EXTENDED, pack_string(b"statvfs@openssh.com"), pack_path(path or ".")
-            )
+            message = await self._extended(b"statvfs@openssh.com", pack_path(path or "."))
         except SftpError:
             return None
-        _, unit, _, _, free, _, _, free_names, _, flags, _ = (answer.get_int64() for _ in range(11))
-        return Space(free * unit, free_names, bool(flags & _READ_ONLY))
+        _, unit, _, _, blocks, _, _, inodes, _, flags, _ = (message.get_int64() for _ in range(11))
+        return Space(blocks * unit, inodes, bool(flags & _STATVFS_READ_ONLY))
 
     async def touch(self, path: str) -> None:
-        """Make an empty file, or leave it as it is."""
+        """Create an empty file; leave an existing one as it is."""
         (await self.create(path, 0o600)).close_quietly()
 
-    # Content.
-
     async def create(self, path: str, mode: int) -> File:
-        """Open a file for writing, made when it is not there, and never truncated."""
-        flags = names.SFTP_FLAG_WRITE | names.SFTP_FLAG_CREATE
-        return await self._opened(path, flags, mode, writing=True)
+        """Open a file for writing (section 6.3): created if missing, but not truncated."""
+        flags = constants.SFTP_FLAG_WRITE | constants.SFTP_FLAG_CREATE
+        return await self._open_file(path, flags, mode, writing=True)
 
     async def open_existing(self, path: str) -> File:
-        """Open a file for writing that is there; Refused otherwise."""
-        return await self._opened(path, names.SFTP_FLAG_WRITE, writing=True)
+        """Open a file for writing (section 6.3); raise SftpError if it is missing."""
+        return await self._open_file(path, constants.SFTP_FLAG_WRITE, writing=True)
 
     async def read(
         self, path: str, offset: int = 0, length: int | None = None
     ) -> AsyncIterator[bytes]:
         """Yield the content of a file, or of a range of it, in order."""
-        async with await self._opened(path, names.SFTP_FLAG_READ) as file:
+        async with await self._open_file(path, constants.SFTP_FLAG_READ) as file:
             async for data in file.chunks(offset, length):
                 yield data
 
-    async def _opened(
+    async def _open_file(
         self, path: str, flags: int, mode: int | None = None, *, writing: bool = False
     ) -> File:
-        request = (pack_path(path), _NUMBER.pack(flags), pack_attributes(Attributes(mode=mode)))
-        answer = await self._session.request(names.CMD_OPEN, *request, writing=writing)
-        return File(self._session, pack_string(answer.get_string()), self.max_write)
+        arguments = (pack_path(path), UINT32.pack(flags), pack_attributes(Attributes(mode=mode)))
+        message = await self._session.request(constants.CMD_OPEN, *arguments, writing=writing)
+        return File(self._session, pack_string(message.get_string()), self.max_write)
 
-    async def _attributes_of(self, kind: int, path: str) -> Attributes | None:
+    async def _attributes(self, kind: int, path: str) -> Attributes | None:
         try:
             return unpack_attributes(await self._session.request(kind, pack_path(path)))
-        except SftpError as status:
-            if status.missing:
+        except SftpError as error:
+            if error.missing:
                 return None
             raise
 
-
-def _names_of(answer: Response) -> list[str]:
-    """Return the names of an answer to READDIR; Refused at the end."""
-    message = parse_response(answer)
-    found = []
-    for _ in range(message.get_int()):
-        found.append(os.fsdecode(message.get_string()))
-        message.get_string()
-        unpack_attributes(message)
-    return found
+    async def _extended(self, name: bytes, *arguments: bytes) -> Message:
+        return await self._session.request(constants.CMD_EXTENDED, pack_string(name), *arguments)

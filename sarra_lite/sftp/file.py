@@ -1,4 +1,4 @@
-"""One open file at an SFTP server."""
+"""One open file at the SFTP server: writing, reading, attributes, closing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 from collections import deque
 from typing import TYPE_CHECKING, Final, Self
 
-from paramiko import sftp as names
+from paramiko import sftp as constants
 
 from sarra_lite.errors import DestinationDown, SourceUnavailable
 from sarra_lite.sftp.packets import (
@@ -23,133 +23,131 @@ from sarra_lite.sftp.sendfile import FileRange
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import AsyncIterator
-    from types import TracebackType
 
     from sarra_lite.sftp.session import Session
 
-_READ_AHEAD: Final = 16  # reads under way at once
-_AT: Final = struct.Struct(">QI")  # offset and length
+_MAX_READS: Final = 16  # READ requests of one file that are pending at once
+_OFFSET_LENGTH: Final = struct.Struct(">QI")
 
 
 class File:
-    """An open file at the destination."""
+    """An open file at the server; SftpClient opens it, ``close`` or ``finish`` ends its use.
 
-    def __init__(self, session: Session, handle: bytes, most: int) -> None:
-        """``handle``: the server's name for it, as requests have it; ``most``: bytes at once."""
+    ``write`` does not wait for the server's response.  The server handles the requests on one file
+    in order (section 6.1), so ``finish`` and ``close`` send theirs at once, behind the last WRITE.
+    """
+
+    def __init__(self, session: Session, handle: bytes, read_size: int) -> None:
+        """``handle`` is the file handle as an SFTP string, ``read_size`` the bytes of a READ."""
         self._session = session
-        self._most = most
         self._handle = handle
-        self._writes: deque[tuple[asyncio.Future[Response], bytes | memoryview | FileRange]] = (
-            deque()
-        )
+        self._read_size = read_size
+        self._writes: deque[tuple[asyncio.Future[Response], bytes | FileRange]] = deque()
         self._open = True
 
     async def __aenter__(self) -> Self:
-        """Nothing to do: it is open."""
+        """Return the file, which is open already."""
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close; after an error, whatever the server says to it."""
+    async def __aexit__(self, _kind: object, error: object, _trace: object) -> None:
+        """Close the file; after an error, do not wait for the server's response."""
         if error is None:
             await self.close()
         else:
             self.close_quietly()
 
-    async def write(self, offset: int, data: bytes | memoryview | FileRange) -> int:
-        """Send data; return the number of bytes, of this and earlier calls, now known written.
+    async def write(self, offset: int, data: bytes | FileRange) -> int:
+        """Send a WRITE (section 6.4), as soon as the session's window has room.
 
-        As soon as it is known: Refused when the server could not write, SourceLost 410 when an
-        extent could not be read.
+        Return the bytes, of this and earlier writes, that the server has confirmed since the last
+        call.  Raise SftpError when it could not write, now or earlier, SourceUnavailable 410 when a
+        FileRange could not be read.
         """
         await self._session.wait_for_window()
-        where = _AT.pack(offset, len(data))
-        asked = self._session.send_counted(
-            len(data), names.CMD_WRITE, self._handle, where, data=data
+        header = _OFFSET_LENGTH.pack(offset, len(data))
+        future = self._session.send_counted(
+            len(data), constants.CMD_WRITE, self._handle, header, data=data
         )
-        self._writes.append((asked, data))
-        written = 0
-        while self._writes and self._writes[0][0].done():
-            written += await self._written()
-        return written
+        self._writes.append((future, data))
+        return await self._confirm(wait=False)
 
     async def flush(self) -> int:
-        """Wait until all is written; return the bytes now known written, not told before."""
+        """Wait for the responses to all writes; return and raise as ``write`` does."""
+        return await self._confirm(wait=True)
+
+    async def _confirm(self, *, wait: bool) -> int:
+        """Check the responses to writes: those received, or all; return the bytes written."""
         written = 0
-        while self._writes:
-            written += await self._written()
+        while self._writes and (wait or self._writes[0][0].done()):
+            future, data = self._writes[0]
+            response = await future
+            self._writes.popleft()
+            parse_response(response, writing=True)
+            if isinstance(data, FileRange) and data.read_error:
+                raise SourceUnavailable(410, data.read_error)
+            written += len(data)
         return written
 
     async def sync(self) -> int:
-        """Wait until all is on the server's disk; return the bytes that ``flush`` would."""
-        asked = self._session.send(
-            names.CMD_EXTENDED, pack_string(b"fsync@openssh.com"), self._handle
+        """Flush, and wait for the server's fsync(2) (PROTOCOL 4.6)."""
+        synced = self._session.send(
+            constants.CMD_EXTENDED, pack_string(b"fsync@openssh.com"), self._handle
         )
         written = await self.flush()
-        parse_response(await asked, writing=True)
+        parse_response(await synced, writing=True)
         return written
 
     async def finish(self, attributes: Attributes) -> tuple[int, Attributes]:
-        """Set mode or mtime and close, all asked for at once.
+        """Flush, set mode or mtime (section 6.9), and close.
 
-        Return the bytes that ``flush`` would, and what the file was before: its size is that of
-        all that was written.
+        Return what ``flush`` does, and the attributes from before they were set, whose size is
+        that after the last write.
         """
         self._open = False
-        asked = self._session.send(names.CMD_FSTAT, self._handle)
-        being_set = self._session.send(
-            names.CMD_FSETSTAT, self._handle, pack_attributes(attributes)
+        found = self._session.send(constants.CMD_FSTAT, self._handle)
+        changed = self._session.send(
+            constants.CMD_FSETSTAT, self._handle, pack_attributes(attributes)
         )
-        being_closed = self._session.send(names.CMD_CLOSE, self._handle)
+        closed = self._session.send(constants.CMD_CLOSE, self._handle)
         written = await self.flush()
-        found = unpack_attributes(parse_response(await asked))
-        parse_response(await being_set)
-        parse_response(await being_closed, writing=True)
-        return written, found
+        before = unpack_attributes(parse_response(await found))
+        parse_response(await changed)
+        parse_response(await closed, writing=True)
+        return written, before
 
     async def close(self) -> None:
-        """Wait until all is written, then close; Refused when either fails.  Once is enough."""
+        """Flush and close (section 6.3); raise SftpError when either fails, or do nothing again."""
         if self._open:
             self._open = False
-            closed = self._session.send(names.CMD_CLOSE, self._handle)
+            closed = self._session.send(constants.CMD_CLOSE, self._handle)
             await self.flush()
             parse_response(await closed, writing=True)
 
     def close_quietly(self) -> None:
-        """Close, whatever the server says to it."""
+        """Send a CLOSE request, without waiting for its response or those to writes."""
         if self._open:
             self._open = False
             with contextlib.suppress(DestinationDown):
-                self._session.send(names.CMD_CLOSE, self._handle)
+                self._session.send(constants.CMD_CLOSE, self._handle)
 
     async def chunks(self, begin: int, length: int | None) -> AsyncIterator[bytes]:
-        """Yield the content of a range, or of all, in order, with reads under way ahead."""
-        size = (
-            unpack_attributes(await self._session.request(names.CMD_FSTAT, self._handle)).size or 0
-        )
-        end = size if length is None else min(size, begin + length)
-        offsets = iter(range(begin, end, self._most))
-        waiting: deque[asyncio.Future[Response]] = deque()
-        while True:
-            while len(waiting) < _READ_AHEAD and (offset := next(offsets, None)) is not None:
-                await self._session.wait_for_window()
-                count = min(self._most, end - offset)
-                where = _AT.pack(offset, count)
-                asked = self._session.send_counted(count, names.CMD_READ, self._handle, where)
-                waiting.append(asked)
-            if not waiting:
-                return
-            yield parse_response(await waiting.popleft()).get_string()
+        """Yield, in order, ``length`` bytes from offset ``begin`` on; None: up to the end.
 
-    async def _written(self) -> int:
-        asked, data = self._writes[0]
-        answer = await asked
-        self._writes.popleft()
-        parse_response(answer, writing=True)
-        if isinstance(data, FileRange) and data.missing:
-            raise SourceUnavailable(410, data.missing)
-        return len(data)
+        Several READ requests (section 6.4) are pending at once.
+        """
+        message = await self._session.request(constants.CMD_FSTAT, self._handle)
+        size = unpack_attributes(message).size or 0
+        end = size if length is None else min(size, begin + length)
+        offsets = iter(range(begin, end, self._read_size))
+        reads: deque[asyncio.Future[Response]] = deque()
+        while True:
+            while len(reads) < _MAX_READS and (offset := next(offsets, None)) is not None:
+                await self._session.wait_for_window()
+                count = min(self._read_size, end - offset)
+                span = _OFFSET_LENGTH.pack(offset, count)
+                reads.append(
+                    self._session.send_counted(count, constants.CMD_READ, self._handle, span)
+                )
+            if not reads:
+                return
+            yield parse_response(await reads.popleft()).get_string()

@@ -1,4 +1,4 @@
-"""Byte streams to an SFTP server through the ssh program."""
+"""Byte stream to an SFTP server through the ssh program, with the user's ssh_config(5)."""
 
 from __future__ import annotations
 
@@ -12,62 +12,62 @@ from typing import IO, Final
 import paramiko
 
 from sarra_lite.errors import DestinationDown, DestinationRefused
-from sarra_lite.sftp.target import (
-    ALIVE,
-    CONNECT,
-    Stream,
-    Target,
-    fetch_host_key,
-    host_key_error,
-    socket_pair,
-)
+from sarra_lite.sftp.target import CONNECT, KEEPALIVE, Stream, Target, host_key_error, socket_pair
 
-_FASTEST: Final = "aes128-gcm@openssh.com"
+_FASTEST_CIPHER: Final = "aes128-gcm@openssh.com"
 
 
 class OpenSshStream(Stream):
-    """The ssh program: the user's configuration, agent, certificates and jump hosts work."""
+    """An ssh process: configuration, agent, certificates and jump hosts of the user work."""
 
     def __init__(self, target: Target) -> None:
-        """Start it; whether it gets through shows when something is asked."""
+        """Start the process without waiting for the login; a failed login ends the stream."""
         self._target = target
         self.socket, theirs = socket_pair()
-        # In memory: a service may have no directory that it can write to.
-        self._complaints: IO[bytes] = os.fdopen(os.memfd_create("ssh"), "w+b")
+        # In memory, since a service may have no directory that it can write to.
+        self._stderr: IO[bytes] = os.fdopen(os.memfd_create("ssh"), "w+b")
         with theirs:
             self._process = subprocess.Popen(
                 _command(target),
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
-                stderr=self._complaints,
-                start_new_session=True,  # ^C at our terminal is for us to handle
+                stderr=self._stderr,
+                start_new_session=True,  # ^C in the terminal must not reach ssh
             )
 
     def close(self) -> None:
-        """End the connection at once."""
+        """Kill the process."""
         self.socket.close()
         self._process.kill()
         self._process.wait()
-        self._complaints.close()
+        self._stderr.close()
 
     def close_reason(self) -> Exception:
-        """Return the reason for an end that nobody asked for."""
+        """Return the exception for what ssh wrote to its standard error."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(2.0)
-        self._complaints.seek(0)
-        return _explain(self._complaints.read().decode(errors="replace"), self._target)
+        self._stderr.seek(0)
+        stderr = self._stderr.read().decode(errors="replace")
+        changed = "IDENTIFICATION HAS CHANGED" in stderr
+        if changed or "host key is known" in stderr or "Host key verification failed" in stderr:
+            return host_key_error(self._target, None, changed=changed)
+        lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+        text = f"{self._target.endpoint}: {lines[-1] if lines else 'the connection was closed'}"
+        if "Permission denied" in stderr or "Too many authentication failures" in stderr:
+            return DestinationRefused(text)
+        return DestinationDown(text)
 
 
 def _command(target: Target) -> list[str]:
-    """Return the command that connects to the SFTP server of a host."""
+    """Return the command line that starts the "sftp" subsystem on the host."""
     endpoint = target.endpoint
     options = {
-        "BatchMode": "yes",  # nobody is there to answer questions
+        "BatchMode": "yes",  # there is no user to answer questions
         "StrictHostKeyChecking": "yes",
         "ConnectTimeout": f"{CONNECT:.0f}",
-        "ServerAliveInterval": f"{ALIVE}",
+        "ServerAliveInterval": f"{KEEPALIVE}",
         "ServerAliveCountMax": "3",
-        "ControlPath": "none",  # each of our connections is to be one of its own
+        "ControlPath": "none",  # sessions that share a connection would share its bandwidth
         "ClearAllForwardings": "yes",
         "PermitLocalCommand": "no",
     }
@@ -76,43 +76,30 @@ def _command(target: Target) -> list[str]:
     if target.key_file is not None:
         options |= {"IdentityFile": target.key_file, "IdentitiesOnly": "yes"}
     if prefers_aes(endpoint.host):
-        options["Ciphers"] = f"^{_FASTEST}"
+        options["Ciphers"] = f"^{_FASTEST_CIPHER}"
     flags = [f"-o{name}={value}" for name, value in options.items()]
-    where = ["-p", str(endpoint.port), "-l", endpoint.user]
-    if endpoint.port == paramiko.config.SSH_PORT:
-        where = where[2:]  # so that a Port of ssh_config(5) holds
-    return ["ssh", "-T", *flags, *where, "-s", "--", endpoint.host, "sftp"]
+    if endpoint.port != paramiko.config.SSH_PORT:  # otherwise Port of ssh_config(5) is to hold
+        flags += ["-p", str(endpoint.port)]
+    return ["ssh", "-T", *flags, "-l", endpoint.user, "-s", "--", endpoint.host, "sftp"]
 
 
 @functools.cache
 def prefers_aes(host: str) -> bool:
-    """Whether AES is to be the first choice: the processor has it, and ssh_config(5) says nothing.
+    """Return whether to put AES before the other ciphers, for less processor time.
 
-    The choice of OpenSSH, ChaCha20, costs a third more time on a fast line.
+    True when the processor has AES instructions and ssh_config(5) sets no ciphers for the host.
+    OpenSSH's default, ChaCha20, takes a third more time on a fast network.
     """
     try:
         features = Path("/proc/cpuinfo").read_text()
-    except OSError:
+    except OSError:  # hidden by ProcSubset= of systemd.exec(5), for instance
         return False
     return " aes " in features and _ciphers(host) == _ciphers(host, "-F", os.devnull)
 
 
 def _ciphers(host: str, *options: str) -> list[str]:
-    """Return what the ssh program would offer a host."""
+    """Return the ciphers line of the configuration that ssh would use for a host."""
     done = subprocess.run(
         ["ssh", *options, "-G", "--", host], capture_output=True, text=True, check=False
     )
     return [line for line in done.stdout.splitlines() if line.startswith("ciphers ")]
-
-
-def _explain(said: str, target: Target) -> Exception:
-    """Return what the ssh program said when it ended, as an error of ours."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    text = lines[-1] if lines else "the connection was closed"
-    if "IDENTIFICATION HAS CHANGED" in said:
-        return host_key_error(target, fetch_host_key(target), changed=True)
-    if "host key is known" in said or "Host key verification failed" in said:
-        return host_key_error(target, fetch_host_key(target), changed=False)
-    if "Permission denied" in said or "Too many authentication failures" in said:
-        return DestinationRefused(f"{target.endpoint}: {text}")
-    return DestinationDown(f"{target.endpoint}: {text}")

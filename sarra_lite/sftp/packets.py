@@ -1,47 +1,45 @@
-"""Packets of the SFTP protocol, and what is in them.  Pure.
-
-draft-ietf-secsh-filexfer-02 (version 3), and OpenSSH's PROTOCOL.
-"""
+"""Encodes and decodes the content of SFTP packets; this module does no input or output."""
 
 from __future__ import annotations
 
 import os
 import struct
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from paramiko import sftp as names
+from paramiko import sftp as constants
 from paramiko.message import Message
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-_SIZE: Final = 1
-_OWNER: Final = 2
-_MODE: Final = 4
-_TIMES: Final = 8
-_LENGTH: Final = struct.Struct(">I")
+UINT32: Final = struct.Struct(">I")
+# Flags of section 5.
+_ATTR_SIZE: Final = 1
+_ATTR_UIDGID: Final = 2
+_ATTR_PERMISSIONS: Final = 4
+_ATTR_ACMODTIME: Final = 8
 
 
 class SftpError(Exception):
-    """The server answered with a status other than OK.
+    """The server responded with a status other than OK; the text is the server's.
 
-    ``writing``: it was asked to make or write a file.
+    ``writing`` is true when the request was to create or write a file, or to create a directory.
     """
 
     def __init__(self, code: int, text: str, *, writing: bool = False) -> None:
-        """``code`` is SSH_FX_…, see section 7 of the draft."""
+        """``code`` is the SSH_FX_ status code (section 7)."""
         super().__init__(text)
         self.code = code
         self.writing = writing
 
     @property
     def missing(self) -> bool:
-        """There is no such file or directory."""
-        return self.code == names.SFTP_NO_SUCH_FILE
+        """Whether the status is "no such file": the path, or a directory of it, does not exist."""
+        return self.code == constants.SFTP_NO_SUCH_FILE
 
 
 class Attributes(NamedTuple):
-    """What is known of, or to be set on, a file; times in whole seconds."""
+    """Attributes of a file: ``size`` in bytes, ``mtime`` in whole seconds since 1970.
+
+    None means that the server did not send the attribute, or that it is not to be changed.
+    """
 
     size: int | None = None
     mode: int | None = None
@@ -49,58 +47,61 @@ class Attributes(NamedTuple):
 
 
 class Response(NamedTuple):
-    """What came for a request, not looked at yet."""
+    """A response as received: packet type (SSH_FXP_) and content after the request id."""
 
     kind: int
     body: bytes
 
 
-def parse_response(answer: Response, *, writing: bool = False) -> Message:
-    """Return what an answer says; Refused when it is a status other than OK."""
-    if answer.kind != names.CMD_STATUS:
-        return Message(answer.body)
-    (code,) = _LENGTH.unpack_from(answer.body)
-    message = Message(answer.body)
-    if code != names.SFTP_OK:
-        message.get_int()
-        raise SftpError(code, message.get_text() or f"status {code}", writing=writing)
+def parse_response(response: Response, *, writing: bool = False) -> Message:
+    """Return the content of a response for reading; raise SftpError for a status other than OK."""
+    message = Message(response.body)
+    if response.kind == constants.CMD_STATUS:
+        (code,) = UINT32.unpack_from(response.body)
+        if code != constants.SFTP_OK:
+            message.get_int()
+            raise SftpError(code, message.get_text() or f"status {code}", writing=writing)
     return message
 
 
 def pack_string(content: bytes) -> bytes:
-    """Return a string as a request has it, its length first."""
-    return _LENGTH.pack(len(content)) + content
+    """Return an SFTP string: the length and the content."""
+    return UINT32.pack(len(content)) + content
 
 
 def pack_path(path: str) -> bytes:
-    """Return a path as a request has it."""
+    """Return a path as an SFTP string; lone surrogates become the bytes that they stand for."""
     return pack_string(os.fsencode(path))
 
 
 def pack_attributes(attributes: Attributes) -> bytes:
-    """Return attributes as section 5 of the draft has them."""
+    """Return mode and mtime, where they are set, as ATTRS (section 5)."""
     flags, values = 0, []
     if attributes.mode is not None:
-        flags |= _MODE
+        flags |= _ATTR_PERMISSIONS
         values.append(attributes.mode)
     if attributes.mtime is not None:
-        flags |= _TIMES
-        values += [attributes.mtime, attributes.mtime]  # atime comes with it
+        flags |= _ATTR_ACMODTIME
+        values += [attributes.mtime, attributes.mtime]  # the protocol sets atime with it
     return struct.pack(f">{1 + len(values)}I", flags, *values)
 
 
 def unpack_attributes(message: Message) -> Attributes:
-    """Read attributes, see ``packed``."""
+    """Read ATTRS (section 5) from a message; owner and access time are dropped."""
     flags = message.get_int()
-    size = message.get_int64() if flags & _SIZE else None
-    if flags & _OWNER:
+    size = message.get_int64() if flags & _ATTR_SIZE else None
+    if flags & _ATTR_UIDGID:
         message.get_int64()
-    mode = message.get_int() if flags & _MODE else None
-    times = (message.get_int(), message.get_int()) if flags & _TIMES else None
+    mode = message.get_int() if flags & _ATTR_PERMISSIONS else None
+    times = (message.get_int(), message.get_int()) if flags & _ATTR_ACMODTIME else None
     return Attributes(size, mode, times[1] if times else None)
 
 
-def unpack_pairs(message: Message) -> Iterator[tuple[bytes, bytes]]:
-    """Read pairs of strings until the end."""
-    while message.get_remainder():
-        yield message.get_string(), message.get_string()
+def unpack_names(message: Message) -> list[str]:
+    """Read the names of an SSH_FXP_NAME response (section 7)."""
+    names = []
+    for _ in range(message.get_int()):
+        names.append(os.fsdecode(message.get_string()))
+        message.get_string()  # the same as a line of "ls -l"
+        unpack_attributes(message)
+    return names

@@ -1,4 +1,4 @@
-"""Byte streams to an SFTP server through a channel of paramiko's."""
+"""Byte stream to an SFTP server through a paramiko channel."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from typing import Any, Final
 import paramiko
 
 from sarra_lite.errors import DestinationDown, DestinationRefused
-from sarra_lite.sftp.target import ALIVE, CONNECT, Stream, Target, host_key_error, socket_pair
+from sarra_lite.sftp.target import CONNECT, KEEPALIVE, Stream, Target, host_key_error, socket_pair
 
-_AT_ONCE: Final = 256 * 1024  # bytes that are carried at once
+_READ_SIZE: Final = 256 * 1024  # bytes
 
 
 class ParamikoStream(Stream):
-    """A channel of paramiko's, where there is no ssh program, or a password is needed."""
+    """A paramiko channel, used for passwords and where there is no ssh program.
+
+    Two threads copy between the channel and a socket pair, so that the session has a socket that
+    its event loop can poll, and never blocks on the channel.
+    """
 
     def __init__(self, target: Target) -> None:
-        """Connect and log in; DestinationRefused, HostKeyError, DestinationDown when that fails."""
+        """Connect and log in; raise DestinationRefused, HostKeyError or DestinationDown."""
         self._target = target
         endpoint = target.endpoint
         self._client = paramiko.SSHClient()
-        self._client.set_missing_host_key_policy(_Refuse(target))
+        self._client.set_missing_host_key_policy(_RejectUnknownHost(target))
         try:
             self._client.load_system_host_keys(target.known_hosts)
             self._client.connect(
@@ -40,56 +44,56 @@ class ParamikoStream(Stream):
                 channel_timeout=CONNECT,
             )
             transport = self._client.get_transport()
-            if transport is None:
-                raise EOFError  # noqa: TRY301  told below
-            transport.set_keepalive(ALIVE)
+            assert transport is not None  # noqa: S101  for the type checker
+            transport.set_keepalive(KEEPALIVE)
             self._channel = transport.open_session(timeout=CONNECT)
             self._channel.invoke_subsystem("sftp")
         except BaseException as error:
             self._client.close()
             if isinstance(error, paramiko.SSHException | OSError | EOFError):
-                raise self._translated(error) from None
+                raise self._error_of(error) from None
             raise
 
         self._channel.settimeout(None)
         self.socket, self._theirs = socket_pair()
-        for pump in (self._outwards, self._inwards):
-            threading.Thread(target=pump, name=f"sftp-{pump.__name__}", daemon=True).start()
+        for copy in (self._copy_to_server, self._copy_from_server):
+            threading.Thread(target=copy, name=f"sftp{copy.__name__}", daemon=True).start()
 
     def close(self) -> None:
-        """End the connection at once."""
+        """Close socket and connection; both threads end."""
         self.socket.close()
         self._client.close()
 
     def close_reason(self) -> Exception:
-        """Return the reason for an end that nobody asked for."""
+        """Return DestinationDown; paramiko does not report a reason."""
         return DestinationDown(f"{self._target.endpoint}: the connection was closed")
 
-    def _outwards(self) -> None:
-        """Carry what we write into the channel; it blocks while the server's window is full."""
+    def _copy_to_server(self) -> None:
+        """Copy from the socket to the channel; blocks while the server's window is full."""
         with contextlib.suppress(OSError, EOFError), self._theirs:
-            while data := self._theirs.recv(_AT_ONCE):
+            while data := self._theirs.recv(_READ_SIZE):
                 self._channel.sendall(data)
         self._client.close()
 
-    def _inwards(self) -> None:
-        """Carry what comes by the channel to us."""
+    def _copy_from_server(self) -> None:
+        """Copy from the channel to the socket."""
         with contextlib.suppress(OSError, EOFError):
-            while data := self._channel.recv(_AT_ONCE):
+            while data := self._channel.recv(_READ_SIZE):
                 self._theirs.sendall(data)
         with contextlib.suppress(OSError):
             self._theirs.shutdown(socket.SHUT_RDWR)
 
-    def _translated(self, error: Exception) -> Exception:
+    def _error_of(self, error: Exception) -> Exception:
+        """Return this package's exception for one that was raised while connecting."""
         if isinstance(error, paramiko.BadHostKeyException):
             return host_key_error(self._target, error.key, changed=True)
-        if isinstance(error, paramiko.AuthenticationException | paramiko.PasswordRequiredException):
+        if isinstance(error, paramiko.AuthenticationException):
             return DestinationRefused(f"{self._target.endpoint}: {error}")
         return DestinationDown(f"{self._target.endpoint}: {error or type(error).__name__}")
 
 
-class _Refuse(paramiko.MissingHostKeyPolicy):
-    """Refuse hosts that we do not know, and say how to make them known."""
+class _RejectUnknownHost(paramiko.MissingHostKeyPolicy):
+    """Raises the HostKeyError that has the command to accept the key, unlike paramiko's policy."""
 
     def __init__(self, target: Target) -> None:
         self._target = target

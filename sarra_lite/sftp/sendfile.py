@@ -1,64 +1,93 @@
-"""Content that goes from a file into a socket within the kernel, not through us."""
+"""Sends buffers by sendmsg(2) and ranges of local files by sendfile(2), not copied into Python."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import socket
+    from collections import deque
 
-_ZEROS: Final = 256 * 1024  # bytes at once
+_BUFFERS_AT_ONCE: Final = 128  # for one sendmsg(2); IOV_MAX is 1024
+_ZEROS_AT_ONCE: Final = 256 * 1024  # bytes
 
 
 class OpenFile:
-    """A number of an open file, open as long as anybody holds this.
+    """A file descriptor that is closed with the last reference to this object.
 
-    Extents of a file that was given up may still wait to be sent; with its number closed, or that
-    of another file by then, the content of another file would be sent.
+    Ranges of a file that is given up may still be queued.  If its descriptor were closed before
+    they are sent, the number could be reused, and content of another file would be sent.
     """
 
     def __init__(self, path: str, flags: int) -> None:
-        """Open; OSError as ``os.open``."""
+        """Open the file; raises OSError like ``os.open``."""
         self.number = os.open(path, flags | os.O_CLOEXEC)
 
     def __del__(self) -> None:
-        """Close with the last who holds it."""
+        """Close the descriptor, if it was opened."""
         if hasattr(self, "number"):
             os.close(self.number)
 
 
+@dataclass(eq=False)
 class FileRange:
-    """A range of an open file, sent by the kernel from its page cache, not copied through us.
+    """``length`` bytes at ``offset`` of a file, sent by the kernel from its page cache.
 
-    ``missing``: why not all of it could be read; zeros went instead, so that the stream holds.
+    When the file cannot be read that far, zeros are sent instead, since the length of the packet is
+    sent already, and ``read_error`` has the reason.
     """
 
-    def __init__(self, file: OpenFile, offset: int, length: int) -> None:
-        """``offset`` and ``length`` in bytes; the file stays open as long as this lives."""
-        self.missing = ""
-        self._file = file
-        self._offset = offset
-        self._length = length
-        self._sent = 0
+    file: OpenFile
+    offset: int
+    length: int
+    sent: int = 0
+    read_error: str = ""
 
     def __len__(self) -> int:
-        """Bytes of it, sent or not."""
-        return self._length
+        """Return the length in bytes, sent or not."""
+        return self.length
 
-    def send(self, to: socket.socket) -> bool:
-        """Send some of it; return whether all is sent.  BlockingIOError when nothing is taken."""
-        offset, left = self._offset + self._sent, self._length - self._sent
-        if not self.missing:
+    def send(self, sock: socket.socket) -> bool:
+        """Send what the socket accepts, or raise BlockingIOError; return whether all is sent."""
+        left = self.length - self.sent
+        if not self.read_error:
             try:
-                sent = os.sendfile(to.fileno(), self._file.number, offset, left)
+                count = os.sendfile(sock.fileno(), self.file.number, self.offset + self.sent, left)
             except (BlockingIOError, ConnectionError):
                 raise
             except OSError as error:
-                sent, self.missing = 0, f"cannot be read: {error.strerror}"
-            if not sent:
-                self.missing = self.missing or "shorter than announced"
-        if self.missing:
-            sent = to.send(bytes(min(left, _ZEROS)))
-        self._sent += sent
-        return self._sent == self._length
+                count, self.read_error = 0, f"cannot be read: {error.strerror}"
+            if not count:
+                self.read_error = self.read_error or "shorter than announced"
+        if self.read_error:
+            count = sock.send(bytes(min(left, _ZEROS_AT_ONCE)))
+        self.sent += count
+        return self.sent == self.length
+
+
+def send_queue(sock: socket.socket, queue: deque[bytes | memoryview | FileRange]) -> None:
+    """Send a queue until it is empty; on OSError, BlockingIOError included, the rest stays."""
+    while queue:
+        if not isinstance(first := queue[0], FileRange):
+            _send_buffers(sock, queue)
+        elif first.send(sock):
+            queue.popleft()
+
+
+def _send_buffers(sock: socket.socket, queue: deque[bytes | memoryview | FileRange]) -> None:
+    """Send, with one system call, the buffers at the head of a queue, up to the first range."""
+    buffers: list[bytes | memoryview] = []
+    for item in islice(queue, _BUFFERS_AT_ONCE):
+        if isinstance(item, FileRange):
+            break
+        buffers.append(item)
+    sent = sock.sendmsg(buffers)
+    for buffer in buffers:
+        if sent < len(buffer):
+            queue[0] = memoryview(buffer)[sent:]
+            break
+        sent -= len(buffer)
+        queue.popleft()

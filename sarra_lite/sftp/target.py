@@ -1,7 +1,4 @@
-"""An SFTP host and a way to it; host keys that are not known.
-
-What begins with ``ssh``, and ``sftp``, alone knows paramiko and the ssh program.
-"""
+"""What the two kinds of byte streams share: target, interface, sockets, host key errors."""
 
 from __future__ import annotations
 
@@ -21,20 +18,24 @@ from sarra_lite.errors import HostKeyError
 if TYPE_CHECKING:
     from sarra_lite.config.credentials import Endpoint
 
-logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)  # its errors become ours
+logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)  # its errors are raised as ours
 
-CONNECT: Final = 15.0  # seconds that connecting and logging in may take, each
-ALIVE: Final = 15  # seconds of silence after which the server is asked for a sign of life
-_BUFFER: Final = 1024 * 1024  # bytes between us and what encrypts
+CONNECT: Final = 15.0  # seconds that the TCP connection and the login may take, each
+KEEPALIVE: Final = 15  # seconds without data after which SSH probes the server
+_SOCKET_BUFFER: Final = 1024 * 1024  # bytes
 
 
 def ssh_installed() -> bool:
-    """Whether there is an ssh program on this host."""
+    """Return whether the ssh program is on PATH."""
     return shutil.which("ssh") is not None
 
 
 class Target(NamedTuple):
-    """Where to, as whom, and how.  ``timeout``: seconds a request may stay unanswered."""
+    """An SFTP host, the login, and how to connect.
+
+    ``key_file`` and ``known_hosts`` are paths, None for OpenSSH's defaults.  ``program`` selects
+    the ssh program instead of paramiko.  ``timeout`` is how many seconds a response may take.
+    """
 
     endpoint: Endpoint
     key_file: str | None
@@ -42,66 +43,63 @@ class Target(NamedTuple):
     program: bool
     timeout: float
 
-    @property
-    def host(self) -> str:
-        """Host as known_hosts has it: ``[host]:port`` when the port is not 22."""
-        host, port = self.endpoint.host, self.endpoint.port
-        return host if port == paramiko.config.SSH_PORT else f"[{host}]:{port}"
-
 
 class Stream(ABC):
-    """Bytes to and from the SFTP server."""
+    """A byte stream to an SFTP server, connected by its constructor."""
 
     socket: socket.socket
-    """Connected and not blocking; whoever reads and writes it talks to the SFTP server."""
+    """Non-blocking; the other end of it is connected to the SFTP server."""
 
     @abstractmethod
     def close(self) -> None:
-        """End the connection at once."""
+        """Close the connection without waiting for the server."""
 
     @abstractmethod
     def close_reason(self) -> Exception:
-        """Return the reason for an end that nobody asked for."""
+        """Return, as an exception to raise, why the connection ended by itself."""
 
 
 def socket_pair() -> tuple[socket.socket, socket.socket]:
-    """Return two ends of a stream, of which ours does not block."""
+    """Return two connected sockets: the stream's, non-blocking, and the other end, blocking."""
     ours, theirs = socket.socketpair()
     for end in (ours, theirs):
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
     ours.settimeout(0)
     return ours, theirs
 
 
-def fetch_host_key(target: Target) -> paramiko.PKey | None:
-    """Return the key that the host shows, None when it cannot be asked (behind a jump host)."""
-    with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
-        sock = socket.create_connection((target.endpoint.host, target.endpoint.port), CONNECT)
-        with contextlib.closing(paramiko.Transport(sock)) as transport:
-            transport.start_client(timeout=CONNECT)
-            return transport.get_remote_server_key()
-    return None
-
-
 def host_key_error(target: Target, key: paramiko.PKey | None, *, changed: bool) -> HostKeyError:
-    """Return the error of a host key that is not known, or another: what it is, what to do."""
-    file = target.known_hosts or "~/.ssh/known_hosts"
+    """Return the error for an unknown or changed host key; None: fetch the key, to describe it."""
+    key = key or _fetch_host_key(target)
+    endpoint, file = target.endpoint, target.known_hosts or "~/.ssh/known_hosts"
+    standard_port = endpoint.port == paramiko.config.SSH_PORT
+    name = endpoint.host if standard_port else f"[{endpoint.host}]:{endpoint.port}"
     shown = accept = ""
     if key is not None:
         digest = base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
         kind = key.get_name().removeprefix("ssh-")
         shown = f" ({kind.upper()} SHA256:{digest})"
         accept = (
-            f"ssh-keyscan -p {target.endpoint.port} -t {kind.partition('-')[0]}"
-            f" {target.endpoint.host} >> {file}"
+            f"ssh-keyscan -p {endpoint.port} -t {kind.partition('-')[0]} {endpoint.host} >> {file}"
         )
     if changed:
         return HostKeyError(
-            f"{target.endpoint}: host key{shown} is not the one known for {target.host} in {file}:"
+            f"{endpoint}: host key{shown} is not the one known for {name} in {file}:"
             f" somebody may be in between. If the host has a new key, do: ssh-keygen -R"
-            f" '{target.host}' -f {file}; {accept}"
+            f" '{name}' -f {file}; {accept}"
         )
     return HostKeyError(
-        f"{target.endpoint}: host key{shown} of {target.host} is not in {file}. If that"
+        f"{endpoint}: host key{shown} of {name} is not in {file}. If that"
         f" fingerprint is right, accept it with: {accept}"
     )
+
+
+def _fetch_host_key(target: Target) -> paramiko.PKey | None:
+    """Return the key that the host presents; None when it cannot be reached directly."""
+    with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+        address = (target.endpoint.host, target.endpoint.port)
+        sock = socket.create_connection(address, CONNECT)
+        with contextlib.closing(paramiko.Transport(sock)) as transport:
+            transport.start_client(timeout=CONNECT)
+            return transport.get_remote_server_key()
+    return None

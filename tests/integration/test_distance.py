@@ -50,11 +50,11 @@ def test_small_files_do_not_wait_for_each_other(site: Site, distance: Distance) 
 
 
 def test_a_slow_connection_does_not_hold_up_a_file(site: Site, distance: Distance) -> None:
-    distance.narrow = 2 * MIB
+    distance.first_connection_rate = 2 * MIB
     (site.source / "large").write_bytes(os.urandom(64 * MIB))
     site.run("sr_post", "--block-size", "32M", site.source)
     site.drain("--connections", 2)
     assert same(site.source, site.dest)
-    slow, fast = distance.carried
+    slow, fast = distance.sent_bytes
     assert slow < 16 * MIB, "it sent its block nearly alone"
     assert fast > 48 * MIB

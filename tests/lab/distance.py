@@ -1,31 +1,29 @@
-"""A long way to a server: a relay on loopback that delivers what it gets a little later."""
+"""A relay on loopback that delays what it forwards, as a long network path would."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import threading
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
-if TYPE_CHECKING:
-    from types import TracebackType
-
-_AT_ONCE: Final = 256 * 1024
+_READ_SIZE: Final = 256 * 1024  # bytes
 
 
 class Distance:
-    """Relays TCP connections to a port, each byte delayed by half of ``round_trip`` seconds.
+    """Relays TCP connections to a server; ``port`` is the relay's, in a thread of its own.
 
-    ``narrow``: bytes a second that the first connection carries; ``carried``: bytes that each has.
+    ``connections`` counts them; ``sent_bytes`` has, for each, the bytes that went to the server.
+    ``first_connection_rate`` limits the first one to so many bytes a second to the server.
     """
 
     def __init__(self, host: str, port: int, round_trip: float) -> None:
-        """Where it leads, and how far that is."""
+        """Each direction delays every byte by half of ``round_trip`` seconds."""
         self.port = 0
         self.connections = 0
-        self.narrow: int | None = None
-        self.carried: list[int] = []
-        self._there = (host, port)
+        self.first_connection_rate: int | None = None
+        self.sent_bytes: list[int] = []
+        self._server_address = (host, port)
         self._delay = round_trip / 2
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -36,24 +34,19 @@ class Distance:
         listening = asyncio.run_coroutine_threadsafe(
             asyncio.start_server(self._relay, "127.0.0.1", 0), self._loop
         )
-        self._server = listening.result(5)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._listener = listening.result(5)
+        self.port = self._listener.sockets[0].getsockname()[1]
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End all of it."""
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(5)
+    def __exit__(self, _kind: object, _error: object, _trace: object) -> None:
+        """Close the listener and all connections."""
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(5)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
-    async def _end(self) -> None:
-        self._server.close()
+    async def _close(self) -> None:
+        self._listener.close()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
@@ -61,41 +54,44 @@ class Distance:
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number, self.connections = self.connections, self.connections + 1
-        self.carried.append(0)
-        there, back = await asyncio.open_connection(*self._there)
+        self.sent_bytes.append(0)
+        responses, server = await asyncio.open_connection(*self._server_address)
         try:
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
-                await asyncio.gather(self._carry(reader, back, number), self._carry(there, writer))
+                await asyncio.gather(
+                    self._forward(reader, server, number), self._forward(responses, writer)
+                )
         finally:
-            for end in (writer, back):
+            for end in (writer, server):
                 end.close()
 
-    async def _carry(
+    async def _forward(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int | None = None
     ) -> None:
-        """Carry one direction, ``number``: there; what comes meanwhile is under way, too."""
-        under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
-        arriving = asyncio.create_task(self._arrive(under_way, writer))
+        """Forward one direction; ``number`` is the connection's in the direction to the server."""
+        delayed: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        delivery = asyncio.create_task(self._deliver(delayed, writer))
         try:
             with contextlib.suppress(ConnectionError):
-                while data := await reader.read(_AT_ONCE):
-                    under_way.put_nowait((self._loop.time() + self._delay, data))
+                while data := await reader.read(_READ_SIZE):
+                    delayed.put_nowait((self._loop.time() + self._delay, data))
                     if number is not None:
-                        self.carried[number] += len(data)
-                    if number == 0 and self.narrow:
-                        await asyncio.sleep(len(data) / self.narrow)
-            under_way.put_nowait((self._loop.time() + self._delay, b""))
-            await arriving
+                        self.sent_bytes[number] += len(data)
+                    if number == 0 and self.first_connection_rate:
+                        await asyncio.sleep(len(data) / self.first_connection_rate)
+            delayed.put_nowait((self._loop.time() + self._delay, b""))
+            await delivery
         finally:
-            arriving.cancel()
+            delivery.cancel()
 
-    async def _arrive(
-        self, under_way: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter
+    async def _deliver(
+        self, delayed: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter
     ) -> None:
+        """Write each piece when its time has come; an empty one is the end."""
         with contextlib.suppress(ConnectionError):
             while True:
-                when, data = await under_way.get()
-                await asyncio.sleep(when - self._loop.time())
+                due, data = await delayed.get()
+                await asyncio.sleep(due - self._loop.time())
                 if not data:
                     writer.write_eof()
                     return

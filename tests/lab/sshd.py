@@ -1,4 +1,4 @@
-"""Runs a private OpenSSH server on loopback, which can hang, drop its clients and come back."""
+"""Runs a private OpenSSH server, which can hang, drop its sessions and be started again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from tests.lab.processes import Process, find_program, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
 CONFIG = """\
 ListenAddress {self.address}
@@ -34,7 +33,7 @@ Subsystem sftp internal-sftp
 
 
 class Sshd:
-    """An SFTP server for the user who runs the tests, keys and all in its directory."""
+    """An SFTP server for the user that runs the tests; keys, configuration and log are its own."""
 
     def __init__(
         self,
@@ -42,12 +41,11 @@ class Sshd:
         *,
         address: str = "127.0.0.1",
         port: int | None = None,
-        known: str = "",
         through: Sequence[str] = (),
     ) -> None:
-        """Make keys and configuration; `known` holds more lines for sshd_config.
+        """Write keys and configuration to ``directory``; ``start`` starts the server.
 
-        ``through`` is a command that runs another, in a network namespace for instance.
+        ``through`` is a command that runs sshd, in a network namespace for instance.
         """
         self._through = through
         self._program = find_program("sshd")
@@ -60,23 +58,22 @@ class Sshd:
         self.user_key = _key_pair(directory / "user_key")
         self.log = directory / "sshd.log"
         self._config = directory / "sshd_config"
-        # sshd takes the first value it reads, so the lines of the caller come first.
-        self._config.write_text(f"{known}\n{CONFIG.format(self=self)}")
+        self._config.write_text(CONFIG.format(self=self))
         self._process: Process | None = None
 
     @property
     def url(self) -> str:
-        """The destination as the configuration and credentials spell it."""
+        """The URL of the server, as in a sender's configuration and credentials."""
         return f"sftp://{self.user}@{self.address}:{self.port}/"
 
     @property
     def host_key_line(self) -> str:
-        """The line of a known_hosts file for this server, without the end of line."""
+        """The line for known_hosts, without a newline."""
         kind, key = self.host_key.with_suffix(".pub").read_text().split()[:2]
         return f"[{self.address}]:{self.port} {kind} {key}"
 
     def client_options(self, known_hosts: Path) -> list[str]:
-        """Return what ssh, sftp and scp need to log in here."""
+        """Return the options with which ssh, sftp and scp can log in."""
         options = {
             "BatchMode": "yes",
             "IdentityFile": self.user_key,
@@ -90,51 +87,46 @@ class Sshd:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _kind: object, _error: object, _trace: object) -> None:
         """Stop the server and its sessions."""
         self.stop()
 
     def start(self) -> None:
-        """Return when the server listens."""
+        """Start the server; return when it listens."""
         if os.geteuid() == 0:
-            Path("/run/sshd").mkdir(exist_ok=True)  # where it locks unknown clients up
+            Path("/run/sshd").mkdir(exist_ok=True)  # privilege separation directory
         command = [self._program, "-D", "-e", "-f", str(self._config)]
-        # Since 9.8 sshd keeps away who often drops connections, as tests do; before, the option
-        # is an error.
-        patience = ["-o", "PerSourcePenalties=no"]
+        # OpenSSH 9.8 and later refuses clients that often drop connections, as tests do; earlier
+        # versions do not know the option.
+        option = ["-o", "PerSourcePenalties=no"]
         if not subprocess.run(
-            [*command, *patience, "-t"], capture_output=True, check=False
+            [*command, *option, "-t"], capture_output=True, check=False
         ).returncode:
-            command += patience
+            command += option
         command = [*self._through, *command]
         process = self._process = Process(command, self.log, cwd=self.directory)
         process.wait_ready(lambda: "Server listening on" in process.output(), seconds=10)
 
     def stop(self) -> None:
-        """End the listener and all sessions at once, as a machine that goes away."""
+        """Kill the listener and all sessions, as when the machine fails."""
         if self._process:
             self._process.kill()
             self._process = None
 
     def freeze(self) -> None:
-        """Let the server hang: connections stay, nothing answers."""
+        """Make the server hang: connections stay open, but nothing is answered."""
         self._running().signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a hanging server go on."""
+        """Make a hanging server continue."""
         self._running().signal(signal.SIGCONT)
 
     def drop_sessions(self) -> None:
-        """End every session; new ones are welcome."""
+        """Kill every session; the listener accepts new ones."""
         self._running().signal(signal.SIGKILL, children_only=True)
 
     def pids(self) -> set[int]:
-        """Return the process ids of listener and sessions."""
+        """Return the process ids of the listener and its sessions."""
         return self._process.members() if self._process else set()
 
     def _running(self) -> Process:
@@ -143,7 +135,7 @@ class Sshd:
 
 
 def _key_pair(path: Path) -> Path:
-    """Return the private key, made at the first call; the public one has .pub after its name."""
+    """Return the path of a private key, created if missing; the public key is beside it (.pub)."""
     if not path.exists():
         keygen = find_program("ssh-keygen")
         command = [keygen, "-q", "-t", "ed25519", "-N", "", "-C", path.name, "-f", str(path)]

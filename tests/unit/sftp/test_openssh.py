@@ -9,6 +9,7 @@ import pytest
 
 from sarra_lite.sftp import openssh
 
+# Stands for "ssh -G": with -F the default ciphers, without it those that the test sets.
 SCRIPT = """#!/bin/sh
 case "$*" in
     *-F*) echo "ciphers chacha20,aes" ;;
@@ -19,7 +20,7 @@ esac
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A program called ssh, found before the real one."""
+    """The path of a program called ssh that is found before the real one."""
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     openssh.prefers_aes.cache_clear()
     return tmp_path / "ssh"
@@ -30,7 +31,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     reason="this processor has no instructions for AES",
 )
 @pytest.mark.parametrize(("configured", "preferred"), [("chacha20,aes", True), ("ctr", False)])
-def test_what_the_user_has_set_in_ssh_config_wins(
+def test_aes_is_preferred_unless_ssh_config_sets_ciphers(
     program: Path, configured: str, *, preferred: bool
 ) -> None:
     program.write_text(SCRIPT.format(set=configured))
