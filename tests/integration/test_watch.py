@@ -107,7 +107,7 @@ class MirroredWatch:
         self._stack = contextlib.ExitStack()
         ledger = self._stack.enter_context(Ledger(self._path))
         self.watch = self._stack.enter_context(
-            Watcher([str(self.root)], ledger, SETTLE, patience=PATIENCE)
+            Watcher([str(self.root)], ledger, SETTLE, settle_if_open=PATIENCE)
         )
         return self
 
