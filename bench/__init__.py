@@ -1,1 +1,1 @@
-"""Measures, beside peers in one run: posts/s, small files/s, MB/s."""
+"""Benchmarks: compares announcements, small files and bytes per second with those of peers."""

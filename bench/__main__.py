@@ -1,7 +1,7 @@
-"""Everything beside its peers: ``python -m bench``, which is ``make bench``.
+"""Compares our programs with their peers: ``python -m bench``, which ``make bench`` runs.
 
-Lays each line, lets all peers take turns at each work, and writes docs/benchmarks/.  Needs root,
-for network namespaces and to install peers.
+Creates each line, runs all peers alternately for each work, and writes docs/benchmarks/.  Needs
+root, for network namespaces and to install peers.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bench import growth, plots, report, results, targets
-from bench.broker import Through
+from bench.broker import BrokerSetup
 from bench.install import ROOT, install, version_of, versions
-from bench.lines import LINES, check, laid
+from bench.lines import LINES, check, opened
 from bench.peers import BROKER, OURS, PEERS, SR3_BROKER, chosen
 from bench.stage import Stage
 from bench.transfer import Files, Turns, transfer
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _GIB: Final = Files(1, 1 << 30, 1)
 _MIB200: Final = Files(1, 200 << 20, 1)
 _SMALL: Final = 10 << 10
-#: What is sent on each line; "posts" and "idle" are about announcements.
+#: The works on each line; "posts" measures sr_post alone, "idle" the delay of single files.
 PLAN: Final[dict[str, dict[str, Files]]] = {
     "lan": {
         "1 GiB": _GIB,
@@ -46,12 +46,12 @@ PLAN: Final[dict[str, dict[str, Files]]] = {
     "lossy-cubic": {"200 MiB": _MIB200},
 }
 WORKS: Final = list(dict.fromkeys(work for works in PLAN.values() for work in works))
-_KINDS: Final = ["lan", "wan", "lossy-cubic"]  # near, by the relay, with loss and a control set
+_QUICK_LINES: Final = ["lan", "wan", "lossy-cubic"]  # veth; relay; loss and congestion control
 _MILLION: Final = 1_000_000
 
 
-class Asked(NamedTuple):
-    """What the command line says, put straight."""
+class Options(NamedTuple):
+    """The options of the command line."""
 
     lines: list[str]
     works: list[str]
@@ -65,29 +65,30 @@ class Asked(NamedTuple):
 
 
 def main() -> int:
-    """Measure what the command line says."""
-    asked, out, only_report = parse()
-    if only_report:
+    """Measure what the command line selects, and write the report; return the exit status."""
+    options, out, report_only = parse()
+    if report_only:
         publish(results.read(out / "results.json"), out)
         return 0
     if os.geteuid():
         sys.exit("bench: needs root, for network namespaces")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # and all is taken away
+    # SystemExit makes the context managers clean up.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     install()
-    found, raw = describe(asked), out / "results.json"
-    if asked.add and raw.exists():
-        found.add_to(results.read(raw))
+    found, json_file = describe(options), out / "results.json"
+    if options.add and json_file.exists():
+        found.include(results.read(json_file))
     out.mkdir(parents=True, exist_ok=True)
-    for line in asked.lines:
-        with tempfile.TemporaryDirectory(prefix="sarra-bench-", dir="/dev/shm") as room:
-            for _ in measure(asked, line, Path(room), found):
-                found.write(raw)  # what is measured is not lost if the next fails
+    for line in options.lines:
+        with tempfile.TemporaryDirectory(prefix="sarra-bench-", dir="/dev/shm") as directory:
+            for _ in measure(options, line, Path(directory), found):
+                found.write(json_file)  # kept if a later measurement fails
     publish(found, out)
     return 0
 
 
-def parse() -> tuple[Asked, Path, bool]:
-    """Return what to do, where to write, and whether only to write."""
+def parse() -> tuple[Options, Path, bool]:
+    """Return the options, the output directory, and whether only the report is to be written."""
     parser = argparse.ArgumentParser("bench", description="Everything beside its peers.")
     add = parser.add_argument
     add("--rounds", type=int, default=5, help="turns of each peer (default: 5)")
@@ -107,8 +108,8 @@ def parse() -> tuple[Asked, Path, bool]:
     if unknown := set(given.works) - set(WORKS):
         parser.error(f"no such work: {', '.join(unknown)}")
     programs = {name: getattr(given, name) for name in ("bbcp", "mscp")}
-    asked = Asked(
-        given.lines or (_KINDS if given.quick else list(LINES)),
+    options = Options(
+        given.lines or (_QUICK_LINES if given.quick else list(LINES)),
         given.works,
         [OURS, *given.peers] if given.peers else [],
         1 if given.quick else given.rounds,
@@ -119,69 +120,70 @@ def parse() -> tuple[Asked, Path, bool]:
         {name: str(path.absolute()) for name, path in programs.items() if path},
     )
     out = ROOT / (".cache/bench/quick" if given.quick else "docs/benchmarks")
-    return asked, given.out or out, given.report_only
+    return options, given.out or out, given.report_only
 
 
-def describe(asked: Asked) -> results.Results:
-    """Return results that tell about the machine and the peers, and nothing measured yet."""
+def describe(options: Options) -> results.Results:
+    """Return results that describe the machine and the peers, without measurements."""
     processor = next(
         (line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
         platform.machine(),
     )
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    extra = {name: version_of(path) for name, path in asked.programs.items()}
-    # Options that name places on this machine are nobody's business.
-    words = [Path(word).name if word.startswith("/") else word for word in sys.argv[1:]]
+    extra = {name: version_of(path) for name, path in options.programs.items()}
+    # The published page must not contain paths of this machine.
+    arguments = [Path(word).name if word.startswith("/") else word for word in sys.argv[1:]]
     return results.Results(
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        command=shlex.join(["python", "-m", "bench", *words]),
+        command=shlex.join(["python", "-m", "bench", *arguments]),
         machine={
             "processors": f"{os.cpu_count()} x {processor.partition(':')[2].strip()}",
             "memory": f"{memory:.0f} GiB",
             "kernel": platform.release(),
             "system": platform.freedesktop_os_release()["PRETTY_NAME"],
-            "rounds": str(asked.rounds),
+            "rounds": str(options.rounds),
         },
         versions=versions() | extra,
-        rounds=asked.rounds,
-        quick=asked.quick,
+        rounds=options.rounds,
+        quick=options.quick,
     )
 
 
-def measure(asked: Asked, line: str, room: Path, found: results.Results) -> Iterator[None]:
-    """Measure all that was asked for on a line; yields after each part."""
-    works = {name: files for name, files in PLAN[line].items() if name in asked.works}
-    extras = line == "lan" and (asked.growth or asked.million)
+def measure(options: Options, line: str, directory: Path, found: results.Results) -> Iterator[None]:
+    """Measure the selected works on a line; yield after each of them."""
+    works = {name: files for name, files in PLAN[line].items() if name in options.works}
+    extras = line == "lan" and (options.growth or options.million)
     if not works and not extras:
         return
     with ExitStack() as stack:
-        laid_line = stack.enter_context(laid(line))
-        found.lines[line] = check(line, laid_line, 1 if asked.quick else 5)
-        stage = stack.enter_context(Stage(laid_line, room, asked.programs))
-        needs_broker = any(files.count > 1 for files in works.values()) or asked.million
-        broker = stack.enter_context(Through(stage)) if needs_broker else None
+        opened_line = stack.enter_context(opened(line))
+        found.lines[line] = check(line, opened_line, 1 if options.quick else 5)
+        stage = stack.enter_context(Stage(opened_line, directory, options.programs))
+        needs_broker = any(files.count > 1 for files in works.values()) or options.million
+        broker = stack.enter_context(BrokerSetup(stage)) if needs_broker else None
         for work, files in works.items():
-            do(asked, stage, broker, (line, work), little(files) if asked.quick else files, found)
+            work_files = reduced(files) if options.quick else files
+            measure_work(options, stage, broker, (line, work), work_files, found)
             yield
-        if extras and asked.million and broker:
-            found.million = million(stage, broker, 20_000 if asked.quick else _MILLION)
+        if extras and options.million and broker:
+            found.million = million(stage, broker, 20_000 if options.quick else _MILLION)
             yield
-    if extras and asked.growth:
-        with laid(line) as laid_line, Stage(laid_line, room / "growth", {}) as stage:
-            found.growth = growth.growth(stage, quick=asked.quick)
+    if extras and options.growth:
+        with opened(line) as opened_line, Stage(opened_line, directory / "growth", {}) as stage:
+            found.growth = growth.growth(stage, quick=options.quick)
             yield
 
 
-def do(
-    asked: Asked,
+def measure_work(
+    options: Options,
     stage: Stage,
-    broker: Through | None,
-    place: tuple[str, str],
+    broker: BrokerSetup | None,
+    case: tuple[str, str],
     files: Files,
     found: results.Results,
 ) -> None:
-    """Measure one work."""
-    line, work = place
+    """Measure one case, a line and a work, and store the results in ``found``."""
+    line, work = case
     if work == "idle" and broker:
         stage.fill(1, files.size)
         stage.empty()
@@ -189,36 +191,38 @@ def do(
         return
     if work == "posts" and broker:
         turns = Turns(stage, line, work, files)
-        turns.add(OURS, broker.our_posts, files.count)
-        turns.add("sr3", broker.sr3_posts, files.count)
+        turns.add(OURS, broker.post_with_ours, files.count)
+        turns.add("sr3", broker.post_with_sr3, files.count)
     else:
-        brokered = {BROKER: broker.ours, SR3_BROKER: broker.sr3s} if broker else {}
-        for name in brokered.keys() - set(asked.peers or brokered):
+        brokered = (
+            {BROKER: broker.send_with_ours, SR3_BROKER: broker.send_with_sr3} if broker else {}
+        )
+        for name in brokered.keys() - set(options.peers or brokered):
             del brokered[name]
-        turns = transfer(stage, place, files, chosen(asked.peers, asked.programs), brokered)
-    found.replace(turns.take(asked.rounds))
+        turns = transfer(stage, case, files, chosen(options.peers, options.programs), brokered)
+    found.replace(turns.run(options.rounds))
 
 
-def million(stage: Stage, broker: Through, count: int) -> results.Million:
-    """Announce very many empty files."""
+def million(stage: Stage, broker: BrokerSetup, count: int) -> results.Million:
+    """Measure sr_post of very many empty files."""
     stage.fill(count, 0)
     return broker.many_posts(count)
 
 
-def little(files: Files) -> Files:
-    """Return a work of the same kind that takes little time."""
+def reduced(files: Files) -> Files:
+    """Return a smaller work of the same kind."""
     if files.count == 1:
         return Files(1, 16 << 20, 1)
     return Files(min(files.count, 200), files.size, 5)
 
 
 def publish(found: results.Results, out: Path) -> None:
-    """Write the page and its pictures, print the targets."""
+    """Write the page and its plots, and print the targets."""
     (out / "README.md").write_text(report.page(found, plots.draw(found, out)))
     print()
     for verdict in targets.verdicts(found):
-        word = {True: "met", False: "NOT MET", None: "-"}[verdict.met]
-        print(f"{verdict.what:<46} {verdict.target:<52} {verdict.reached:>8}  {word}")
+        answer = {True: "met", False: "NOT MET", None: "-"}[verdict.met]
+        print(f"{verdict.what:<46} {verdict.target:<52} {verdict.reached:>8}  {answer}")
 
 
 if __name__ == "__main__":

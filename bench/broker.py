@@ -1,4 +1,4 @@
-"""Our programs and sr3's with a broker between them, all at the near end of a line."""
+"""Runs our programs and those of sr3 with a broker, all in the near namespace of a line."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
     from bench.stage import Stage
 
-_WAITED: Final = 600.0  # seconds
+_TIMEOUT: Final = 600.0  # seconds
 
 
-class Through:
-    """A private broker, a user of ours and one of sr3's on it; a context manager."""
+class BrokerSetup:
+    """A private broker with a user of our programs and one of sr3; a context manager."""
 
     def __init__(self, stage: Stage) -> None:
-        """Nothing runs yet."""
+        """Set the stage; nothing is started yet."""
         self.stage = stage
         self._rabbit = Rabbit(stage.directory / "rabbit")
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        """Start the broker, make users and queues."""
+        """Start the broker, and create users, configurations and queues."""
         with ExitStack() as stack:
             stack.enter_context(self._rabbit)
             self.site = self._site("ours")
@@ -56,37 +56,37 @@ class Through:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End the broker."""
+        """Stop the broker."""
         self._stack.close()
 
-    def ours(self, senders: int = 1) -> Used:
-        """Announce the source to senders that wait for work, until all of it is reported."""
+    def send_with_ours(self, senders: int = 1) -> Used:
+        """Measure sr_post with idle senders of ours, until all files of the source are reported."""
         with ExitStack() as stack:
             helpers = stack.enter_context(self._senders(senders))
             command = self.site.command("sr_post", "--wait", "--quiet", self.stage.source)
             return measured(
-                Work(command, self.stage.servers, helpers, env=self.site.env, patience=_WAITED)
+                Work(command, self.stage.servers, helpers, env=self.site.env, patience=_TIMEOUT)
             )
 
-    def sr3s(self) -> Used:
-        """Announce the source, as our sr_post does it, to a sender of sr3; until all is there."""
+    def send_with_sr3(self) -> Used:
+        """Measure our sr_post with a sender of sr3, until all files are at the destination."""
         count = sum(len(files) for _, _, files in os.walk(self.stage.source))
         site = self._sr3.site
         with self._sr3.running("sender/earnest") as sender:
             command = site.command("sr_post", "--quiet", "--block-size", "1", self.stage.source)
-            work = Work(command, self.stage.servers, [sender.pid], env=site.env, patience=_WAITED)
+            work = Work(command, self.stage.servers, [sender.pid], env=site.env, patience=_TIMEOUT)
             return measured(work._replace(until=lambda: self.stage.arrived() == count))
 
-    def our_posts(self) -> Used:
-        """Announce the source, with a fingerprint of each file."""
+    def post_with_ours(self) -> Used:
+        """Measure sr_post alone, with an identity for each file of the source."""
         command = self.site.command("sr_post", "--quiet", self.stage.source)
         try:
             return measured(Work(command, env=self.site.env))
         finally:
             self._purge(self.site)
 
-    def sr3_posts(self) -> Used:
-        """Announce the source with sr3_post."""
+    def post_with_sr3(self) -> Used:
+        """Measure sr3_post alone."""
         sr3 = self._sr3
         command = [str(VENV / "bin/sr3_post"), "-c", "earnest", "-p", str(self.stage.source)]
         try:
@@ -95,30 +95,30 @@ class Through:
             self._purge(self._sr3.site)
 
     def idle(self, count: int) -> Idle:
-        """Announce one small file after the other to a sender whose connection is open."""
-        seen = {}
+        """Measure the delay of single small files, by a sender whose connection is open."""
+        seen_at = {}
         with self._senders(1):
             for number in range(count + 1):
                 name = f"d0/idle{number}"
                 (self.stage.source / name).write_bytes(os.urandom(1024))
-                with self._seen(name) as moment:
+                with self._watch(name) as moment:
                     self.site.run("sr_post", "--wait", "--quiet", self.stage.source / name)
-                seen[name] = moment[0]
-        found = Idle([], [])
-        del seen["d0/idle0"]  # it had to wait for the connection
+                seen_at[name] = moment[0]
+        delays = Idle([], [])
+        del seen_at["d0/idle0"]  # it waited for the connection
         for report in self.site.reports():
-            if (name := report["relPath"]) in seen:
-                began = nanoseconds(report["pubTime"]) / 1e9
-                found.seen.append(seen[name] - began)
-                found.reported.append(nanoseconds(report["timeCompleted"]) / 1e9 - began)
-        return found
+            if (name := report["relPath"]) in seen_at:
+                announced = nanoseconds(report["pubTime"]) / 1e9
+                delays.seen.append(seen_at[name] - announced)
+                delays.reported.append(nanoseconds(report["timeCompleted"]) / 1e9 - announced)
+        return delays
 
     def many_posts(self, files: int) -> Million:
-        """Announce very many files; see what comes first, and when."""
-        listening, first = threading.Event(), [float("nan")]
-        thread = threading.Thread(target=self._first, args=(listening, first), daemon=True)
+        """Measure sr_post of very many files, and when its first announcement arrives."""
+        bound, first = threading.Event(), [float("nan")]
+        thread = threading.Thread(target=self._await_first, args=(bound, first), daemon=True)
         thread.start()
-        listening.wait(10)
+        bound.wait(10)
         command = self.site.command("sr_post", "--quiet", self.stage.source)
         try:
             used = measured(Work(command, env=self.site.env, patience=3600))
@@ -127,12 +127,12 @@ class Through:
         thread.join(10)
         return Million(files, first[0] - used.began, used.seconds, used.peak)
 
-    def _first(self, listening: threading.Event, first: list[float]) -> None:
-        """Note when the first announcement comes out of the exchange."""
+    def _await_first(self, bound: threading.Event, first: list[float]) -> None:
+        """Set ``bound`` when a queue is bound, and ``first[0]`` when it gets a message."""
         with self._rabbit.channel() as channel:
             queue = channel.queue_declare("", exclusive=True, arguments={"x-max-length": 1})
             channel.queue_bind(queue.method.queue, self.site.exchange, "#")
-            listening.set()
+            bound.set()
             for method, _, _ in channel.consume(queue.method.queue, inactivity_timeout=60):
                 if method is not None:
                     first[0] = time.monotonic()
@@ -140,7 +140,7 @@ class Through:
 
     @contextmanager
     def _senders(self, count: int) -> Iterator[list[int]]:
-        """Have senders of ours that wait for work; gives their process ids."""
+        """Run senders of ours; yield their process ids when all of them consume the queue."""
         with ExitStack() as stack:
             senders = [
                 stack.enter_context(self.site.running("sr_sender", "--quiet")) for _ in range(count)
@@ -153,20 +153,20 @@ class Through:
             yield [sender.pid for sender in senders]
 
     @contextmanager
-    def _seen(self, name: str) -> Iterator[list[float]]:
-        """Watch meanwhile when a file gets its name at the destination."""
+    def _watch(self, name: str) -> Iterator[list[float]]:
+        """Yield a list whose item is set to the time when a file exists at the destination."""
         moment = [float("nan")]
         path = self.stage.dest / name
         end = threading.Event()
 
-        def watch() -> None:
+        def poll() -> None:
             while not end.is_set():
                 if path.exists():
                     moment[0] = time.time()
                     return
                 time.sleep(0.001)
 
-        thread = threading.Thread(target=watch)
+        thread = threading.Thread(target=poll)
         thread.start()
         try:
             yield moment
@@ -175,7 +175,7 @@ class Through:
             thread.join()
 
     def _site(self, name: str) -> Site:
-        """Make a user whose files are those of the stage."""
+        """Create a user whose source and destination are those of the stage."""
         site = Site(self._rabbit, self.stage.sshd, self.stage.directory / name, name=name)
         site.source, site.dest = self.stage.source, self.stage.dest
         for component in ("post", "sender"):

@@ -1,9 +1,9 @@
-"""The transfer engine alone: sends a directory to an SFTP server, without a broker.
+"""Sends a directory to an SFTP server with the worker pool of sr_sender, without a broker.
 
-``python -m bench.engine SOURCE sftp://USER@HOST:PORT/ DEST KEY KNOWN_HOSTS``: every file is handed
-to the lanes as sr_sender would after taking it from its queue, large ones in blocks.  Prints the
-seconds from the first to the last, connecting included; with ``--open`` not included, as in a
-sender that has been at work before.
+``python -m bench.engine SOURCE sftp://USER@HOST:PORT/ DEST KEY KNOWN_HOSTS``: every file is
+submitted to the pool as sr_sender does with an announcement, large files in blocks.  Prints the
+seconds for all files.  They include connecting; with ``--open`` they do not, as for a sender whose
+connections are open already.
 """
 
 from __future__ import annotations
@@ -32,81 +32,82 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-_WARM: Final = 8 * 1024 * 1024  # bytes; more than a lane takes at once, so each lane gets its own
+# Bytes of a warm-up file: more than a worker takes at once, so that each worker gets one.
+_WARM_UP_SIZE: Final = 8 * 1024 * 1024
 
 
 def announcement_of(path: Path, name: str) -> Announcement:
-    """Return what sr_post would announce of one file."""
-    found = path.stat()
+    """Return the announcement that sr_post would publish for a file, without identity."""
+    status = path.stat()
     return Announcement(
         pub_time=now(),
         base_url="file:",
         rel_path=name,
-        size=found.st_size,
-        mtime=units.time_string(found.st_mtime_ns),
+        size=status.st_size,
+        mtime=units.time_string(status.st_mtime_ns),
         mode=0o644,
     )
 
 
-def announced(source: Path) -> Iterator[tuple[Announcement, Path]]:
-    """Yield what sr_post would announce of the files of a tree, without fingerprints."""
+def announcements(source: Path) -> Iterator[tuple[Announcement, Path]]:
+    """Yield the announcements and paths of the files of a tree, large files in blocks."""
     for path in sorted(source.rglob("*")):
         if not path.is_file():
             continue
         whole = announcement_of(path, str(path.relative_to(source)))
         if blocks.should_split(whole, 0):
-            yield from ((piece, path) for piece in blocks.split(whole, 0))
+            yield from ((block, path) for block in blocks.split(whole, 0))
         else:
             yield whole, path
 
 
 class Engine:
-    """Lanes, and the connections that they have made."""
+    """The worker pool, and the connections that it has opened."""
 
     def __init__(self, target: Target, connections: int) -> None:
-        """``connections`` 0: as many as the distance wants."""
-        self._told: queue.SimpleQueue[Done | Down | Fatal] = queue.SimpleQueue()
+        """Start the pool; with ``connections`` 0 it chooses their number by the round trip."""
+        self._events: queue.SimpleQueue[Done | Down | Fatal] = queue.SimpleQueue()
         self._target = target
         self._count = connections
-        self._made: list[SftpClient] = []
+        self._clients: list[SftpClient] = []
         self.pool = WorkerPool(
-            connections, self._connect, RateLimit(0), self._told.put, lambda _: None
+            connections, self._connect, RateLimit(0), self._events.put, lambda _: None
         )
 
     def _connect(self) -> SftpClient:
-        self._made.append(SftpClient(self._target))
-        return self._made[-1]
+        self._clients.append(SftpClient(self._target))
+        return self._clients[-1]
 
     def warm_up(self, dest: str) -> None:
-        """Send a file over each connection, so that all are open and at speed."""
+        """Send files until all connections are open and have sent some."""
         with tempfile.NamedTemporaryFile(dir="/dev/shm") as file:
-            file.write(bytes(_WARM))
+            file.write(bytes(_WARM_UP_SIZE))
             file.flush()
             sent = 0
             while not self._all_open():
-                batch = 2 * max(1, len(self._made))
+                batch = 2 * max(1, len(self._clients))
                 for number in range(sent, sent + batch):
-                    found = announcement_of(Path(file.name), f"warm{number}")
-                    self.pool.submit(Job(found, file.name, f"{dest}-warm-up/{number}"))
+                    announcement = announcement_of(Path(file.name), f"warm{number}")
+                    self.pool.submit(Job(announcement, file.name, f"{dest}-warm-up/{number}"))
                 self.finish(batch)
                 sent += batch
 
     def _all_open(self) -> bool:
-        trips = [one.round_trip for one in self._made if one.round_trip]
-        return bool(trips) and len(trips) >= (self._count or connections_for(min(trips)))
+        round_trips = [client.round_trip for client in self._clients if client.round_trip]
+        return bool(round_trips) and len(round_trips) >= (self._count or connections_for(min(round_trips)))
 
     def send(self, source: Path, dest: str) -> None:
-        """Send a tree; raises SarraError."""
+        """Send a tree; raise SarraError."""
         count = 0
-        for announcement, path in announced(source):
+        for announcement, path in announcements(source):
             self.pool.submit(Job(announcement, str(path), f"{dest}/{announcement.rel_path}"))
             count += 1
         self.finish(count)
 
     def finish(self, count: int) -> None:
-        """Return when so many jobs are done."""
+        """Wait until ``count`` jobs are done."""
         while count:
-            event = self._told.get(timeout=600)
+            event = self._events.get(timeout=600)
             if isinstance(event, Fatal):
                 raise event.error
             if isinstance(event, Down):
@@ -121,22 +122,22 @@ class Engine:
 
 
 def main() -> int:
-    """Send; return 0 when every file arrived."""
+    """Send the directory; return 0 when every file has arrived."""
     parser = argparse.ArgumentParser(description="The transfer engine alone, without a broker.")
     for name in ("source", "url", "dest", "key", "known_hosts"):
         parser.add_argument(name)
     parser.add_argument("--connections", type=int, default=0, help="0: as the distance wants")
     parser.add_argument("--open", action="store_true", help="open all connections, then begin")
-    asked = parser.parse_args()
-    endpoint = parse_url(asked.url, ["sftp"])
-    target = Target(endpoint, asked.key, asked.known_hosts, program=True, timeout=60.0)
-    began = time.monotonic()
-    engine = Engine(target, asked.connections)
-    if asked.open:
-        engine.warm_up(asked.dest)
-        began = time.monotonic()
-    engine.send(Path(asked.source), asked.dest)
-    print(f"{time.monotonic() - began:.3f}")
+    options = parser.parse_args()
+    endpoint = parse_url(options.url, ["sftp"])
+    target = Target(endpoint, options.key, options.known_hosts, program=True, timeout=60.0)
+    start = time.monotonic()
+    engine = Engine(target, options.connections)
+    if options.open:
+        engine.warm_up(options.dest)
+        start = time.monotonic()
+    engine.send(Path(options.source), options.dest)
+    print(f"{time.monotonic() - start:.3f}")
     engine.pool.close(1.0)
     return 0
 

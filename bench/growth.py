@@ -1,4 +1,4 @@
-"""What a file and a GiB cost, from few to many, over more connections and processes."""
+"""Measures how our engine scales with files, bytes, connections and processes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bench.broker import Through
+from bench.broker import BrokerSetup
 from bench.install import ROOT
 from bench.peers import OURS, PEERS
-from bench.transfer import Files, Turns, sending, through
+from bench.transfer import Files, Turns, checked, sending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 GIB: Final = 1 << 30
 KIB10: Final = 10 << 10
-_SPARE: Final = 4 * GIB  # of the disk, not to be filled
+_RESERVE: Final = 4 * GIB  # of the disk, left free
 
 
 def growth(stage: Stage, *, quick: bool) -> dict[str, list[Series]]:
-    """Measure all, once each; return series by what grows."""
+    """Measure everything once; return the series by the quantity that grows."""
     return {
         "files of 10 KiB": list(_files(stage, quick=quick)),
         "GiB in one file": list(_sizes(stage, quick=quick)),
@@ -42,40 +42,38 @@ def _files(stage: Stage, *, quick: bool) -> Iterator[Series]:
 
 
 def _sizes(stage: Stage, *, quick: bool) -> Iterator[Series]:
-    """Send files to memory as long as it can hold both ends of them, larger ones to the disk."""
+    """Use files in memory while it can hold source and destination, and on the disk above that."""
     available = Path("/proc/meminfo").read_text().partition("MemAvailable:")[2]
     memory = int(available.split()[0]) * 1024 // 3
     for number in (1,) if quick else (1, 2, 4, 8, 16, 32, 64):
         size = GIB >> 6 if quick else number * GIB
         if size <= memory:
             yield _engine(stage, f"{size / GIB:g} GiB", Files(1, size, 1))
-        elif size <= shutil.disk_usage(ROOT).free - _SPARE:
+        elif size <= shutil.disk_usage(ROOT).free - _RESERVE:
             with stage.on_disk():
                 yield _engine(stage, f"{size / GIB:g} GiB, disk", Files(1, size, 1))
 
 
 def _connections(stage: Stage, count: int, size: int) -> Iterator[Series]:
     for connections in (1, 2, 4, 8, 16, 32):
-        more = f" --connections {connections}"
-        yield _engine(stage, f"{connections} connections", Files(count, size, count), more)
+        option = f" --connections {connections}"
+        yield _engine(stage, f"{connections} connections", Files(count, size, count), option)
 
 
-def _engine(stage: Stage, name: str, files: Files, more: str = "") -> Series:
+def _engine(stage: Stage, name: str, files: Files, option: str = "") -> Series:
     peer = PEERS[OURS]
-    run = sending(stage, replace(peer, large=peer.large + more), many=files.count > 1)
+    run = sending(stage, replace(peer, large=peer.large + option), many=files.count > 1)
     return _once(stage, name, files, run)
 
 
 def _processes(stage: Stage, count: int) -> list[Series]:
     files = Files(count, KIB10, count)
-    with Through(stage) as broker:
-        return [
-            _once(stage, f"{number} processes", files, through(stage, partial(broker.ours, number)))
-            for number in (1, 2, 4, 8)
-        ]
+    with BrokerSetup(stage) as broker:
+        runs = {n: checked(stage, partial(broker.send_with_ours, n)) for n in (1, 2, 4, 8)}
+        return [_once(stage, f"{n} processes", files, run) for n, run in runs.items()]
 
 
 def _once(stage: Stage, name: str, files: Files, run: Callable[[], Used]) -> Series:
     turns = Turns(stage, "lan", name, files, sparse=files.count == 1)
     turns.add(OURS, run, files.count)
-    return turns.take(1)[0]
+    return turns.run(1)[0]

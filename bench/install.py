@@ -1,4 +1,4 @@
-"""Installs the peers that are missing, from Debian and PyPI, and tells all versions."""
+"""Installs missing peers from Debian and PyPI, and returns the versions of all peers."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT: Final = Path(__file__).parents[1]
-VENV: Final = ROOT / ".cache/bench/venv"  # of peers from PyPI; sr3 and paramiko are in sr3's own
+# For peers from PyPI; sr3 and paramiko are in the environment of tests.lab.sr3.
+VENV: Final = ROOT / ".cache/bench/venv"
 SR3_PYTHON: Final = sr3.VENV / "bin/python"
 PYTHON: Final = VENV / "bin/python"
 PACKAGES: Final = ("asyncssh==2.24.1",)
-PROGRAMS: Final = {  # and the packages of Debian that have them
+PROGRAMS: Final = {  # and the Debian packages that contain them
     "globus-gridftp-server": "globus-gridftp-server-progs",
     "globus-url-copy": "globus-gass-copy-progs",
     "ip": "iproute2",
@@ -37,7 +38,7 @@ _POLICY: Final = Path("/usr/sbin/policy-rc.d")
 
 
 def install() -> None:
-    """Have all peers; raise CalledProcessError or Unavailable when one cannot be installed."""
+    """Install all peers; raise CalledProcessError or Unavailable if one cannot be installed."""
     missing = [package for name, package in PROGRAMS.items() if shutil.which(name) is None]
     if missing:
         print(f"installing from Debian: {' '.join(missing)}", flush=True)
@@ -49,32 +50,32 @@ def install() -> None:
 
 
 def versions() -> dict[str, str]:
-    """Return the version of all that takes part."""
+    """Return the versions of all programs and libraries that are measured."""
     found = {
         "sarra_lite": f"{metadata.version('sarra_lite')} ({_commit()})",
         "Python": sys.version.split()[0],
-        "OpenSSH": _said("ssh", "-V").partition(",")[0].removeprefix("OpenSSH_"),
-        "RabbitMQ": _said("dpkg-query", "-W", "-f", "${Version}", "rabbitmq-server"),
+        "OpenSSH": _output("ssh", "-V").partition(",")[0].removeprefix("OpenSSH_"),
+        "RabbitMQ": _output("dpkg-query", "-W", "-f", "${Version}", "rabbitmq-server"),
         "asyncssh": _package(PYTHON, "asyncssh"),
         "paramiko": _package(SR3_PYTHON, "paramiko"),
         "metpx-sr3": _package(SR3_PYTHON, "metpx-sr3"),
     }
     for name, package in PROGRAMS.items():
         if name not in ("ip", "ping"):
-            found[package] = _said("dpkg-query", "-W", "-f", "${Version}", package)
+            found[package] = _output("dpkg-query", "-W", "-f", "${Version}", package)
     return found
 
 
 def version_of(program: str) -> str:
-    """Return what looks like a version in what a program says of itself."""
-    said = _said(program, "-V") + _said(program, "--version")
-    match = _VERSION.search(said)
+    """Return the first version number in the output of a program's version options."""
+    output = _output(program, "-V") + _output(program, "--version")
+    match = _VERSION.search(output)
     return match[0] if match else "unknown"
 
 
 @contextmanager
 def _no_services() -> Iterator[None]:
-    """Keep Debian from starting the services of packages, unless somebody decided on that."""
+    """Prevent Debian from starting services of packages, unless a policy for that exists."""
     if _POLICY.exists():
         yield
         return
@@ -91,7 +92,7 @@ def _quietly(*command: str) -> None:
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
 
 
-def _said(*command: str) -> str:
+def _output(*command: str) -> str:
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, cwd=ROOT, stdin=subprocess.DEVNULL
     )
@@ -100,8 +101,8 @@ def _said(*command: str) -> str:
 
 def _package(python: Path, name: str) -> str:
     script = f"from importlib import metadata; print(metadata.version({name!r}))"
-    return _said(str(python), "-c", script)
+    return _output(str(python), "-c", script)
 
 
 def _commit() -> str:
-    return _said("git", "describe", "--always", "--dirty", "--abbrev=8")
+    return _output("git", "describe", "--always", "--dirty", "--abbrev=8")

@@ -1,4 +1,8 @@
-"""The lines on which peers are measured, each with what ping and iperf3 say of it."""
+"""The lines on which peers are measured; ``ping`` and ``iperf3`` check each of them.
+
+A line is a network link between two network namespaces of this machine, "near" for the clients and
+"far" for the servers; see ``bench.wan``.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ _AVERAGE: Final = re.compile(r"= [\d.]+/([\d.]+)/")
 
 @dataclass(frozen=True)
 class Kind:
-    """A line to be had; ``congestion`` None: the control that the machine has set."""
+    """A kind of line.  ``congestion``: TCP congestion control; None for the machine's default."""
 
     what: str
     make: Callable[[], Lan]
@@ -32,7 +36,7 @@ class Kind:
 
 
 class Check(msgspec.Struct):
-    """A line as it was found: milliseconds there and back, Mbit/s of one stream and of four."""
+    """A checked line: round trip in ms, and Mbit/s of one TCP stream and of four."""
 
     what: str
     congestion: str
@@ -53,18 +57,18 @@ LINES: Final = {
 
 
 @contextmanager
-def laid(name: str) -> Iterator[Lan]:
-    """Lay a line, and be at its near end until it is taken away."""
+def opened(name: str) -> Iterator[Lan]:
+    """Create a line, and run in its near namespace until the line is removed."""
     kind = LINES[name]
     with kind.make() as line:
         if kind.congestion:
             _set_congestion(line, kind.congestion)
-        with _at("/run/netns/sarra-near"):
+        with _in_namespace("/run/netns/sarra-near"):
             yield line
 
 
 def _set_congestion(line: Lan, congestion: str) -> None:
-    """Let routes tell the control: a namespace may not set one that the machine does not allow."""
+    """Set the congestion control by routes: a namespace can set only those the machine allows."""
     for end, own, other in (("near", line.NEAR, line.FAR), ("far", line.FAR, line.NEAR)):
         device = f"sarra-{end}"
         route = ["route", "replace", other, "dev", device, "src", own, "congctl", congestion]
@@ -72,15 +76,15 @@ def _set_congestion(line: Lan, congestion: str) -> None:
 
 
 def check(name: str, line: Lan, seconds: int) -> Check:
-    """Measure a line; each of two measurements of throughput takes so many seconds."""
+    """Measure a line; ``seconds`` is the duration of each of the two throughput measurements."""
     one_stream, congestion = _throughput(line, 1, seconds)
     four_streams, _ = _throughput(line, 4, seconds)
     return Check(LINES[name].what, congestion, _ping(line), one_stream, four_streams)
 
 
 @contextmanager
-def _at(namespace: str) -> Iterator[None]:
-    """Be in a network namespace, with all that is started meanwhile."""
+def _in_namespace(namespace: str) -> Iterator[None]:
+    """Run this thread, and the programs that it starts, in a network namespace."""
     own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     try:
         other = os.open(namespace, os.O_RDONLY)
@@ -104,12 +108,12 @@ def _enter(descriptor: int) -> None:
 
 
 def _ping(line: Lan) -> float:
-    match = _AVERAGE.search(_said("ping", "-q", "-c", "10", "-i", "0.1", line.FAR))
+    match = _AVERAGE.search(_output("ping", "-q", "-c", "10", "-i", "0.1", line.FAR))
     return float(match[1]) if match else float("nan")
 
 
 def _throughput(line: Lan, streams: int, seconds: int) -> tuple[float, str]:
-    """Return the Mbit/s that arrive, and the congestion control at this end."""
+    """Return the received Mbit/s, and the congestion control of the sending end."""
     server = subprocess.Popen(
         line.far("iperf3", "--server", "--one-off", "--bind", line.FAR),
         stdout=subprocess.DEVNULL,
@@ -119,9 +123,9 @@ def _throughput(line: Lan, streams: int, seconds: int) -> tuple[float, str]:
         command = ["iperf3", "--client", line.FAR, "--parallel", str(streams), "--json"]
         for _ in range(20):  # until the server listens
             time.sleep(0.1)
-            told: dict[str, Any] = json.loads(_said(*command, "--time", str(seconds)) or "{}")
-            if "error" not in told:
-                end = told["end"]
+            report: dict[str, Any] = json.loads(_output(*command, "--time", str(seconds)) or "{}")
+            if "error" not in report:
+                end = report["end"]
                 rate = float(end["sum_received"]["bits_per_second"]) / 1e6
                 return rate, str(end["sender_tcp_congestion"])
         return float("nan"), "unknown"
@@ -130,5 +134,5 @@ def _throughput(line: Lan, streams: int, seconds: int) -> tuple[float, str]:
         server.wait()
 
 
-def _said(*command: str) -> str:
+def _output(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout

@@ -1,7 +1,7 @@
-"""The peers: what each is started with, for one large file and for many small ones.
+"""The peers: programs that are compared with ours, and the commands that start them.
 
-The options are the best that we found for each, where its name does not say that they are its
-defaults.  Words in braces are those of ``Stage.words``.
+Each has the fastest options that we found, unless its name says otherwise.  ``Stage.values`` has
+the values of the names in braces.
 """
 
 from __future__ import annotations
@@ -12,25 +12,26 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Peer:
-    """How a peer is started.
+    """How a peer is started, and what it can do.
 
-    ``small``: for many small files, where that is another command.
-    ``encrypted``: whether what it sends is.  ``sftp``: whether it needs no more than an SFTP server
-    at the other end.  ``hasty``: whether it does not wait for each file before the next, so that
-    many can be sent over a long line.  ``inside``: whether the seconds are those that it prints.
-    ``needs``: the option that tells where it is, when no package brings it.
+    ``large``: the command for one large file.  ``small``: the command for many small files, if
+    different.  ``encrypted``: it encrypts the content.  ``sftp``: an SFTP server suffices at the
+    other end.  ``pipelined``: it does not wait for one file before it sends the next, so it can
+    send many files over a line with a long round trip.  ``prints_seconds``: the time is what it
+    prints last, not that of the whole command.  ``needs``: the option with the path of a program
+    for which there is no package.
     """
 
     large: str
     small: str = ""
     encrypted: bool = True
     sftp: bool = True
-    hasty: bool = False
-    inside: bool = False
+    pipelined: bool = False
+    prints_seconds: bool = False
     needs: str = ""
 
     def template(self, *, many: bool) -> str:
-        """Return the command for many files or for one."""
+        """Return the command for many files or for one, with names in braces."""
         return self.small if many and self.small else self.large
 
 
@@ -57,15 +58,15 @@ _MSCP: Final = "{mscp} -q -n %d -c {cipher} -P {port} -i {key} -o UserKnownHosts
 _BBCP: Final = "-S 'ssh -x -p {port} {ssh} %I -l %U %H {bbcp}' -T 'ssh -x -p {port} {ssh} %I -l %U"
 
 PEERS: Final[dict[str, Peer]] = {
-    OURS: Peer(_ENGINE, hasty=True),
-    POOL: Peer(f"{_ENGINE} --open", hasty=True, inside=True),
+    OURS: Peer(_ENGINE, pipelined=True),
+    POOL: Peer(f"{_ENGINE} --open", pipelined=True, prints_seconds=True),
     "sftp": Peer(_SFTP % ""),
     "sftp tuned": Peer(_SFTP % "{gcm} -R256 -B261120"),
     "scp": Peer(_SCP),  # over SFTP since OpenSSH 9.0
-    "rsync": Peer(_RSYNC, sftp=False, hasty=True),
+    "rsync": Peer(_RSYNC, sftp=False, pipelined=True),
     "rclone": Peer(_RCLONE % 4, _RCLONE % 16),
     "lftp": Peer(_LFTP),
-    "asyncssh": Peer(_CLIENT % ("{bench_python}", "asyncssh_put"), hasty=True),
+    "asyncssh": Peer(_CLIENT % ("{bench_python}", "asyncssh_put"), pipelined=True),
     "paramiko": Peer(_CLIENT % ("{sr3_python}", "paramiko_put")),
     "sr3": Peer(_CLIENT % ("{sr3_python}", "sr3_put")),
     "gridftp": Peer(
@@ -90,7 +91,7 @@ PEERS: Final[dict[str, Peer]] = {
 
 
 def chosen(names: list[str], programs: dict[str, str]) -> dict[str, Peer]:
-    """Return the peers of these names, or all if there are none, that can be started."""
+    """Return the peers with these names that can be started; of all peers if no name is given."""
     return {
         name: peer
         for name, peer in PEERS.items()

@@ -1,8 +1,8 @@
-"""How long the scope takes to stand up, and to find that nothing is to do.
+"""Measures how long ``site.yml`` takes to set up a scope, and to run again without a change.
 
-``python -m bench.provisioning`` starts a scope in containers for each number of SFTP nodes, runs
-``site.yml`` twice, then once more with each number of accounts and again without a change, and at
-last with one more SFTP node.  It takes the names and addresses of ``make scope``, so do ``make
+``python -m bench.provisioning`` starts a scope in containers for each number of SFTP nodes and runs
+``site.yml`` twice.  On the last scope it runs it twice for each number of accounts, and then twice
+with one more SFTP node.  It uses the names and addresses of ``make scope``, so run ``make
 scope-down`` first.
 """
 
@@ -24,12 +24,12 @@ import yaml
 
 ROOT: Final = Path(__file__).parents[1]
 RECAP: Final = re.compile(r"^\S+ +: ok=(\d+) +changed=(\d+)", re.MULTILINE)
-SERVERS: Final = 3  # that hold the shared file system's data, where there are so many nodes
+SERVERS: Final = 3  # nodes with data of the shared file system, if there are that many
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the playbook: seconds, tasks in the play, tasks over all hosts, changes."""
+    """One run of the playbook: seconds, tasks, tasks executed on all hosts, and changed tasks."""
 
     seconds: float
     tasks: int
@@ -45,7 +45,7 @@ class Run:
 
 
 def playbook(inventory: Path, *playbooks: str) -> Run:
-    """Run playbooks on an inventory; raise CalledProcessError, output shown, when they fail."""
+    """Run playbooks on an inventory; print the output and raise CalledProcessError on failure."""
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "CONTAINERS_CONF": str(ROOT / "molecule/containers.conf"),
@@ -69,7 +69,7 @@ def playbook(inventory: Path, *playbooks: str) -> Run:
 
 
 def make_inventory(inventory: Path, nodes: int) -> None:
-    """Copy the lab's inventory, with another number of SFTP nodes."""
+    """Copy the lab's inventory, and set its number of SFTP nodes."""
     shutil.copytree(
         ROOT / "inventories/lab",
         inventory,
@@ -80,7 +80,7 @@ def make_inventory(inventory: Path, nodes: int) -> None:
 
 
 def set_nodes(inventory: Path, nodes: int, servers: int) -> None:
-    """Have so many SFTP nodes, the first ``servers`` of them with the file system's data."""
+    """Set the number of SFTP nodes; the first ``servers`` have data of the shared file system."""
     hosts = yaml.safe_load((inventory / "hosts.yml").read_text())
     names = [f"svrsftp{number}" for number in range(1, nodes + 1)]
     hosts["sftp_nodes"]["hosts"] = {
@@ -91,7 +91,7 @@ def set_nodes(inventory: Path, nodes: int, servers: int) -> None:
 
 
 def write_accounts(inventory: Path, count: int) -> None:
-    """Add users to those of the lab until there are so many."""
+    """Add users to those of the lab until there are ``count``."""
     path = inventory / "group_vars/all/accounts.yml"
     document: dict[str, Any] = yaml.safe_load(path.read_text())
     users = document["accounts"]["users"]
@@ -104,7 +104,7 @@ def write_accounts(inventory: Path, count: int) -> None:
 
 
 def measure_nodes(counts: list[int], accounts: list[int]) -> None:
-    """Print a line for each number of nodes, and for each number of accounts on the last."""
+    """Print a line for each number of nodes; with the last number measure accounts and growth."""
     for nodes in counts:
         with tempfile.TemporaryDirectory(prefix="sarra-bench-") as directory:
             inventory = Path(directory) / "scope"
@@ -122,7 +122,7 @@ def measure_nodes(counts: list[int], accounts: list[int]) -> None:
 
 
 def measure_accounts(inventory: Path, counts: list[int]) -> None:
-    """Print a line for each number of accounts: applied, and then without a change."""
+    """Print two lines for each number of accounts: applied, and without a change."""
     for count in counts:
         write_accounts(inventory, count)
         playbook(inventory, "playbooks/secrets.yml")
@@ -131,7 +131,7 @@ def measure_accounts(inventory: Path, counts: list[int]) -> None:
 
 
 def measure_growth(inventory: Path, nodes: int) -> None:
-    """Print a line for one SFTP node more on a scope that serves."""
+    """Print two lines for one more SFTP node on a running scope."""
     set_nodes(inventory, nodes, SERVERS if nodes > SERVERS else 1)
     playbook(inventory, "molecule/shared/create.yml")
     playbook(inventory, "molecule/shared/prepare.yml")
@@ -145,7 +145,7 @@ def show(what: str, run: Run) -> None:
 
 
 def main() -> None:
-    """Measure what the command line says."""
+    """Measure what the command line selects."""
     parser = argparse.ArgumentParser(description="Measure how long the scope takes to stand up.")
     parser.add_argument("--nodes", type=int, nargs="+", default=[1, 6, 3], metavar="N")
     parser.add_argument("--accounts", type=int, nargs="*", default=[10, 100, 1000], metavar="N")

@@ -1,4 +1,4 @@
-"""Writes what was measured as a page with tables."""
+"""Renders results as docs/benchmarks/README.md, a page with tables."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ itself at the other end.
 
 
 def page(results: Results, plots: dict[tuple[str, str], str]) -> str:
-    """Return the page; ``plots``: name of the picture for each line and work."""
+    """Return the page; ``plots``: file name of the plot for each line and work."""
     parts = [
         "# Benchmarks",
         "**A trial of the bench: works are cut down, figures mean nothing.**" * results.quick,
@@ -70,9 +70,9 @@ def _table(head: list[str], rows: Iterable[list[str]]) -> Iterator[str]:
 
 
 def _targets(results: Results) -> Iterator[list[str]]:
-    words = {True: "yes", False: "**no**", None: "not measured"}
+    answers = {True: "yes", False: "**no**", None: "not measured"}
     for verdict in verdicts(results):
-        yield [verdict.what, verdict.target, verdict.reached, words[verdict.met]]
+        yield [verdict.what, verdict.target, verdict.reached, answers[verdict.met]]
 
 
 def _lines(results: Results) -> Iterator[str]:
@@ -90,37 +90,36 @@ def _lines(results: Results) -> Iterator[str]:
 
 
 def _works(results: Results, plots: dict[tuple[str, str], str]) -> Iterator[str]:
-    for place in dict.fromkeys((series.line, series.work) for series in results.series):
-        line, work = place
-        found = [series for series in results.of(line, work) if series.runs]
-        if not found:
+    for line, work in dict.fromkeys((series.line, series.work) for series in results.series):
+        measured = [series for series in results.of(line, work) if series.runs]
+        if not measured:
             continue
         yield f"## {work}, {line}"
         yield f"{LINES[line].what[0].upper()}{LINES[line].what[1:]}."
-        yield "\n".join(_series(found, next((s for s in found if s.peer == OURS), None)))
-        if place in plots:
-            yield f"![{work}, {line}]({plots[place]})"
-        troubles = [f"{s.peer}: {s.problem}" for s in results.of(line, work) if s.problem]
-        yield "\n".join(f"- {' '.join(trouble.split())}" for trouble in troubles)
+        yield "\n".join(_series(measured, next((s for s in measured if s.peer == OURS), None)))
+        if (line, work) in plots:
+            yield f"![{work}, {line}]({plots[line, work]})"
+        problems = [f"{s.peer}: {s.problem}" for s in results.of(line, work) if s.problem]
+        yield "\n".join(f"- {' '.join(problem.split())}" for problem in problems)
 
 
-def _series(found: list[Series], ours: Series | None) -> Iterator[str]:
+def _series(measured: list[Series], ours: Series | None) -> Iterator[str]:
     head = ["who", "runs", "wall s", "from - to", "rate", "x ours", "client CPU s", "server CPU s"]
     yield from _table(
         [*head, "client MiB"],
-        (_row(one, ours) for one in sorted(found, key=lambda one: one.seconds)),
+        (_row(one, ours) for one in sorted(measured, key=lambda one: one.seconds)),
     )
 
 
 def _row(one: Series, ours: Series | None) -> list[str]:
     scale = one.files / one.sent
-    walls = [run.seconds * scale for run in one.runs]
+    seconds = [run.seconds * scale for run in one.runs]
     name = f"**{one.peer}**" if one.peer == OURS else one.peer
     return [
         name if one.sent == one.files else f"{name} ({one.sent} files)",
         str(len(one.runs)),
         f"{one.seconds:.2f}",
-        f"{min(walls):.2f} - {max(walls):.2f}",
+        f"{min(seconds):.2f} - {max(seconds):.2f}",
         f"{one.rate:,.0f} files/s" if one.files > 1 else f"{one.rate / 1e6:,.0f} MB/s",
         f"{one.seconds / ours.seconds:.2f}" if ours else "",
         f"{one.median('client_cpu') * scale:.2f}",
@@ -161,12 +160,14 @@ def _growth(results: Results) -> Iterator[str]:
 
 
 def _growth_row(one: Series) -> list[str]:
-    each = one.seconds / one.files
+    seconds_per_file = one.seconds / one.files
     gib = one.size * one.files / 2**30
     return [
         one.work,
         f"{one.seconds:.2f}",
-        f"{1e6 * each:.0f} us a file" if one.files > 1 else f"{one.seconds / gib:.2f} s a GiB",
+        f"{1e6 * seconds_per_file:.0f} us a file"
+        if one.files > 1
+        else f"{one.seconds / gib:.2f} s a GiB",
         f"{one.median('client_cpu'):.2f}",
         f"{one.median('server_cpu'):.2f}",
         f"{one.median('peak') / MIB:.0f}",

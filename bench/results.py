@@ -1,4 +1,4 @@
-"""What was measured, as it is kept in JSON, and looked up again."""
+"""The measured results: their structure in results.json, and access to them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bench.lines import Check  # noqa: TC001  msgspec looks at it when it runs
+from bench.lines import Check  # noqa: TC001  msgspec needs the type at run time
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +16,7 @@ MIB = 1024 * 1024
 
 
 class Run(msgspec.Struct):
-    """One turn of a peer: see ``usage.Used``."""
+    """One run of a peer; the fields are those of ``usage.Used``."""
 
     seconds: float
     client_cpu: float
@@ -26,10 +26,10 @@ class Run(msgspec.Struct):
 
 
 class Series(msgspec.Struct):
-    """All turns of a peer at one work on one line.
+    """All runs of a peer for one work on one line.
 
-    ``files`` of ``size`` bytes are the work; ``sent`` of them were sent, as many as the peer can
-    send in reasonable time.  ``problem``: why there are no runs, or no more.
+    The work is to send ``files`` files of ``size`` bytes each.  Only ``sent`` of them were sent if
+    the peer would need too long for all.  ``problem``: why there are no runs, or fewer than rounds.
     """
 
     line: str
@@ -43,12 +43,12 @@ class Series(msgspec.Struct):
 
     @property
     def seconds(self) -> float:
-        """Median seconds that the whole work takes, at the rate at which a part of it was done."""
+        """Median seconds for the whole work, extrapolated if only a part of it was sent."""
         return self.median("seconds") * self.files / self.sent
 
     @property
     def rate(self) -> float:
-        """Median files a second, or bytes a second if it is one file."""
+        """Median files per second, or bytes per second if the work is one file."""
         return (self.files if self.files > 1 else self.size) / self.seconds
 
     def median(self, what: str) -> float:
@@ -57,14 +57,14 @@ class Series(msgspec.Struct):
 
 
 class Idle(msgspec.Struct):
-    """Seconds from each announcement to when its file was seen, and to its report's time."""
+    """Seconds from each announcement until its file existed, and until the time in its report."""
 
     seen: list[float]
     reported: list[float]
 
 
 class Million(msgspec.Struct):
-    """``sr_post`` of many files: seconds to the first announcement, to the end, bytes of memory."""
+    """``sr_post`` of many files: seconds to the first announcement and in all, bytes of memory."""
 
     files: int
     first: float
@@ -73,7 +73,7 @@ class Million(msgspec.Struct):
 
 
 class Results(msgspec.Struct):
-    """All of one run.  ``quick``: works were cut down, so that figures mean nothing."""
+    """All results of one run of the bench.  With ``quick`` works are small, to test the bench."""
 
     date: str
     command: str
@@ -88,24 +88,24 @@ class Results(msgspec.Struct):
     million: Million | None = None
 
     def find(self, line: str, work: str, peer: str) -> Series | None:
-        """Return a series that has runs."""
+        """Return the series of a peer, if it has runs."""
         for series in self.of(line, work):
             if series.peer == peer and series.runs:
                 return series
         return None
 
     def of(self, line: str, work: str) -> list[Series]:
-        """Return what was measured of one work on one line."""
-        return [one for one in self.series if (one.line, one.work) == (line, work)]
+        """Return the series of all peers for one work on one line."""
+        return [series for series in self.series if (series.line, series.work) == (line, work)]
 
     def replace(self, series: list[Series]) -> None:
-        """Take these, instead of what there is of the same peers' works."""
-        known = {(one.line, one.work, one.peer) for one in series}
-        kept = [one for one in self.series if (one.line, one.work, one.peer) not in known]
+        """Add series; each replaces an earlier one of the same line, work and peer."""
+        replaced = {(one.line, one.work, one.peer) for one in series}
+        kept = [one for one in self.series if (one.line, one.work, one.peer) not in replaced]
         self.series = kept + series
 
-    def add_to(self, earlier: Results) -> None:
-        """Take what was measured earlier."""
+    def include(self, earlier: Results) -> None:
+        """Include the results of an earlier run that this run has not measured."""
         self.command = f"{earlier.command}; {self.command}"
         self.lines = earlier.lines | self.lines
         self.series, new = earlier.series, self.series
@@ -115,10 +115,10 @@ class Results(msgspec.Struct):
         self.million = self.million or earlier.million
 
     def write(self, path: Path) -> None:
-        """Write all as JSON."""
+        """Write the results as JSON."""
         path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
 
 
 def read(path: Path) -> Results:
-    """Return what was written."""
+    """Return the results in a file."""
     return msgspec.json.decode(path.read_bytes(), type=Results)

@@ -1,4 +1,4 @@
-"""What a peer is given on a line: servers at the far end, a source here, an empty destination."""
+"""The environment of a measurement: servers in the far namespace, a source and a destination."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _GCM: Final = "aes128-gcm@openssh.com"
 
 
 class Stage:
-    """Servers, source and destination, in a directory; a context manager."""
+    """Servers, source and destination on one line, in one directory; a context manager."""
 
     def __init__(self, line: Lan, directory: Path, programs: dict[str, str]) -> None:
-        """Nothing runs yet.  ``programs``: paths of peers that no package brings."""
+        """Set the line and directory.  ``programs``: paths of peers that have no package."""
         self.line = line
         self.directory = directory
         self.source = directory / "source"
@@ -60,20 +60,20 @@ class Stage:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop them."""
+        """Stop the servers."""
         self._stack.close()
 
     @property
     def servers(self) -> list[int]:
-        """The processes whose trees do the far end's work."""
+        """The processes that, with their descendants, work for the server's end."""
         return [min(self.sshd.pids()), self._gridftp.pid] if self._gridftp else []
 
     def command(self, template: str) -> list[str]:
-        """Return a command out of its template; see ``words``."""
-        return shlex.split(template.format_map(self.words()))
+        """Return the command of a template with names in braces; see ``values``."""
+        return shlex.split(template.format_map(self.values()))
 
-    def words(self) -> dict[str, str]:
-        """Return what may stand in braces in a template."""
+    def values(self) -> dict[str, str]:
+        """Return the values of the names that a template may contain in braces."""
         sshd = self.sshd
         login = f"{sshd.user}@{sshd.address}"
         return {
@@ -101,7 +101,7 @@ class Stage:
         }
 
     def fill(self, count: int, size: int, *, sparse: bool = False) -> None:
-        """Have so many files of so many bytes at the source; sparse ones are all zeros."""
+        """Replace the source by ``count`` files of ``size`` bytes; sparse files are all zeros."""
         shutil.rmtree(self.source, ignore_errors=True)
         if sparse:
             (self.source / "d0").mkdir(parents=True)
@@ -113,39 +113,39 @@ class Stage:
 
     @contextmanager
     def on_disk(self) -> Iterator[None]:
-        """Have source and destination on the disk of this checkout, for what memory cannot hold."""
-        memory = self.source, self.dest
-        room = ROOT / ".cache/bench"
-        room.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix="sarra-bench-", dir=room) as directory:
+        """Use source and destination on the disk of this checkout, for sizes that exceed memory."""
+        in_memory = self.source, self.dest
+        parent = ROOT / ".cache/bench"
+        parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix="sarra-bench-", dir=parent) as directory:
             self.source, self.dest = Path(directory, "source"), Path(directory, "dest")
             try:
                 yield
             finally:
-                self.source, self.dest = memory
+                self.source, self.dest = in_memory
 
     def empty(self) -> None:
-        """Have an empty destination, with the directories that not every peer makes."""
+        """Empty the destination, and create the directories that some peers do not create."""
         for leftover in self.dest.parent.glob("dest*"):
             shutil.rmtree(leftover)
         for number in range(10):
             (self.dest / f"d{number}").mkdir(parents=True)
 
     def complete(self) -> bool:
-        """Whether all has arrived, by names and sizes."""
+        """Return whether the destination has the names and sizes of the source."""
         return sizes(self.source) == sizes(self.dest)
 
     def arrived(self) -> int:
-        """Return how many files of the source's names are at the destination."""
+        """Return the number of files at the destination that have names of source files."""
         names = (name for top in os.scandir(self.dest) for name in os.listdir(top))  # noqa: PTH208
         return sum(name[0] == "f" for name in names)
 
     def _start_gridftp(self) -> Process:
-        """Start a GridFTP server that trusts everybody on the line, as only a bench may."""
+        """Start a GridFTP server without authentication; only this line can reach it."""
         options = ["-allow-anonymous", "-anonymous-user", self.sshd.user, "-allow-root"]
         options += ["-home-dir", "/", "-data-interface", self.line.FAR, "-port", str(GRIDFTP_PORT)]
         command = self.line.far(find_program("globus-gridftp-server"), *options)
-        # It looks its own name up, and there are no names on the line.
+        # The server looks up its host name, and there is no name service in the namespace.
         env = os.environ | {"GLOBUS_HOSTNAME": "localhost"}
         process = Process(command, self.directory / "gridftp.log", env=env)
         process.wait_ready(self._gridftp_answers, seconds=10)
@@ -157,7 +157,7 @@ class Stage:
         return False
 
     def _write_helpers(self) -> None:
-        """Write what sftp reads its commands from."""
+        """Write the batch file of sftp."""
         (self.directory / "batch").write_text(f"put -r {self.source}/. {self.dest}\n")
 
     def _rclone(self) -> str:

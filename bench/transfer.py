@@ -1,4 +1,4 @@
-"""Lets the peers take turns at sending files, so that what else the machine does meets all."""
+"""Runs the peers alternately, so that other load of the machine affects all of them equally."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
     from bench.stage import Stage
 
-SLOW: Final = 120.0  # seconds; who takes longer has only one turn
-_PATIENCE: Final = 600.0  # seconds
+SLOW: Final = 120.0  # seconds; a peer that takes longer has one run only
+_TIMEOUT: Final = 600.0  # seconds
 
 
 @dataclass(frozen=True)
 class Files:
-    """A work: so many files of so many bytes.
+    """A work: to send ``count`` files of ``size`` bytes.
 
-    ``few``: how many are sent by peers that wait for each file before the next, over a long line;
-    and by sr3 through the broker, which is slow on any.
+    ``few``: the number for slow cases: peers that send one file at a time over a line with a long
+    round trip, and sr3 with a broker on any line.
     """
 
     count: int
@@ -35,12 +35,12 @@ class Files:
 
 
 class Turns:
-    """One work on one line, and the runs of each peer."""
+    """One work on one line: the peers, and their runs in rounds."""
 
     def __init__(
         self, stage: Stage, line: str, work: str, files: Files, *, sparse: bool = False
     ) -> None:
-        """Nothing is measured yet.  ``sparse``: the files are all zeros, and take no room here."""
+        """Start without peers.  ``sparse``: the files are all zeros and use no disk space."""
         self._sparse = sparse
         self.series: dict[str, Series] = {}
         self._stage = stage
@@ -50,26 +50,26 @@ class Turns:
         self._runners: dict[str, Callable[[], Used]] = {}
 
     def add(self, peer: str, run: Callable[[], Used], sent: int) -> None:
-        """Let one more take part: it sends so many of the files."""
+        """Add a peer, which sends ``sent`` of the files."""
         self._runners[peer] = run
         work = (self._files.count, self._files.size)
         self.series[peer] = Series(self._line, self._work, peer, *work, sent)
 
-    def take(self, rounds: int) -> list[Series]:
-        """Let everybody have so many turns; return what came of it, which is also printed."""
+    def run(self, rounds: int) -> list[Series]:
+        """Run each peer once a round; print each result and return the series."""
         filled = 0
-        for turn in range(rounds):
+        for round_number in range(rounds):
             for peer, series in self.series.items():
-                if turn and (series.problem or not series.runs):
+                if round_number and (series.problem or not series.runs):
                     continue
                 if series.sent != filled:
                     self._stage.fill(series.sent, self._files.size, sparse=self._sparse)
                     filled = series.sent
                 self._stage.empty()
-                self._turn(peer, series)
+                self._run_once(peer, series)
         return list(self.series.values())
 
-    def _turn(self, peer: str, series: Series) -> None:
+    def _run_once(self, peer: str, series: Series) -> None:
         try:
             used = self._runners[peer]()
         except (Failed, LabError) as error:
@@ -89,52 +89,54 @@ class Turns:
 
 
 def sending(stage: Stage, peer: Peer, *, many: bool) -> Callable[[], Used]:
-    """Return what lets a peer send all that is at the source; raises Failed if not all arrived."""
+    """Return a function that runs a peer, and raises Failed if not all files arrived."""
     command = stage.command(peer.template(many=many))
 
     def run() -> Used:
-        used = measured(Work(command, stage.servers, patience=_PATIENCE, cwd=ROOT))
+        used = measured(Work(command, stage.servers, patience=_TIMEOUT, cwd=ROOT))
         check(stage)
-        return used._replace(seconds=float(used.output.split()[-1])) if peer.inside else used
+        if peer.prints_seconds:
+            return used._replace(seconds=float(used.output.split()[-1]))
+        return used
 
     return run
 
 
 def check(stage: Stage) -> None:
-    """Raise Failed when not all has arrived."""
+    """Raise Failed if not all files of the source are at the destination."""
     if not stage.complete():
         raise Failed("ended well, but not all has arrived")
 
 
-def through(stage: Stage, run: Callable[[], Used]) -> Callable[[], Used]:
-    """Return the same for what goes through the broker."""
+def checked(stage: Stage, run: Callable[[], Used]) -> Callable[[], Used]:
+    """Return a function that calls ``run``, and raises Failed if not all files arrived."""
 
-    def checked() -> Used:
+    def run_and_check() -> Used:
         used = run()
         check(stage)
         return used
 
-    return checked
+    return run_and_check
 
 
 def transfer(
     stage: Stage,
-    place: tuple[str, str],
+    case: tuple[str, str],
     files: Files,
     peers: dict[str, Peer],
     brokered: dict[str, Callable[[], Used]],
 ) -> Turns:
-    """Return the turns at a work of a line (``place``) of peers, and of those with a broker.
+    """Return the turns of peers for a case, a line and a work.
 
-    The latter take part only where files are many.
+    ``brokered``: programs that need a broker; they are measured only with many files.
     """
-    line, work = place
+    line, work = case
     many = files.count > 1
     turns = Turns(stage, line, work, files)
     for name, peer in peers.items():
-        few = many and not peer.hasty and line != "lan"
+        few = many and not peer.pipelined and line != "lan"
         turns.add(name, sending(stage, peer, many=many), files.few if few else files.count)
     for name, run in brokered.items() if many else ():
         sent = files.few if name == SR3_BROKER else files.count
-        turns.add(name, through(stage, run), sent)
+        turns.add(name, checked(stage, run), sent)
     return turns

@@ -1,4 +1,4 @@
-"""Runs a command and tells what it took: seconds, processor time at both ends, memory."""
+"""Runs a command and measures its seconds, its processor time at both ends, and its memory."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-INTERVAL: Final = 0.05  # seconds between two looks at memory
-_VSIZE: Final = 20  # of the fields of stat, from the state on
-_KCMP: Final = {"x86_64": 312, "aarch64": 272}  # the system call, see kcmp(2)
+INTERVAL: Final = 0.05  # seconds between two measurements of memory
+_VSIZE: Final = 20  # index in stat_fields()
+_KCMP: Final = {"x86_64": 312, "aarch64": 272}  # number of the system call, see kcmp(2)
 _KCMP_VM: Final = 1
 _TICK: Final = 1 / os.sysconf("SC_CLK_TCK")
-_LEFT_OVER: Final = 2.0  # seconds that helpers may outlive the command
+_GRACE: Final = 2.0  # seconds that descendants may outlive the command
 _SUBREAPER: Final = 36  # PR_SET_CHILD_SUBREAPER
 
 
 class Failed(Exception):
-    """The command ended with an error, or not in time; the text says how."""
+    """The command ended with an error or not in time; the text says which."""
 
 
 class Used(NamedTuple):
-    """What a command took.
+    """What a command used.
 
     ``client_cpu`` and ``server_cpu``: seconds of all processes at each end, user and system.
-    ``peak``: most bytes of memory of all client processes together (PSS, looked at every 50 ms).
-    ``processes``: most client processes at once.
-    ``began``: monotonic seconds.
+    ``peak``: maximum bytes of memory of all client processes together (PSS, measured every 50 ms).
+    ``processes``: maximum number of client processes.
+    ``began``: when the command was started, in monotonic seconds.
     """
 
     seconds: float
@@ -49,11 +49,11 @@ class Used(NamedTuple):
 
 
 class Work(NamedTuple):
-    """A command, and what belongs to its measurement.
+    """A command, and the processes to measure with it.
 
-    ``servers``: processes whose trees do the other end's work.  ``helpers``: processes that run
-    already and whose trees work for the client.  ``until``: the work is done when this is true,
-    after the command has ended.  ``patience``: seconds after which it has failed.
+    ``servers``: processes that, with their descendants, work at the server's end.  ``helpers``:
+    running processes that, with their descendants, work for the client.  ``until``: after the
+    command has ended, the work is done when this returns true.  ``patience``: timeout in seconds.
     """
 
     command: Sequence[str]
@@ -66,45 +66,47 @@ class Work(NamedTuple):
 
 
 class Tree:
-    """Processes that descend from some, found by looking again and again."""
+    """Some processes and their descendants, found by reading /proc repeatedly."""
 
     def __init__(self, *roots: int) -> None:
-        """Each root also stands for the session that it leads."""
+        """Start with the roots; the processes of a session that a root leads belong to it, too."""
         self.roots = roots
         self.members = set(roots)
-        self._others: set[int] = set()
+        self._unrelated: set[int] = set()
 
-    def look(self) -> set[int]:
-        """Return all that live; each process of the machine is examined only once."""
-        present = _present()
-        for pid in sorted(present - self._others - self.members):
+    def update(self) -> set[int]:
+        """Return the processes that are alive; each process of the machine is examined once."""
+        present = _all_pids()
+        for pid in sorted(present - self._unrelated - self.members):
             fields = stat_fields(pid)
             if not fields:
                 continue
             if int(fields[1]) in self.members or int(fields[3]) in self.roots:
                 self.members.add(pid)
             else:
-                self._others.add(pid)
+                self._unrelated.add(pid)
         self.members &= present
-        self._others &= present
+        self._unrelated &= present
         return self.members
 
     def cpu(self) -> float:
-        """Return the seconds of processor time of all that live, and of what they reaped."""
-        fields = (stat_fields(pid) for pid in self.look())
-        return _TICK * sum(sum(map(int, one[11:15])) for one in fields if one)
+        """Return the processor seconds of all live processes and of the children they reaped."""
+        stats = (stat_fields(pid) for pid in self.update())
+        return _TICK * sum(sum(map(int, fields[11:15])) for fields in stats if fields)
 
     def memory(self) -> tuple[int, int]:
-        """Return the bytes that all use, shared pages shared out, and how many they are."""
-        members = self.look()
+        """Return the memory of all live processes in bytes (sum of PSS), and their number."""
+        members = self.update()
         sizes = [
-            size for pid in members if not _borrows(pid, members) and (size := proportional(pid))
+            size
+            for pid in members
+            if not _shares_memory(pid, members) and (size := proportional_set_size(pid))
         ]
         return sum(sizes), len(sizes)
 
 
 def stat_fields(pid: int) -> list[str]:
-    """Return the fields of /proc/PID/stat from the state on; none when it is gone or a zombie."""
+    """Return the fields of /proc/PID/stat from the state on; none if the process is gone."""
     try:
         text = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
@@ -113,8 +115,8 @@ def stat_fields(pid: int) -> list[str]:
     return [] if fields[0] == "X" else fields
 
 
-def proportional(pid: int) -> int:
-    """Return the proportional set size (PSS) of a process in bytes; 0 when it is gone."""
+def proportional_set_size(pid: int) -> int:
+    """Return the proportional set size (PSS) of a process in bytes; 0 if it has ended."""
     with suppress(OSError), Path(f"/proc/{pid}/smaps_rollup").open("rb") as file:
         for line in file:
             if line.startswith(b"Pss:"):
@@ -122,8 +124,8 @@ def proportional(pid: int) -> int:
     return 0
 
 
-def _borrows(pid: int, others: set[int]) -> bool:
-    """Whether a process is about to start a program (vfork), in the memory of its parent yet."""
+def _shares_memory(pid: int, others: set[int]) -> bool:
+    """Return whether a process still uses its parent's memory, as between vfork and exec."""
     fields = stat_fields(pid)
     if not fields or (parent := int(fields[1])) not in others:
         return False
@@ -135,10 +137,10 @@ def _borrows(pid: int, others: set[int]) -> bool:
 
 
 def measured(work: Work) -> Used:
-    """Run a command to its end; raises Failed."""
+    """Run a command to its end, and return what it used; raise Failed."""
     servers, helpers = Tree(*work.servers), Tree(*work.helpers)
     server_before, helper_before = servers.cpu(), helpers.cpu()
-    with tempfile.TemporaryFile() as output, _adopting() as adopted:
+    with tempfile.TemporaryFile() as output, _as_subreaper() as adopted:
         began = time.monotonic()
         process = subprocess.Popen(
             work.command,
@@ -152,25 +154,25 @@ def measured(work: Work) -> Used:
         tree = Tree(process.pid)
         try:
             peak, processes = _wait(process.pid, (tree, helpers), began + work.patience)
-            # What we have not fetched keeps its number, so nobody else can have it.
+            # Until wait4, the process id cannot be used by another process.
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
             _wait_until(work.until, began + work.patience)
             seconds = time.monotonic() - began
             client = usage.ru_utime + usage.ru_stime + helpers.cpu() - helper_before
         finally:
-            client_rest = _see_off(tree, adopted, in_order=process.returncode is not None)
+            unwaited_cpu = _reap_rest(tree, adopted, in_order=process.returncode is not None)
             process.poll()
         output.seek(0)
-        said = output.read().decode(errors="replace")
+        text = output.read().decode(errors="replace")
     if process.returncode:
-        raise Failed(f"exit status {process.returncode}: {said[-500:]}")
-    server = _settled(servers) - server_before
-    return Used(seconds, client + client_rest, server, peak, processes, said, began)
+        raise Failed(f"exit status {process.returncode}: {text[-500:]}")
+    server = _cpu_when_idle(servers) - server_before
+    return Used(seconds, client + unwaited_cpu, server, peak, processes, text, began)
 
 
 def _wait(pid: int, trees: tuple[Tree, Tree], deadline: float) -> tuple[int, int]:
-    """Wait for a process; return the most bytes and processes of the trees meanwhile."""
+    """Wait for a process; return the maximum bytes and number of processes of the trees."""
     peak = processes = 0
     descriptor = os.pidfd_open(pid)
     try:
@@ -193,28 +195,28 @@ def _wait_until(done: Callable[[], bool] | None, deadline: float) -> None:
         time.sleep(0.02)
 
 
-def _see_off(tree: Tree, adopted: Callable[[], set[int]], *, in_order: bool) -> float:
-    """End what the command has left behind; return the processor time that nobody counted yet.
+def _reap_rest(tree: Tree, adopted: Callable[[], set[int]], *, in_order: bool) -> float:
+    """End and reap the processes that the command left; return their processor seconds.
 
-    ``in_order``: the command itself has ended, and its helpers have a moment to do so.
+    ``in_order``: the command has ended, so its descendants get some time to end by themselves.
     """
-    deadline = time.monotonic() + (_LEFT_OVER if in_order else 0.0)
-    spent = 0.0
-    while left := (tree.look() | adopted()):
-        for pid in left:
+    deadline = time.monotonic() + (_GRACE if in_order else 0.0)
+    seconds = 0.0
+    while remaining := (tree.update() | adopted()):
+        for pid in remaining:
             if time.monotonic() > deadline:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             with suppress(ChildProcessError):
-                found, _, usage = os.wait4(pid, os.WNOHANG)
-                spent += usage.ru_utime + usage.ru_stime if found else 0.0
+                reaped, _, usage = os.wait4(pid, os.WNOHANG)
+                seconds += usage.ru_utime + usage.ru_stime if reaped else 0.0
         time.sleep(0.005)
-    return spent
+    return seconds
 
 
-def _settled(servers: Tree) -> float:
-    """Return the servers' processor time once it does not grow: the last sessions have ended."""
-    deadline = time.monotonic() + _LEFT_OVER
+def _cpu_when_idle(servers: Tree) -> float:
+    """Return the servers' processor seconds when they stop growing: the sessions have ended."""
+    deadline = time.monotonic() + _GRACE
     last = servers.cpu()
     while time.monotonic() < deadline:
         time.sleep(0.1)
@@ -226,10 +228,10 @@ def _settled(servers: Tree) -> float:
 
 
 @contextmanager
-def _adopting() -> Iterator[Callable[[], set[int]]]:
-    """Be the parent of what commands leave behind, so that their time can be counted.
+def _as_subreaper() -> Iterator[Callable[[], set[int]]]:
+    """Become the parent of orphaned descendants, so that their processor time can be counted.
 
-    Gives what tells which those are.
+    Yields a function that returns the children which this process did not have before.
     """
     library, own = ctypes.CDLL(None), children(os.getpid())
     library.prctl(_SUBREAPER, 1, 0, 0, 0)
@@ -240,10 +242,10 @@ def _adopting() -> Iterator[Callable[[], set[int]]]:
 
 
 def children(pid: int) -> set[int]:
-    """Return the children of a process, zombies as well."""
-    return {one for one in _present() if stat_fields(one)[1:2] == [str(pid)]}
+    """Return the children of a process, including zombies."""
+    return {child for child in _all_pids() if stat_fields(child)[1:2] == [str(pid)]}
 
 
-def _present() -> set[int]:
-    """Return all processes of the machine."""
+def _all_pids() -> set[int]:
+    """Return the ids of all processes of the machine."""
     return {int(name) for name in os.listdir("/proc") if name.isdigit()}  # noqa: PTH208

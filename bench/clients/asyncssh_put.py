@@ -1,4 +1,4 @@
-"""Puts a tree with asyncssh: 32 files at once, a large one with many requests under way."""
+"""Sends a tree with asyncssh: 32 files at a time, each with up to 128 outstanding requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import asyncssh
 
 
 async def put(address: tuple[str, int], user: str, keys: tuple[str, str], names: set[str]) -> None:
-    """Send files, by their names below source and destination; ``keys``: ours, and of hosts."""
+    """Send files, named relative to the source; ``keys``: private key and known hosts file."""
     key, known_hosts = keys
     connection = asyncssh.connect(
         *address,
@@ -21,15 +21,15 @@ async def put(address: tuple[str, int], user: str, keys: tuple[str, str], names:
         encryption_algs=["aes128-gcm@openssh.com"],
         compression_algs=None,
     )
-    turns = asyncio.Semaphore(32)
+    slots = asyncio.Semaphore(32)
     async with connection as ssh, ssh.start_sftp_client() as sftp:
 
-        async def one(name: str) -> None:
-            async with turns:
-                here, there = f"{source}/{name}", f"{dest}/{name}"
-                await sftp.put(here, there, block_size=261120, max_requests=128)
+        async def put_one(name: str) -> None:
+            async with slots:
+                local, remote = f"{source}/{name}", f"{dest}/{name}"
+                await sftp.put(local, remote, block_size=261120, max_requests=128)
 
-        await asyncio.gather(*map(one, names))
+        await asyncio.gather(*map(put_one, names))
 
 
 host, port, login, own_key, host_keys, source, dest = sys.argv[1:]

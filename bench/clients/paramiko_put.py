@@ -1,4 +1,4 @@
-"""Puts a tree with paramiko, with its defaults, one file after the other."""
+"""Sends a tree with paramiko and its defaults, one file at a time."""
 
 from __future__ import annotations
 

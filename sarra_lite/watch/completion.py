@@ -1,4 +1,4 @@
-"""When a file is complete: at once, or after it stayed the same for long enough."""
+"""Decides when a file is complete: at once, or after it did not change for long enough."""
 
 from __future__ import annotations
 
@@ -6,121 +6,121 @@ import heapq
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sarra_lite.watch.diff import read_state
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sarra_lite.watch.diff import Change, Diff, FileState
+    from sarra_lite.watch.diff import Change, Diff
 
-# Before Linux 6.13 files are stamped with a clock that ticks each 1 to 10 ms: what is written twice
-# within a tick has one mtime.  We look when the tick is over, so one version is one content.
-_TICK: Final = 0.02
+# Seconds.  Before Linux 6.13 file times come from a clock that advances every 1 to 10 ms, so two
+# writes within one tick get the same mtime.  After the tick each mtime stands for one content.
+_CLOCK_TICK: Final = 0.02
 
 
-class _Waiting(NamedTuple):
-    """A file to look at again at some time, and what was found when the wait began."""
+class _Delayed(NamedTuple):
+    """When to check a file again, and its version when the delay began."""
 
-    at: float
-    version: str | None  # None: it is complete, whatever is found then
-    may_be_open: bool  # if it changed it is being written, and will be closed
+    due: float  # monotonic seconds
+    version: str | None  # None: the file is complete, whatever its version is then
+    may_be_open: bool  # if the version differs then, a program is writing and will close the file
 
 
 class CompletionTracker:
-    """Yields the changes of files that are complete, now or when they are ``due``.
+    """Yields the changes of complete files, and delays the check of files that may be incomplete.
 
-    Files that are not yet are the only ones that --watch remembers.
+    The Watcher calls one method for each event, and ``due_changes`` in time.  Only delayed files
+    are kept in memory.
     """
 
-    def __init__(self, comparison: Diff, settle: float, patience: float) -> None:
-        """Believe a file after ``settle`` unchanged seconds, after ``patience`` if perhaps open."""
-        self._comparison = comparison
-        self._settle = max(settle, _TICK)
-        self._patience = max(patience, self._settle)
-        self._files: dict[str, _Waiting] = {}
-        self._order: list[tuple[float, str]] = []  # may hold times that are no longer so
+    def __init__(self, diff: Diff, settle: float, settle_if_open: float) -> None:
+        """Set how long a file must not change to be complete, in seconds.
+
+        ``settle_if_open`` is for a new file that a program may still have open for writing.
+        """
+        self._diff = diff
+        self._settle = max(settle, _CLOCK_TICK)
+        self._settle_if_open = max(settle_if_open, self._settle)
+        self._delayed: dict[str, _Delayed] = {}
+        # A heap of due times and paths.  An entry that does not match _delayed is obsolete.
+        self._schedule: list[tuple[float, str]] = []
 
     def closed(self, path: str) -> Iterator[Change]:
-        """Look at a file closed after writing, or at what was renamed to this name."""
-        for name in [path, *self._comparison.other_names(path)]:
-            yield from self._closed(name)
+        """Check a file that was closed after writing, or anything that was renamed to ``path``."""
+        for name in [path, *self._diff.other_names(path)]:
+            yield from self._compare_complete(name)
 
     def created(self, path: str) -> Iterator[Change]:
-        """Look at a new name: of a link, or of a file that is closed later, or never."""
-        if (found := self._news(path)) is None:
+        """Check a new name: a link, or a file that may be closed later or never."""
+        if (state := self._diff.unannounced_state(path)) is None:
             return
-        if not found.is_file:
-            self._files.pop(path, None)
-            yield from self._comparison.compare(path, found)
-        elif found.links > 1 or found.ctime != found.mtime:
-            self._wait(path, self._settle, found.version)
-        elif found.size:
-            # Linked in and its other name removed at once, or being written: time tells.
-            self._wait(path, self._patience, found.version, may_be_open=True)
+        if not state.is_file:
+            self._delayed.pop(path, None)
+            yield from self._diff.compare(path, state)
+        elif state.status.st_nlink > 1 or state.status.st_ctime != state.status.st_mtime:
+            self._delay(path, self._settle, state.version)
+        elif state.status.st_size:
+            # Either the file is being written, or it is a hard link whose other name was removed
+            # at once; only the second is never closed.
+            self._delay(path, self._settle_if_open, state.version, may_be_open=True)
 
-    def touched(self, path: str) -> None:
-        """Look at a file whose mode or times were set; a new one will yet be closed."""
-        for name in [path, *self._comparison.other_names(path)]:
-            found = self._news(name)
-            if found and name not in self._files and self._comparison.was_announced(name):
-                self._wait(name, self._settle, found.version)
+    def attributes_changed(self, path: str) -> None:
+        """Delay the check of an announced file whose mode or times changed."""
+        for name in [path, *self._diff.other_names(path)]:
+            state = self._diff.unannounced_state(name)
+            if state and name not in self._delayed and self._diff.was_announced(name):
+                self._delay(name, self._settle, state.version)
 
     def listed(self, path: str) -> Iterator[Change]:
-        """Look at a name that was found, however it came there."""
-        if (found := self._news(path)) is None or path in self._files:
+        """Check a name that was found by listing its directory."""
+        if (state := self._diff.unannounced_state(path)) is None or path in self._delayed:
             return
-        if found.is_file and time.time() - max(found.ctime, found.mtime) < self._settle:
-            self._wait(path, self._settle, found.version)
+        changed = max(state.status.st_ctime, state.status.st_mtime)
+        if state.is_file and time.time() - changed < self._settle:
+            self._delay(path, self._settle, state.version)
         else:
-            yield from self._comparison.compare(path, found)
+            yield from self._diff.compare(path, state)
 
-    def due(self) -> Iterator[Change]:
-        """Look at the files whose time has come."""
+    def due_changes(self) -> Iterator[Change]:
+        """Check the delayed files that are due."""
         now = time.monotonic()
-        while self._order and self._order[0][0] <= now:
-            at, path = heapq.heappop(self._order)
-            waiting = self._files.get(path)
-            if waiting is not None and waiting.at == at:
-                del self._files[path]
-                yield from self._look_again(path, waiting)
+        while self._schedule and self._schedule[0][0] <= now:
+            due, path = heapq.heappop(self._schedule)
+            delayed = self._delayed.get(path)
+            if delayed is not None and delayed.due == due:
+                del self._delayed[path]
+                yield from self._check_again(path, delayed)
 
-    def until_due(self) -> float:
-        """Return how many seconds may pass until ``due`` is to be called."""
-        return max(0.0, self._order[0][0] - time.monotonic()) if self._order else float("inf")
+    def seconds_until_due(self) -> float:
+        """Return the seconds until ``due_changes`` must be called; infinity if nothing waits."""
+        return max(0.0, self._schedule[0][0] - time.monotonic()) if self._schedule else float("inf")
 
-    def moved(self, old: str, path: str) -> None:
-        """Follow what was renamed, and with a directory all beneath."""
-        self._files.pop(old, None)
-        for name in [name for name in self._files if name.startswith(old + "/")]:
-            self._remember(path + name[len(old) :], self._files.pop(name))
+    def renamed(self, old: str, path: str) -> None:
+        """Drop the delay of a renamed name; move the delays below a renamed directory."""
+        self._delayed.pop(old, None)
+        for name in [name for name in self._delayed if name.startswith(old + "/")]:
+            self._schedule_check(path + name[len(old) :], self._delayed.pop(name))
 
-    def _closed(self, path: str) -> Iterator[Change]:
-        self._files.pop(path, None)
-        if found := self._news(path):
-            if found.is_file and 0 <= time.time() - found.ctime < _TICK:
-                self._wait(path, _TICK, None)
+    def _compare_complete(self, path: str) -> Iterator[Change]:
+        self._delayed.pop(path, None)
+        if state := self._diff.unannounced_state(path):
+            if state.is_file and 0 <= time.time() - state.status.st_ctime < _CLOCK_TICK:
+                self._delay(path, _CLOCK_TICK, None)
             else:
-                yield from self._comparison.compare(path, found)
+                yield from self._diff.compare(path, state)
 
-    def _look_again(self, path: str, waiting: _Waiting) -> Iterator[Change]:
-        if waiting.version is None:
-            yield from self._closed(path)
-        elif found := self._news(path):
-            if found.version == waiting.version or not found.is_file:
-                yield from self._comparison.compare(path, found)
-            elif not waiting.may_be_open:
-                self._wait(path, self._settle, found.version)
+    def _check_again(self, path: str, delayed: _Delayed) -> Iterator[Change]:
+        if delayed.version is None:
+            yield from self._compare_complete(path)
+        elif state := self._diff.unannounced_state(path):
+            if state.version == delayed.version or not state.is_file:
+                yield from self._diff.compare(path, state)
+            elif not delayed.may_be_open:
+                self._delay(path, self._settle, state.version)
 
-    def _news(self, path: str) -> FileState | None:
-        """Return what is on the disk if it is not what was announced."""
-        found = read_state(path)
-        return None if found is None or self._comparison.is_known(path, found) else found
-
-    def _wait(
+    def _delay(
         self, path: str, seconds: float, version: str | None, *, may_be_open: bool = False
     ) -> None:
-        self._remember(path, _Waiting(time.monotonic() + seconds, version, may_be_open))
+        self._schedule_check(path, _Delayed(time.monotonic() + seconds, version, may_be_open))
 
-    def _remember(self, path: str, waiting: _Waiting) -> None:
-        self._files[path] = waiting
-        heapq.heappush(self._order, (waiting.at, path))
+    def _schedule_check(self, path: str, delayed: _Delayed) -> None:
+        self._delayed[path] = delayed
+        heapq.heappush(self._schedule, (delayed.due, path))

@@ -1,7 +1,7 @@
-"""What differs between a disk and what was announced of it: names compared with the ledger.
+"""Compares what is on the disk with the ledger of what was announced.
 
-It depends on what is on the disk now, never on which event led here, so it may be asked about any
-name at any time, and as often as one likes.
+The result depends only on the disk and the ledger, never on the event that caused the comparison,
+so any name may be compared at any time and any number of times.
 """
 
 from __future__ import annotations
@@ -19,54 +19,51 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing to announce.  ``old`` is the former name when it is a renaming."""
+    """One change to announce.  ``old`` is the former name when ``kind`` is "renamed"."""
 
     kind: Literal["changed", "removed", "renamed"]
-    path: str  # bytes that are no UTF-8 are lone surrogates, as os.fsdecode makes them
+    path: str  # decoded by os.fsdecode: bytes that are not UTF-8 are lone surrogates
     old: str | None
     is_dir: bool
-    token: int  # what the ledger knows this announcement by
+    token: int  # identifies this announcement in the ledger
 
 
 class FileState(NamedTuple):
-    """What is on the disk under a name: a file, a directory or a symbolic link.
+    """The state of a file, directory or symbolic link on the disk.
 
-    ``version`` is the same when there is nothing new to announce.  The inode is in it because
-    another file of the same size may bear the same mtime, as reproducible builds make them.
+    Two states with the same ``version`` need no new announcement.  The version of a file contains
+    its inode, because another file may have the same size and mtime, as in reproducible builds.
     """
 
     version: str
     is_dir: bool
     is_file: bool
-    links: int
-    size: int
-    mtime: float
-    ctime: float
+    status: os.stat_result
 
 
 def read_state(path: str) -> FileState | None:
-    """Return what can be announced under a name; None if nothing, or if we may not look."""
+    """Return the state of a name; None if it is missing, not accessible or a special file."""
     try:
-        at = os.lstat(path)
-        target = os.readlink(path) if stat.S_ISLNK(at.st_mode) else ""
+        status = os.lstat(path)
+        target = os.readlink(path) if stat.S_ISLNK(status.st_mode) else ""
     except OSError:
         return None
-    is_dir, is_file = stat.S_ISDIR(at.st_mode), stat.S_ISREG(at.st_mode)
-    mode = f"{stat.S_IMODE(at.st_mode):o}"
+    is_dir, is_file = stat.S_ISDIR(status.st_mode), stat.S_ISREG(status.st_mode)
+    mode = f"{stat.S_IMODE(status.st_mode):o}"
     if target:
-        # The ledger keeps versions as text, and a target is bytes.
+        # The ledger stores versions as text, and a link's target may be any bytes.
         version = f"link {os.fsencode(target).hex()}"
     elif is_dir:
         version = f"directory {mode}"
     elif is_file:
-        version = f"file {at.st_ino} {at.st_size} {at.st_mtime_ns} {mode}"
+        version = f"file {status.st_ino} {status.st_size} {status.st_mtime_ns} {mode}"
     else:
         return None
-    return FileState(version, is_dir, is_file, at.st_nlink, at.st_size, at.st_mtime, at.st_ctime)
+    return FileState(version, is_dir, is_file, status)
 
 
-def is_gone(path: str) -> bool:
-    """Tell whether nothing that can be announced is there; in doubt, it is not gone."""
+def _is_gone(path: str) -> bool:
+    """Return whether a name is missing or a special file; False when that cannot be determined."""
     try:
         mode = os.lstat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -77,75 +74,68 @@ def is_gone(path: str) -> bool:
 
 
 class Diff:
-    """Compares names with a ledger, and notes in it each change that it yields.
+    """Compares names with an open ledger and yields the changes to announce.
 
-    ``done`` or ``failed`` then tell what became of the change; neither, and the next run of the
-    program finds it anew.
+    Each yielded change is recorded in the ledger as pending before it is yielded.
     """
 
     def __init__(self, ledger: Ledger) -> None:
-        """Compare with this ledger, which is open."""
+        """Compare with ``ledger``."""
         self._ledger = ledger
 
-    def is_known(self, path: str, found: FileState) -> bool:
-        """Tell whether this version of the name was announced."""
-        entry = self._ledger.entry(path)
-        return entry is not None and entry.version == found.version
+    def unannounced_state(self, path: str) -> FileState | None:
+        """Return the state of a name on the disk if that version was not announced, else None."""
+        state, entry = read_state(path), self._ledger.entry(path)
+        return None if state and entry and entry.version == state.version else state
 
     def was_announced(self, path: str) -> bool:
-        """Tell whether some version of the name was announced."""
+        """Return whether any version of the name was announced."""
         return self._ledger.entry(path) is not None
 
     def other_names(self, path: str) -> list[str]:
-        """Return the other names announced of a file with several: of them no event tells."""
-        found = read_state(path)
-        if found is None or not found.is_file or found.links == 1:
+        """Return the other announced hard links of a file: inotify reports only the name used."""
+        state = read_state(path)
+        if state is None or not state.is_file or state.status.st_nlink == 1:
             return []
-        _, inode, *_ = found.version.split()
+        _, inode, *_ = state.version.split()
         return [name for name in self._ledger.with_version(f"file {inode} ") if name != path]
 
-    def compare(self, path: str, found: FileState) -> Iterator[Change]:
-        """Yield the change that makes the other side have what was found, or nothing.
+    def compare(self, path: str, state: FileState) -> Iterator[Change]:
+        """Yield a change if ``state`` was not announced.
 
-        When a directory became something else or the reverse, all that it was goes first.
+        When a directory was replaced by something else or the reverse, the removal of the old
+        entry and of everything below it comes first.
         """
         entry = self._ledger.entry(path)
-        if entry is not None and entry.version == found.version:
+        if entry is not None and entry.version == state.version:
             return
-        if entry is not None and entry.is_dir != found.is_dir:
-            yield from self.removed(path, certain=True)
-        token = self._ledger.begin(path, found.version, is_dir=found.is_dir)
-        yield Change("changed", path, None, found.is_dir, token)
+        if entry is not None and entry.is_dir != state.is_dir:
+            yield from self.removed(path, all_gone=True)
+        token = self._ledger.record_pending(path, state.version, is_dir=state.is_dir)
+        yield Change("changed", path, None, state.is_dir, token)
 
-    def removed(self, path: str, *, certain: bool = False) -> Iterator[Change]:
-        """Yield a removal for a name and for each name beneath that is gone, children first.
+    def removed(self, path: str, *, all_gone: bool = False) -> Iterator[Change]:
+        """Yield a removal for a name and each name below it that is gone, children first.
 
-        ``certain`` says that all of them are, whatever a look through a symbolic link shows.
+        With ``all_gone`` the disk is not checked: a symbolic link that replaced a directory could
+        make the old names appear to exist.
         """
-        for entry in self._ledger.beneath(path):
-            if entry.version is not None and (certain or is_gone(entry.path)):
-                token = self._ledger.begin(entry.path, None, is_dir=entry.is_dir)
+        for entry in self._ledger.subtree(path):
+            if entry.version is not None and (all_gone or _is_gone(entry.path)):
+                token = self._ledger.record_pending(entry.path, None, is_dir=entry.is_dir)
                 yield Change("removed", entry.path, None, entry.is_dir, token)
 
     def renamed(self, old: str, path: str) -> Iterator[Change]:
-        """Yield a renaming if it makes the other side have what is here now, or nothing.
+        """Yield a rename if the destination can reach the present state by it, else nothing.
 
-        That is so if the other side has the old name in this version for certain, and, as a
-        directory replaces nothing, no directory of the new name.
+        The destination must have confirmed the old name in this version.  A rename cannot replace
+        a directory, nor can a directory replace a file, so these are not yielded either.
         """
-        entry, found = self._ledger.entry(old), read_state(path)
-        if entry is None or found is None or not entry.confirmed or entry.version != found.version:
+        entry, state = self._ledger.entry(old), read_state(path)
+        if entry is None or state is None or not entry.confirmed or entry.version != state.version:
             return
-        there = next(self._ledger.beneath(path), None)
-        if there is not None and (found.is_dir or there.is_dir or there.path != path):
+        replaced = next(self._ledger.subtree(path), None)
+        if replaced is not None and (state.is_dir or replaced.is_dir or replaced.path != path):
             return
-        token = self._ledger.rename(old, path, found.version, is_dir=found.is_dir)
-        yield Change("renamed", path, old, found.is_dir, token)
-
-    def done(self, change: Change) -> None:
-        """Record that the announcement of a change is confirmed."""
-        self._ledger.confirm(change.path, change.token)
-
-    def failed(self, change: Change) -> None:
-        """Record that a change was not announced, so that the next look finds it anew."""
-        self._ledger.doubt(change.path, change.token)
+        token = self._ledger.record_pending_rename(old, path, state.version, is_dir=state.is_dir)
+        yield Change("renamed", path, old, state.is_dir, token)

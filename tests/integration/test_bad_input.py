@@ -1,4 +1,4 @@
-"""Every error that a user or a stranger can cause: one clear line, a status, nothing lost."""
+"""Errors of users and bad messages of others: one clear line, an exit status, no lost message."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _edit(file: Path, old: str, new: str) -> None:
 # Configuration.
 
 
-def test_two_errors_in_one_file_are_told_at_once_with_file_and_key(site: Site) -> None:
+def test_all_errors_of_a_configuration_are_shown_with_file_and_key(site: Site) -> None:
     file = site.configure("sender", 'blockSize = "many"\nprefech = 3\n')
     done = site.drain(status=78)
     first, second = done.stderr.splitlines()
@@ -40,7 +40,7 @@ def test_two_errors_in_one_file_are_told_at_once_with_file_and_key(site: Site) -
     assert f"{file}: prefech: unknown key; did you mean prefetch?" in second
 
 
-def test_missing_credentials_are_told_with_the_line_to_add(site: Site) -> None:
+def test_missing_credentials_are_reported_with_the_line_to_add(site: Site) -> None:
     site.credentials.unlink()
     line = _one_line(site.run("sr_post", site.source, status=78).stderr)
     assert f"{site.credentials}: no password for {site.broker}" in line
@@ -53,24 +53,24 @@ def test_credentials_that_others_may_read_are_refused(site: Site) -> None:
     assert line.endswith(f"do: chmod 600 {site.credentials}")
 
 
-def test_a_wrong_password_is_told_and_not_tried_again(site: Site) -> None:
+def test_a_wrong_password_ends_the_program_without_a_retry(site: Site) -> None:
     _edit(site.credentials, site.password, "wrong")
-    for program, more in (("sr_post", [site.source]), ("sr_sender", [])):
-        line = _one_line(site.run(program, *more, status=77).stderr)
+    for program, arguments in (("sr_post", [site.source]), ("sr_sender", [])):
+        line = _one_line(site.run(program, *arguments, status=77).stderr)
         assert "user or password refused by the broker" in line
 
 
-def test_a_broker_that_does_not_answer_is_told_in_time(site: Site) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as deaf:
-        port = deaf.getsockname()[1]
+def test_sr_post_gives_up_on_a_broker_that_does_not_answer(site: Site) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
         for file in (site.config / "post" / "default.toml", site.credentials):
             _edit(file, f":{site.rabbit.port}/", f":{port}/")
-        began = time.monotonic()
+        start = time.monotonic()
         site.run("sr_post", site.source, status=69)
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - start < 20
 
 
-def test_a_sender_waits_for_a_broker_that_is_away_without_spinning(site: Site) -> None:
+def test_a_sender_waits_for_an_unreachable_broker_without_using_the_processor(site: Site) -> None:
     for file in (site.config / "sender" / "default.toml", site.credentials):
         _edit(file, f":{site.rabbit.port}/", ":1/")
     with site.running("sr_sender") as sender:
@@ -86,7 +86,7 @@ def test_a_sender_waits_for_a_broker_that_is_away_without_spinning(site: Site) -
 
 
 @pytest.mark.parametrize("stream", ["ssh", "paramiko"])
-def test_an_unknown_host_key_is_refused_with_the_command_that_accepts_it(
+def test_an_unknown_host_key_is_refused_with_the_command_that_adds_it(
     site: Site, stream: str
 ) -> None:
     (site.source / "f").write_text("x")
@@ -95,25 +95,25 @@ def test_an_unknown_host_key_is_refused_with_the_command_that_accepts_it(
     line = _one_line(site.drain("--stream", stream, status=78).stderr)
     assert "SHA256:" in line
     command = line[line.index("ssh-keyscan") :]
-    assert os.system(f"{command} 2>/dev/null") == 0  # noqa: S605  as the user would type it
+    assert os.system(f"{command} 2>/dev/null") == 0  # noqa: S605  as a user would run it
     site.drain("--stream", stream)
     assert (site.dest / "f").exists()
 
 
 @pytest.mark.parametrize("stream", ["ssh", "paramiko"])
-def test_a_host_key_that_changed_is_refused(site: Site, stream: str) -> None:
+def test_a_changed_host_key_is_refused(site: Site, stream: str) -> None:
     (site.source / "f").write_text("x")
     site.run("sr_post", site.source / "f")
-    other = site.sshd.user_key.with_suffix(".pub").read_text()
+    other_key = site.sshd.user_key.with_suffix(".pub").read_text()
     host = site.sshd.host_key_line.split()[0]
-    site.known_hosts.write_text(f"{host} {other}")
+    site.known_hosts.write_text(f"{host} {other_key}")
     line = _one_line(site.drain("--stream", stream, status=78).stderr)
     assert "somebody may be in between" in line
     assert list(site.dest.iterdir()) == []
 
 
 @pytest.mark.parametrize("stream", ["ssh", "paramiko"])
-def test_a_key_that_the_host_does_not_take_is_told(site: Site, stream: str) -> None:
+def test_a_user_key_that_the_host_refuses_is_reported(site: Site, stream: str) -> None:
     (site.source / "f").write_text("x")
     site.run("sr_post", site.source / "f")
     _edit(site.credentials, str(site.sshd.user_key), str(site.sshd.host_key))
@@ -122,7 +122,7 @@ def test_a_key_that_the_host_does_not_take_is_told(site: Site, stream: str) -> N
     assert site.queued() == 1
 
 
-def test_an_sftp_host_that_is_away_is_told_and_nothing_is_lost(site: Site) -> None:
+def test_an_sftp_host_that_is_down_is_reported_and_no_announcement_is_lost(site: Site) -> None:
     (site.source / "f").write_text("x")
     site.run("sr_post", site.source / "f")
     site.sshd.stop()
@@ -135,7 +135,7 @@ def test_an_sftp_host_that_is_away_is_told_and_nothing_is_lost(site: Site) -> No
     assert site.codes() == {"f": [201]}
 
 
-def test_a_key_file_that_is_not_there_is_told(site: Site) -> None:
+def test_a_missing_key_file_is_reported(site: Site) -> None:
     _edit(site.credentials, str(site.sshd.user_key), "/no/such/key")
     line = _one_line(site.drain(status=78).stderr)
     assert "ssh_keyfile" in line
@@ -145,7 +145,7 @@ def test_a_key_file_that_is_not_there_is_told(site: Site) -> None:
 # Files at the source.
 
 
-def test_a_path_that_is_not_there_fails_and_the_others_are_announced(site: Site) -> None:
+def test_a_missing_path_fails_and_the_others_are_announced(site: Site) -> None:
     (site.source / "f").write_text("x")
     done = site.run("sr_post", site.source / "none", site.source / "f", status=1)
     assert "none: no such file or directory" in done.stderr
@@ -153,22 +153,22 @@ def test_a_path_that_is_not_there_fails_and_the_others_are_announced(site: Site)
     assert site.queued() == 1
 
 
-def test_a_path_outside_of_the_base_is_refused(site: Site) -> None:
+def test_a_path_outside_the_base_directory_is_refused(site: Site) -> None:
     line = _one_line(site.run("sr_post", "/etc/hostname", status=2).stderr)
     assert f"not below baseDir {site.source}" in line
 
 
 @pytest.mark.bound_by_modes
-def test_a_path_that_is_not_readable_is_told(site: Site) -> None:
+def test_an_unreadable_file_is_reported(site: Site) -> None:
     (site.source / "f").touch(mode=0)
     done = site.run("sr_post", site.source / "f", status=1)
     assert "f: permission denied" in done.stderr
 
 
 def test_a_socket_is_not_announced(site: Site) -> None:
-    with socket.socket(socket.AF_UNIX) as made:
-        os.chdir(site.source)  # its path may be 107 bytes at most
-        made.bind("s")
+    with socket.socket(socket.AF_UNIX) as unix_socket:
+        os.chdir(site.source)  # a socket's path is limited to 107 bytes
+        unix_socket.bind("s")
         done = site.run("sr_post", site.source, status=1)
     assert "s: neither file, directory nor link; skipped" in done.stderr
 
@@ -191,8 +191,8 @@ def test_a_file_that_changed_after_it_was_announced_is_not_sent(
     assert report["code"] in ((499, 410) if blocks else (410,))
 
 
-def test_a_file_that_changes_while_it_is_sent_is_never_mixed(site: Site) -> None:
-    """Blocks of two versions never make a file: it is one of them, or it is not there."""
+def test_blocks_of_two_versions_are_never_mixed(site: Site) -> None:
+    """The destination has one version or none, never a file with blocks of both."""
     file = site.source / "f"
     old, new = b"o" * 8_000_000, b"n" * 8_000_000
     file.write_bytes(old)
@@ -227,7 +227,7 @@ BAD_BODIES = [
 ]
 
 
-def test_poisoned_messages_are_reported_and_stop_nobody(site: Site) -> None:
+def test_malformed_announcements_are_reported_and_do_not_stop_the_sender(site: Site) -> None:
     (site.source / "good").write_text("x")
     site.run("sr_sender", "--declare")
     with site.rabbit.channel(site.user, site.password) as channel:
@@ -241,7 +241,7 @@ def test_poisoned_messages_are_reported_and_stop_nobody(site: Site) -> None:
     assert site.queued() == 0
 
 
-def test_a_body_of_100_MB_is_refused(site: Site) -> None:
+def test_a_message_body_of_100_MB_is_refused(site: Site) -> None:
     site.run("sr_sender", "--declare")
     with site.rabbit.channel(site.user, site.password) as channel:
         channel.basic_publish(site.exchange, "v03.post", b"[" + b" " * 100_000_000 + b"]")
@@ -251,8 +251,8 @@ def test_a_body_of_100_MB_is_refused(site: Site) -> None:
     assert "at most" in report["message"]
 
 
-def test_an_announcement_that_someone_else_forged_is_refused(site: Site) -> None:
-    """Somebody who may write to the exchange announces a file under his own name."""
+def test_an_announcement_of_another_user_is_refused(site: Site) -> None:
+    """The other user may write to the exchange, and RabbitMQ verifies his user_id."""
     (site.source / "f").write_text("x")
     site.run("sr_sender", "--declare")
     site.rabbit.add_users(User("mallory", "pw", write=".*"))
@@ -267,7 +267,7 @@ def test_an_announcement_that_someone_else_forged_is_refused(site: Site) -> None
     assert list(site.dest.iterdir()) == []
 
 
-def test_a_colleague_whom_the_configuration_names_may_announce(site: Site) -> None:
+def test_a_user_listed_in_acceptUsers_may_announce(site: Site) -> None:
     site.configure("sender", 'acceptUsers = ["colleague"]\n')
     (site.source / "f").write_text("x")
     site.run("sr_sender", "--declare")
@@ -290,7 +290,7 @@ def _publish_as(site: Site, user: str, password: str, body: bytes) -> None:
 # The destination.
 
 
-def test_a_destination_that_is_read_only_fails_at_once(site: Site) -> None:
+def test_a_read_only_destination_fails_at_once(site: Site) -> None:
     (site.source / "f").write_text("x")
     site.run("sr_post", site.source / "f")
     with small_disk(site.dest, 1_000_000):
@@ -300,8 +300,8 @@ def test_a_destination_that_is_read_only_fails_at_once(site: Site) -> None:
     assert (report["code"], report["message"]) == (403, "destination: read-only file system")
 
 
-def test_a_destination_that_takes_no_more_files_is_tried_again_slowly(site: Site) -> None:
-    """As over a quota of names: there is room for bytes, and for no file."""
+def test_a_destination_without_free_inodes_is_retried_slowly(site: Site) -> None:
+    """As with a quota of inodes: the disk has free bytes, but no file can be created."""
     for number in range(40):
         (site.source / f"{number}").write_text("x")
     site.run("sr_post", site.source)
@@ -315,7 +315,7 @@ def test_a_destination_that_takes_no_more_files_is_tried_again_slowly(site: Site
     assert site.queued() == 0
 
 
-def test_a_file_where_a_directory_should_be_is_told(site: Site) -> None:
+def test_a_file_in_place_of_a_directory_is_reported(site: Site) -> None:
     (site.source / "f").write_text("x")
     (site.dest / "way").write_text("y")
     site.run("sr_post", site.source / "f")

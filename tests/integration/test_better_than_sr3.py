@@ -1,4 +1,4 @@
-"""What sr3 3.3.1 was seen to do wrong, done right."""
+"""Regression tests for faults observed in sr3 3.3.1; the docstrings say what sr3 does."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ MIB = 1024 * 1024
 
 @pytest.mark.parametrize("paramiko", [False, True], ids=["ssh", "paramiko"])
 def test_a_full_disk_never_yields_a_201(site: Site, *, paramiko: bool) -> None:
-    """sr3: "sent ok", 201, and the tail of the file is zeros."""
+    """sr3 logs "sent ok" and reports 201, and the end of the file is zeros."""
     sizes = [1, 1000, MIB, 2 * MIB - 1, 2 * MIB + 1, 3 * MIB, 5 * MIB, 15 * MIB]
     for size in sizes:
         (site.source / f"{size}").write_bytes(os.urandom(size))
     with small_disk(site.dest, 2 * MIB):
         site.run("sr_post", *(site.source / f"{size}" for size in sizes))
-        more = ["--stream", "paramiko"] if paramiko else []
-        done = site.drain(*more, status=75)
+        options = ["--stream", "paramiko"] if paramiko else []
+        done = site.drain(*options, status=75)
         arrived = {name for name, codes in site.codes().items() if codes == [201]}
         assert arrived
         for name in arrived:
@@ -39,7 +39,7 @@ def test_a_full_disk_never_yields_a_201(site: Site, *, paramiko: bool) -> None:
     assert "no space left" in done.stderr
 
 
-def test_a_full_disk_is_tried_again_and_the_file_arrives_when_there_is_room(site: Site) -> None:
+def test_a_file_for_a_full_disk_is_retried_and_arrives_when_there_is_space(site: Site) -> None:
     (site.source / "f").write_bytes(os.urandom(3 * MIB))
     with small_disk(site.dest, 2 * MIB):
         site.run("sr_post", site.source / "f")
@@ -48,8 +48,8 @@ def test_a_full_disk_is_tried_again_and_the_file_arrives_when_there_is_room(site
     assert (site.dest / "f").read_bytes() == (site.source / "f").read_bytes()
 
 
-def test_blocks_for_which_there_is_no_room_are_sent_when_there_is(site: Site) -> None:
-    """The finish waits for the blocks, and they for room: a drain must not wait for both."""
+def test_blocks_for_a_full_disk_are_sent_when_there_is_space(site: Site) -> None:
+    """The finish waits for the blocks, which wait for space; the drain must end nevertheless."""
     (site.source / "f").write_bytes(os.urandom(5 * MIB))
     with small_disk(site.dest, 2 * MIB):
         site.run("sr_post", "--block-size", "1M", site.source / "f")
@@ -60,7 +60,7 @@ def test_blocks_for_which_there_is_no_room_are_sent_when_there_is(site: Site) ->
         assert (site.dest / "f").read_bytes() == (site.source / "f").read_bytes()
 
 
-def test_blocks_of_a_file_that_does_not_fit_never_make_a_file(site: Site) -> None:
+def test_blocks_of_a_file_that_does_not_fit_are_removed(site: Site) -> None:
     (site.source / "f").write_bytes(os.urandom(5 * MIB))
     with small_disk(site.dest, 2 * MIB):
         site.run("sr_post", "--block-size", "1M", site.source / "f")
@@ -71,9 +71,11 @@ def test_blocks_of_a_file_that_does_not_fit_never_make_a_file(site: Site) -> Non
     assert final[0] in (499, 504)
 
 
-@pytest.mark.parametrize("how", ["kill", "terminate"])
-def test_a_sender_that_ends_while_the_destination_hangs_loses_nothing(site: Site, how: str) -> None:
-    """sr3: 5 of 5 files lost, by kill -9 as by an ordinary stop, which takes it 31 s."""
+@pytest.mark.parametrize("stop_method", ["kill", "terminate"])
+def test_a_sender_stopped_while_the_destination_hangs_loses_no_file(
+    site: Site, stop_method: str
+) -> None:
+    """sr3 loses 5 of 5 files, by kill -9 and by an ordinary stop, which takes it 31 s."""
     for number in range(5):
         (site.source / f"f{number}").write_bytes(os.urandom(MIB))
     with site.running("sr_sender") as sender:
@@ -83,10 +85,10 @@ def test_a_sender_that_ends_while_the_destination_hangs_loses_nothing(site: Site
         try:
             site.run("sr_post", site.source)
             wait_until(lambda: site.queued() == 0)
-            began = time.monotonic()
-            getattr(sender, how)()
+            start = time.monotonic()
+            getattr(sender, stop_method)()
             sender.wait(10)
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - start < 5
         finally:
             site.sshd.thaw()
     site.drain()
@@ -95,39 +97,39 @@ def test_a_sender_that_ends_while_the_destination_hangs_loses_nothing(site: Site
     assert site.leftovers() == []
 
 
-def test_a_file_that_is_overwritten_never_vanishes(site: Site) -> None:
-    """sr3: the name was missing 150 times in 300."""
+def test_a_file_is_never_missing_while_it_is_overwritten(site: Site) -> None:
+    """With sr3 the name was missing in 150 of 300 replacements."""
     file = site.source / "f"
     file.write_text("0")
     missing = 0
-    looked = 0
+    checks = 0
     done = threading.Event()
 
-    def watch() -> None:
-        nonlocal missing, looked
+    def check_name() -> None:
+        nonlocal missing, checks
         while not done.is_set():
-            looked += 1
+            checks += 1
             missing += not (site.dest / "f").exists()
 
     with site.running("sr_sender"):
         site.run("sr_post", "--wait", file)
-        watcher = threading.Thread(target=watch)
-        watcher.start()
+        checker = threading.Thread(target=check_name)
+        checker.start()
         for number in range(300):
-            # A name of its own for each version, so that none is overwritten before it is sent.
+            # Each version has its own name, so that none is overwritten before it is sent.
             version = site.source / f"v{number}"
             version.write_text(f"{number}")
         try:
             site.run("sr_post", "--wait", site.source)
         finally:
             done.set()
-            watcher.join()
-    assert looked > 300
+            checker.join()
+    assert checks > 300
     assert missing == 0
 
 
-def test_nothing_outside_of_the_base_is_read_or_written(site: Site) -> None:
-    """sr3 followed ``..`` out of either end."""
+def test_no_file_outside_the_base_directories_is_read_or_written(site: Site) -> None:
+    """sr3 follows ``..`` out of the base directory of the source and of the destination."""
     (site.directory / "secret").write_text("secret")
     bodies = [
         '{"pubTime":"20260101T000000","baseUrl":"file:%s","relPath":"../secret","size":6}',
@@ -146,7 +148,7 @@ def test_nothing_outside_of_the_base_is_read_or_written(site: Site) -> None:
 
 
 @pytest.mark.parametrize("program", ["sr_sender", "sr_post"])
-def test_nothing_secret_is_seen_in_the_list_of_processes(site: Site, program: str) -> None:
+def test_the_list_of_processes_contains_no_password(site: Site, program: str) -> None:
     arguments = ["--watch", site.source] if program == "sr_post" else []
     (site.source / "f").write_text("x")
     site.run("sr_post", site.source / "f")
@@ -155,15 +157,15 @@ def test_nothing_secret_is_seen_in_the_list_of_processes(site: Site, program: st
             wait_until((site.dest / "f").exists)
         else:
             time.sleep(1)
-        seen = subprocess.run(
+        listed = subprocess.run(
             ["ps", "-eww", "-o", "args,environ"], capture_output=True, check=False
         )
-        seen_plain = subprocess.run(["ps", "eww", "-A"], capture_output=True, check=True)
-        assert site.password.encode() not in seen.stdout + seen_plain.stdout
+        listed_plain = subprocess.run(["ps", "eww", "-A"], capture_output=True, check=True)
+        assert site.password.encode() not in listed.stdout + listed_plain.stdout
         assert process.poll() is None
 
 
-def test_post_fails_when_the_broker_is_away(site: Site) -> None:
+def test_sr_post_fails_when_the_broker_is_down(site: Site) -> None:
     (site.source / "f").write_text("x")
     port = site.rabbit.port
     for file in (site.config / "post" / "default.toml", site.credentials):
@@ -172,7 +174,7 @@ def test_post_fails_when_the_broker_is_away(site: Site) -> None:
     assert "refused" in done.stderr.lower()
 
 
-def test_post_warns_when_nobody_will_send_the_file(site: Site) -> None:
+def test_sr_post_warns_when_no_queue_receives_the_announcement(site: Site) -> None:
     site.configure("post")
     file = site.config / "post" / "default.toml"
     file.write_text(
@@ -184,21 +186,21 @@ def test_post_warns_when_nobody_will_send_the_file(site: Site) -> None:
     site.run("sr_post", "--wait", site.source / "f", status=1)
 
 
-def test_the_first_announcement_of_a_large_tree_leaves_within_a_second(site: Site) -> None:
-    """sr3 walked and hashed all of it before: 47 s."""
+def test_the_first_announcement_of_a_large_tree_is_published_within_a_second(site: Site) -> None:
+    """sr3 lists and hashes the whole tree first, which takes 47 s."""
     for directory in range(50):
         (site.source / f"{directory}").mkdir()
         for number in range(1000):
             (site.source / f"{directory}" / f"{number}").touch()
     site.run("sr_sender", "--declare")
     with site.running("sr_post", site.source, "--identity", "none") as post:
-        began = time.monotonic()
+        start = time.monotonic()
         wait_until(lambda: site.queued() > 0)
-        first = time.monotonic() - began
+        first = time.monotonic() - start
         post.wait(60)
     assert post.returncode == 0
     assert site.queued() == 50_050
-    # Python's own start is within this second, and so is declaring what is not there yet.
+    # This includes the start of Python and the declaration of the exchange and queue.
     assert first < 1.0
     with site.rabbit.channel() as channel:
         channel.queue_purge(site.queue)

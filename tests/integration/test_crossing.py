@@ -1,4 +1,4 @@
-"""A file goes from a user's disk to his disk elsewhere, and he is told."""
+"""Files are announced, sent and reported; sr_post, sr_sender and sr_log are run as programs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ODD_NAMES = [
 ]
 
 
-def test_a_tree_arrives_as_it_is_and_every_name_is_reported_once(site: Site) -> None:
+def test_a_tree_arrives_unchanged_and_every_name_is_reported_once(site: Site) -> None:
     write_tree(site.source)
     site.run("sr_post", site.source)
     site.drain()
@@ -41,14 +41,14 @@ def test_a_tree_arrives_as_it_is_and_every_name_is_reported_once(site: Site) -> 
     assert site.queued() == 0
 
 
-def test_post_waits_until_the_file_has_arrived(site: Site) -> None:
+def test_sr_post_wait_returns_when_the_file_has_arrived(site: Site) -> None:
     (site.source / "f").write_text("x")
     with site.running("sr_sender"):
         site.run("sr_post", "--wait", site.source / "f")
         assert (site.dest / "f").read_text() == "x"
 
 
-def test_post_tells_by_its_exit_status_that_a_file_failed(site: Site) -> None:
+def test_sr_post_wait_exits_with_1_when_a_file_failed(site: Site) -> None:
     (site.source / "f").write_text("x")
     (site.dest / "f").mkdir()
     with site.running("sr_sender"):
@@ -56,14 +56,14 @@ def test_post_tells_by_its_exit_status_that_a_file_failed(site: Site) -> None:
     assert "f: a directory is in the way at the destination (409)" in done.stderr
 
 
-def test_post_does_not_wait_longer_than_it_is_told(site: Site) -> None:
+def test_sr_post_wait_ends_at_the_timeout(site: Site) -> None:
     (site.source / "f").write_text("x")
     done = site.run("sr_post", "--wait", "--timeout", "1s", site.source / "f", status=75)
     assert "1 not reported in time" in done.stderr
 
 
 @pytest.mark.parametrize("name", ODD_NAMES, ids=lambda name: repr(name[:20]))
-def test_any_name_arrives_as_it_was(site: Site, name: bytes) -> None:
+def test_a_name_of_any_bytes_arrives_unchanged(site: Site, name: bytes) -> None:
     directory = os.fsencode(site.source) + b"/in " + name[:200]
     os.mkdir(directory)  # noqa: PTH102  bytes
     with open(directory + b"/" + name, "wb") as file:  # noqa: PTH123  bytes
@@ -75,7 +75,7 @@ def test_any_name_arrives_as_it_was(site: Site, name: bytes) -> None:
     assert len(done.stdout.splitlines()) == 2
 
 
-def test_names_come_from_find_print0(site: Site) -> None:
+def test_sr_post_reads_names_from_find_print0(site: Site) -> None:
     (site.source / "a\nb").write_text("1")
     (site.source / "c").write_text("2")
     names = b"\0".join(os.fsencode(path) for path in site.source.iterdir()) + b"\0"
@@ -113,13 +113,13 @@ def test_several_senders_share_the_blocks_of_one_file(site: Site) -> None:
 def test_a_large_file_announced_whole_is_sent_in_blocks(site: Site) -> None:
     big = site.source / "big"
     big.write_bytes(os.urandom(2_500_000))
-    site.run("sr_post", "--block-size", "1", big)  # never cut
+    site.run("sr_post", "--block-size", "1", big)  # one announcement for the whole file
     site.drain("--block-size", "1M")
     assert same(site.source, site.dest)
     assert sorted(r["code"] for r in site.reports(blocks=True)) == [201, 206, 206, 206]
 
 
-def test_what_is_there_already_is_proven_and_not_sent_again(site: Site) -> None:
+def test_files_with_equal_content_at_the_destination_are_not_sent_again(site: Site) -> None:
     write_tree(site.source)
     site.run("sr_post", site.source)
     site.drain()
@@ -142,7 +142,7 @@ def test_a_file_that_differs_within_the_same_second_is_sent_again(site: Site) ->
     assert (site.dest / "f").read_text() == "two"
 
 
-def test_a_rename_a_removal_and_an_update_are_done_there_too(site: Site) -> None:
+def test_a_rename_a_removal_and_an_update_are_applied_at_the_destination(site: Site) -> None:
     for name in ("old", "gone", "kept"):
         (site.source / name).write_text(name)
     (site.source / "dir").mkdir()
@@ -159,7 +159,7 @@ def test_a_rename_a_removal_and_an_update_are_done_there_too(site: Site) -> None
     assert same(site.source, site.dest)
 
 
-def test_rules_and_directories_decide_where_files_go(site: Site) -> None:
+def test_rules_select_files_and_their_directories(site: Site) -> None:
     site.configure(
         "sender",
         f"""
@@ -179,7 +179,7 @@ def test_rules_and_directories_decide_where_files_go(site: Site) -> None:
     assert site.codes() == {"x.tmp": [404], "deep": [404], "deep/sun.dat": [201], "other": [404]}
 
 
-def test_all_of_it_goes_over_tls(rabbit: Rabbit, sshd: Sshd, tmp_path: Path) -> None:
+def test_programs_connect_to_the_broker_by_tls(rabbit: Rabbit, sshd: Sshd, tmp_path: Path) -> None:
     site = Site(rabbit, sshd, tmp_path / "site", tls=True)
     (site.source / "f").write_text("x")
     site.run("sr_post", site.source / "f")
@@ -187,7 +187,7 @@ def test_all_of_it_goes_over_tls(rabbit: Rabbit, sshd: Sshd, tmp_path: Path) -> 
     assert site.codes() == {"f": [201]}
 
 
-def test_a_broker_whose_certificate_is_not_trusted_is_refused(
+def test_an_untrusted_certificate_of_the_broker_is_refused(
     rabbit: Rabbit, sshd: Sshd, tmp_path: Path
 ) -> None:
     site = Site(rabbit, sshd, tmp_path / "site", tls=True)
@@ -196,14 +196,14 @@ def test_a_broker_whose_certificate_is_not_trusted_is_refused(
     assert "certificate" in done.stderr
 
 
-def test_a_user_without_a_configuration_gives_all_by_options(site: Site) -> None:
+def test_options_replace_the_configuration_files(site: Site) -> None:
     (site.source / "f").write_text("x")
     for component in ("post", "sender"):
         (site.config / component / "default.toml").unlink()
-    to = ["--broker", site.broker, "--queue-name", site.queue]
-    site.run("sr_post", *to, "--base-url", f"file:{site.source}", site.source / "f")
-    there = ["--send-to", site.sshd.url, "--directory", site.dest]
-    site.run("sr_sender", "--drain", *to, *there, "--known-hosts", site.known_hosts)
+    broker = ["--broker", site.broker, "--queue-name", site.queue]
+    site.run("sr_post", *broker, "--base-url", f"file:{site.source}", site.source / "f")
+    destination = ["--send-to", site.sshd.url, "--directory", site.dest]
+    site.run("sr_sender", "--drain", *broker, *destination, "--known-hosts", site.known_hosts)
     assert same(site.source, site.dest)
 
 
@@ -211,14 +211,14 @@ def test_an_idle_sender_delivers_within_half_a_second(site: Site) -> None:
     site.run("sr_sender", "--declare")
     with site.running("sr_sender", "-v") as sender:
         sender.wait_for("ready")
-        took = []
+        seconds = []
         for number in range(3):
             file = site.source / f"f{number}"
             file.write_text("x")
             site.run("sr_post", "--wait", file)
             [report] = [r for r in site.reports() if r["relPath"] == file.name]
-            took.append(_seconds(report["timeCompleted"]) - _seconds(report["pubTime"]))
-    assert sorted(took)[1] < 0.5
+            seconds.append(_seconds(report["timeCompleted"]) - _seconds(report["pubTime"]))
+    assert sorted(seconds)[1] < 0.5
 
 
 def _seconds(text: str) -> float:

@@ -1,4 +1,4 @@
-"""Sending to a server that is far away: 50 ms from a question to its answer."""
+"""Sending to a distant server, with a round trip of 50 ms."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ MIB = 1024 * 1024
 
 @pytest.fixture
 def distance(site: Site) -> Iterator[Distance]:
-    """A long way to the site's SFTP server, which its configuration takes."""
-    with Distance(site.sshd.address, site.sshd.port, 0.05) as way:
-        url = f"sftp://{site.sshd.user}@127.0.0.1:{way.port}/"
+    """A relay with delay to the SFTP server, which the site's configuration uses."""
+    with Distance(site.sshd.address, site.sshd.port, 0.05) as relay:
+        url = f"sftp://{site.sshd.user}@127.0.0.1:{relay.port}/"
         file = site.config / "sender" / "default.toml"
         file.write_text(file.read_text().replace(site.sshd.url, url))
         site.credentials.write_text(site.credentials.read_text().replace(site.sshd.url, url))
         key = site.sshd.host_key_line.partition(" ")[2]
-        site.known_hosts.write_text(f"[127.0.0.1]:{way.port} {key}\n")
-        yield way
+        site.known_hosts.write_text(f"[127.0.0.1]:{relay.port} {key}\n")
+        yield relay
 
 
-def test_more_connections_are_opened_than_to_one_near_by(site: Site, distance: Distance) -> None:
+def test_more_connections_are_opened_than_to_a_near_server(site: Site, distance: Distance) -> None:
     (site.source / "large").write_bytes(os.urandom(60 * MIB))
     site.run("sr_post", "--block-size", "4M", site.source)
     site.drain()
@@ -40,7 +40,7 @@ def test_more_connections_are_opened_than_to_one_near_by(site: Site, distance: D
 
 
 def test_small_files_do_not_wait_for_each_other(site: Site, distance: Distance) -> None:
-    """One after the other they would take two minutes, which is longer than a test may."""
+    """One at a time they would take two minutes, which exceeds the timeout of the test."""
     for number in range(600):
         (site.source / f"{number}").write_bytes(os.urandom(1000))
     site.run("sr_post", site.source)
@@ -49,12 +49,12 @@ def test_small_files_do_not_wait_for_each_other(site: Site, distance: Distance) 
     assert distance.connections == 1
 
 
-def test_a_slow_connection_does_not_hold_up_a_file(site: Site, distance: Distance) -> None:
+def test_a_slow_connection_does_not_delay_a_file(site: Site, distance: Distance) -> None:
     distance.first_connection_rate = 2 * MIB
     (site.source / "large").write_bytes(os.urandom(64 * MIB))
     site.run("sr_post", "--block-size", "32M", site.source)
     site.drain("--connections", 2)
     assert same(site.source, site.dest)
-    slow, fast = distance.sent_bytes
+    slow, fast = distance.carried
     assert slow < 16 * MIB, "it sent its block nearly alone"
     assert fast > 48 * MIB

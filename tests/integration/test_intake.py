@@ -1,4 +1,4 @@
-"""How many announcements a sender takes while the SFTP server does nothing with them."""
+"""Prefetch: how many announcements a sender takes while the SFTP server does not answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.lab.site import Site
 
-FEW = 32  # 16 for each of two connections
+MINIMUM = 32  # 16 for each of two connections
 
 
 @pytest.fixture
@@ -27,22 +27,22 @@ def frozen(site: Site) -> Iterator[Site]:
     site.sshd.thaw()
 
 
-def make(site: Site, name: str, count: int, size: int) -> None:
+def write_sparse_files(site: Site, name: str, count: int, size: int) -> None:
     for number in range(count):
         path = site.source / f"{name}{number}"
         path.touch()
         os.truncate(path, size)
 
 
-def test_large_ones_are_left_for_other_senders(frozen: Site) -> None:
-    make(frozen, "large", 60, 1024 * 1024)
+def test_a_sender_takes_few_large_files(frozen: Site) -> None:
+    write_sparse_files(frozen, "large", 60, 1024 * 1024)
     frozen.run("sr_post", frozen.source)
     with frozen.running("sr_sender"):
-        wait_until(lambda: frozen.queued() == 60 - FEW, tell=lambda: str(frozen.queued()))
+        wait_until(lambda: frozen.queued() == 60 - MINIMUM, tell=lambda: str(frozen.queued()))
 
 
-def test_small_ones_are_taken_in_numbers_and_each_is_reported_once(frozen: Site) -> None:
-    make(frozen, "small", 500, 10)
+def test_a_sender_takes_many_small_files_and_reports_each_once(frozen: Site) -> None:
+    write_sparse_files(frozen, "small", 500, 10)
     frozen.run("sr_post", frozen.source)
     with frozen.running("sr_sender") as sender:
         wait_until(lambda: frozen.queued() == 0, tell=lambda: str(frozen.queued()))
@@ -56,17 +56,18 @@ def test_small_ones_are_taken_in_numbers_and_each_is_reported_once(frozen: Site)
     assert all(each[0] == 201 for each in codes.values()), codes
 
 
-def test_few_are_taken_again_when_large_ones_come(frozen: Site) -> None:
+def test_a_sender_takes_few_files_again_after_large_ones_arrive(frozen: Site) -> None:
     frozen.sshd.thaw()
-    make(frozen, "small", 200, 10)
+    write_sparse_files(frozen, "small", 200, 10)
     with frozen.running("sr_sender"):
         frozen.run("sr_post", "--wait", frozen.source)
         frozen.sshd.freeze()
-        make(frozen, "large", FEW, 1024 * 1024)
+        write_sparse_files(frozen, "large", MINIMUM, 1024 * 1024)
         frozen.run("sr_post", *frozen.source.glob("large*"))
         wait_until(lambda: frozen.queued() == 0, tell=lambda: str(frozen.queued()))
-        make(frozen, "later", 50, 1024 * 1024)
+        write_sparse_files(frozen, "later", 50, 1024 * 1024)
         frozen.run("sr_post", *frozen.source.glob("later*"))
         time.sleep(1)
-        # Those taken before do not count for the broker.
-        assert frozen.queued() >= 50 - FEW
+        # Changing the prefetch starts a new consumer, whose limit does not count the messages that
+        # the earlier one took.
+        assert frozen.queued() >= 50 - MINIMUM

@@ -1,4 +1,4 @@
-"""Killed, cut off or stopped anywhere: same bytes in the end, nothing left over, one 201 a file."""
+"""After any kill or lost connection, all files arrive, no leftovers remain, one 201 for each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MB = 1_000_000
 ROOT = Path(__file__).parents[2]
 
 
-def _arrived_once(site: Site) -> None:
+def _assert_each_arrived_once(site: Site) -> None:
     assert same(site.source, site.dest)
     assert site.leftovers() == []
     assert site.queued() == 0
@@ -32,27 +32,29 @@ def _arrived_once(site: Site) -> None:
 
 
 def _wait_for_bytes(site: Site) -> None:
-    """Return when something of a file is at the destination."""
+    """Wait until the staging file at the destination is not empty."""
     wait_until(lambda: any(path.stat().st_size for path in site.dest.glob(".big.*.inflight")))
 
 
-@pytest.mark.parametrize("how", ["kill", "terminate"])
+@pytest.mark.parametrize("stop_method", ["kill", "terminate"])
 @pytest.mark.parametrize("block_size", ["1", "10M"], ids=["whole", "blocks"])
-def test_a_sender_killed_in_the_middle_of_a_file(site: Site, how: str, block_size: str) -> None:
+def test_a_sender_is_killed_while_it_sends_a_file(
+    site: Site, stop_method: str, block_size: str
+) -> None:
     (site.source / "big").write_bytes(os.urandom(300 * MB))
     site.run("sr_post", "--block-size", block_size, site.source / "big")
-    more = ["--block-size", block_size]
+    options = ["--block-size", block_size]
     for _ in range(2):
-        with site.running("sr_sender", *more) as sender:
+        with site.running("sr_sender", *options) as sender:
             _wait_for_bytes(site)
             time.sleep(0.1)
-            getattr(sender, how)()
+            getattr(sender, stop_method)()
             sender.wait(10)
-    site.drain(*more)
-    _arrived_once(site)
+    site.drain(*options)
+    _assert_each_arrived_once(site)
 
 
-def test_blocks_that_are_written_are_not_sent_again(site: Site) -> None:
+def test_written_blocks_are_not_sent_again(site: Site) -> None:
     (site.source / "big").write_bytes(os.urandom(300 * MB))
     site.run("sr_post", "--block-size", "10M", site.source / "big")
     with site.running("sr_sender") as sender:
@@ -60,54 +62,54 @@ def test_blocks_that_are_written_are_not_sent_again(site: Site) -> None:
         sender.kill()
     before = len(list(site.dest.glob(".*.blocks/*")))
     site.drain()
-    sent_last = [r for r in site.reports(blocks=True) if r.get("bytes") and "block" in r]
+    sent = [r for r in site.reports(blocks=True) if r.get("bytes") and "block" in r]
     assert before > 5
-    assert len(sent_last) <= 30 + 2  # one a connection may have been written and not marked
-    _arrived_once(site)
+    assert len(sent) <= 30 + 2  # each connection may have written a block without its marker
+    _assert_each_arrived_once(site)
 
 
 @pytest.mark.parametrize("step", range(1, 40))
-def test_a_sender_killed_at_each_sftp_request(site: Site, step: int) -> None:
-    _post_small(site)
-    _die(site, "sftp", step, "sr_sender", "--drain", "--connections", "1")
+def test_a_sender_is_killed_at_each_sftp_request(site: Site, step: int) -> None:
+    _post_small_tree(site)
+    _run_and_kill(site, "sftp", step, "sr_sender", "--drain", "--connections", "1")
     site.drain()
-    _arrived_once(site)
+    _assert_each_arrived_once(site)
 
 
 @pytest.mark.parametrize("step", range(1, 24))
-def test_a_sender_killed_at_each_thing_it_tells_the_broker(site: Site, step: int) -> None:
-    _post_small(site)
-    _die(site, "broker", step, "sr_sender", "--drain", "--connections", "1")
+def test_a_sender_is_killed_at_each_request_to_the_broker(site: Site, step: int) -> None:
+    _post_small_tree(site)
+    _run_and_kill(site, "broker", step, "sr_sender", "--drain", "--connections", "1")
     site.drain()
-    _arrived_once(site)
+    _assert_each_arrived_once(site)
 
 
 @pytest.mark.parametrize("step", range(1, 14))
-def test_a_poster_killed_at_each_thing_it_tells_the_broker(site: Site, step: int) -> None:
+def test_sr_post_is_killed_at_each_request_to_the_broker(site: Site, step: int) -> None:
     write_tree(site.source)
-    _die(site, "broker", step, "sr_post", site.source)
+    _run_and_kill(site, "broker", step, "sr_post", site.source)
     site.run("sr_post", site.source)
     site.drain()
     assert same(site.source, site.dest)
     assert site.leftovers() == []
 
 
-def test_a_sender_killed_at_random_again_and_again(site: Site) -> None:
+def test_senders_are_killed_repeatedly_at_random_times(site: Site) -> None:
     write_tree(site.source)
     (site.source / "big").write_bytes(os.urandom(100 * MB))
     site.run("sr_post", "--block-size", "2M", site.source)
-    dice = random.Random(4)
+    rng = random.Random(4)
     for _ in range(12):
         with (
             site.running("sr_sender", "--connections", "1"),
             site.running("sr_sender", "--connections", "2"),
         ):
-            time.sleep(0.6 + dice.random())
+            time.sleep(0.6 + rng.random())
     site.drain()
-    _arrived_once(site)
+    _assert_each_arrived_once(site)
 
 
-def test_all_broker_connections_are_closed_by_force(site: Site) -> None:
+def test_the_broker_closes_all_connections(site: Site) -> None:
     (site.source / "big").write_bytes(os.urandom(300 * MB))
     write_tree(site.source)
     site.run("sr_sender", "--declare")
@@ -119,33 +121,33 @@ def test_all_broker_connections_are_closed_by_force(site: Site) -> None:
             time.sleep(0.7)
             site.rabbit.close_all_connections()
         assert post.wait(60) == 0, post.said()
-    _arrived_once(site)
+    _assert_each_arrived_once(site)
 
 
-@pytest.mark.parametrize("how", ["stop", "kill"])
-def test_the_broker_goes_and_comes_back(sshd: Sshd, tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("stop_method", ["stop", "kill"])
+def test_the_broker_is_restarted(sshd: Sshd, tmp_path: Path, stop_method: str) -> None:
     with Rabbit(tmp_path / "rabbit") as rabbit:
         site = Site(rabbit, sshd, tmp_path / "site")
         (site.source / "big").write_bytes(os.urandom(200 * MB))
         write_tree(site.source)
         site.run("sr_sender", "--declare")
-        # RabbitMQ 3.10 never finds the first stream of a node again when it is killed within
-        # seconds of making it.
+        # RabbitMQ 3.10 does not recover the first stream of a node when the node is killed within
+        # seconds of its creation.
         time.sleep(6)
         with (
             site.running("sr_sender") as sender,
             site.running("sr_post", "--wait", "--block-size", "10M", site.source) as post,
         ):
             wait_until(lambda: any(site.dest.iterdir()))
-            getattr(rabbit, how)()
+            getattr(rabbit, stop_method)()
             time.sleep(2)
             rabbit.start()
             assert post.wait(90) == 0, post.said() + sender.said()
-        _arrived_once(site)
+        _assert_each_arrived_once(site)
 
 
 @pytest.mark.parametrize("seconds", [10, pytest.param(120, marks=pytest.mark.timeout(400))])
-def test_the_sftp_server_is_away_for_a_while(site: Site, seconds: int) -> None:
+def test_the_sftp_server_is_down_for_some_time(site: Site, seconds: int) -> None:
     (site.source / "big").write_bytes(os.urandom(200 * MB))
     write_tree(site.source)
     site.run("sr_post", "--block-size", "10M", site.source)
@@ -153,19 +155,19 @@ def test_the_sftp_server_is_away_for_a_while(site: Site, seconds: int) -> None:
         _wait_for_bytes(site)
         site.sshd.stop()
         time.sleep(1)
-        used = sender.cpu_seconds()
+        before = sender.cpu_seconds()
         time.sleep(seconds - 1)
-        assert sender.cpu_seconds() - used < 0.02 * seconds + 0.2  # it does not spin
+        assert sender.cpu_seconds() - before < 0.02 * seconds + 0.2  # no busy loop
         site.sshd.start()
         wait_until((site.dest / "big").exists, 90, sender.said)
         wait_until(lambda: "201" in str(site.codes().get("big")), 20)
         sender.terminate()
         assert sender.wait(5) == 0
     site.drain()
-    _arrived_once(site)
+    _assert_each_arrived_once(site)
 
 
-def test_a_block_that_takes_longer_than_the_consumer_timeout(site: Site) -> None:
+def test_a_block_takes_longer_than_the_consumer_timeout(site: Site) -> None:
     (site.source / "big").write_bytes(os.urandom(60 * MB))
     (site.source / "small").write_text("x")
     site.run("sr_post", "--block-size", "20M", site.source)
@@ -179,10 +181,10 @@ def test_a_block_that_takes_longer_than_the_consumer_timeout(site: Site) -> None
             site.sshd.thaw()
         wait_until(lambda: site.codes().get("big") == [201], 30, sender.said)
     site.drain()
-    _arrived_once(site)
+    _assert_each_arrived_once(site)
 
 
-def test_sessions_dropped_by_the_sftp_server(site: Site) -> None:
+def test_the_sftp_server_drops_sessions(site: Site) -> None:
     (site.source / "big").write_bytes(os.urandom(300 * MB))
     site.run("sr_post", "--block-size", "10M", site.source)
     with site.running("sr_sender") as sender:
@@ -192,18 +194,18 @@ def test_sessions_dropped_by_the_sftp_server(site: Site) -> None:
             site.sshd.drop_sessions()
         wait_until((site.dest / "big").exists, 60, sender.said)
     site.drain()
-    _arrived_once(site)
+    _assert_each_arrived_once(site)
 
 
-def test_a_poster_killed_in_the_middle_of_a_tree_is_run_again(site: Site) -> None:
+def test_sr_post_is_killed_while_it_announces_a_tree_and_run_again(site: Site) -> None:
     for number in range(3000):
         (site.source / f"{number}").write_text(f"{number}")
     site.run("sr_sender", "--declare")
-    for how in ("kill", "terminate"):
+    for stop_method in ("kill", "terminate"):
         before = site.queued()
         with site.running("sr_post", site.source) as post:
             wait_until(lambda before=before: site.queued() > before + 200)  # type: ignore[misc]
-            getattr(post, how)()
+            getattr(post, stop_method)()
             assert post.wait(5) in (-9, 75)
     with site.running("sr_sender", "--connections", "4"):
         site.run("sr_post", "--wait", site.source, timeout=100)
@@ -211,7 +213,7 @@ def test_a_poster_killed_in_the_middle_of_a_tree_is_run_again(site: Site) -> Non
     assert site.leftovers() == []
 
 
-def _post_small(site: Site) -> None:
+def _post_small_tree(site: Site) -> None:
     (site.source / "d").mkdir()
     (site.source / "d" / "small").write_text("small")
     (site.source / "blocks").write_bytes(os.urandom(150_000))
@@ -221,11 +223,13 @@ def _post_small(site: Site) -> None:
     site.run("sr_post", "--block-size", "100k", site.source)
 
 
-def _die(site: Site, where: str, step: int, program: str, *arguments: object) -> None:
-    command = [sys.executable, "-m", "tests.lab.dying", where, str(step), program]
+def _run_and_kill(site: Site, protocol: str, step: int, program: str, *arguments: object) -> None:
+    """Run a program that is killed after that many requests of a protocol, "sftp" or "broker"."""
+    command = [sys.executable, "-m", "tests.lab.dying", protocol, str(step), program]
     done = subprocess.run(
         [*command, *map(str, arguments)], env=site.env, cwd=ROOT, check=False, capture_output=True
     )
     assert done.returncode in (0, -9), done.stderr
-    # Until the broker has noticed, what it held is nobody's, and the queue looks empty.
+    # Until the broker detects the closed connection, the unacknowledged messages are not counted
+    # as ready, and the queue appears to be empty.
     wait_until(lambda: queue_state(site.rabbit, site.queue).consumers == 0)

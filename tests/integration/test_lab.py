@@ -1,4 +1,4 @@
-"""The lab does what the other tests rely on."""
+"""The lab: the private RabbitMQ, sshd and small disks that the other tests use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as StillWaiting
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +33,7 @@ PERSISTENT = pika.BasicProperties(delivery_mode=2)
 
 @contextmanager
 def sftp_client(sshd: Sshd) -> Iterator[paramiko.SFTPClient]:
-    """Log in with the key of the lab, trusting the host key it prints and no other."""
+    """Log in with the key of the lab; only the host key of that sshd is trusted."""
     known_hosts = sshd.directory / "known_hosts"
     known_hosts.write_text(sshd.host_key_line + "\n")
     with paramiko.SSHClient() as ssh:
@@ -50,21 +50,21 @@ def sftp_client(sshd: Sshd) -> Iterator[paramiko.SFTPClient]:
             yield sftp
 
 
-def leftovers(directory: Path) -> list[str]:
-    """Return the processes which live and have the directory in command line or environment."""
-    found = []
+def processes_of(directory: Path) -> list[str]:
+    """Return the command lines of processes that have the directory in arguments or environment."""
+    commands = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_bytes()
             text = command + (process / "environ").read_bytes()
-        except OSError:  # ended meanwhile, or not ours
+        except OSError:  # ended meanwhile, or of another user
             continue
         if command and os.fsencode(directory) in text:
-            found.append(command.replace(b"\0", b" ").decode())
-    return found
+            commands.append(command.replace(b"\0", b" ").decode())
+    return commands
 
 
-def test_a_user_may_publish_where_it_is_allowed_to_and_nowhere_else(rabbit: Rabbit) -> None:
+def test_a_user_may_declare_and_publish_only_what_its_permissions_allow(rabbit: Rabbit) -> None:
     rabbit.add_user(
         "ann", "pass/word: å", configure="^q_ann", write="^q_ann|amq.default", read="^q_ann"
     )
@@ -77,7 +77,7 @@ def test_a_user_may_publish_where_it_is_allowed_to_and_nowhere_else(rabbit: Rabb
             channel.queue_declare("q_bob")
 
 
-def test_a_user_added_again_has_the_new_password_and_rights(rabbit: Rabbit) -> None:
+def test_a_user_added_again_has_the_new_password_and_permissions(rabbit: Rabbit) -> None:
     rabbit.add_users(User("bob", "old"), User("cid", "pw"))
     rabbit.add_user("bob", "new", configure="^q_bob")
     with pytest.raises(pika.exceptions.ProbableAuthenticationError), rabbit.channel("bob", "old"):
@@ -87,7 +87,7 @@ def test_a_user_added_again_has_the_new_password_and_rights(rabbit: Rabbit) -> N
         channel.queue_delete("q_bob")
 
 
-def test_the_node_offers_tls_with_a_certificate_of_the_authority(rabbit: Rabbit) -> None:
+def test_the_node_offers_tls_with_a_certificate_of_the_labs_authority(rabbit: Rabbit) -> None:
     tls = pika.SSLOptions(ssl.create_default_context(cafile=rabbit.ca_file), rabbit.address)
     parameters = pika.ConnectionParameters(
         rabbit.address,
@@ -102,7 +102,7 @@ def test_the_node_offers_tls_with_a_certificate_of_the_authority(rabbit: Rabbit)
         channel.basic_publish("", "secret", b"x", mandatory=True)
 
 
-def test_closed_connections_are_closed_for_the_client(rabbit: Rabbit) -> None:
+def test_connections_closed_by_the_lab_are_closed_for_the_client(rabbit: Rabbit) -> None:
     with rabbit.channel() as channel:
         rabbit.close_all_connections()
         with pytest.raises(pika.exceptions.ConnectionClosedByBroker):
@@ -123,7 +123,7 @@ def test_a_short_consumer_timeout_closes_the_channel(
     assert "delivery acknowledgement on channel 1 timed out" in caplog.text
 
 
-def test_a_node_keeps_persistent_messages_through_stop_and_crash_and_leaves_nothing_behind(
+def test_a_node_keeps_persistent_messages_over_stop_and_kill_and_leaves_no_process(
     tmp_path: Path,
 ) -> None:
     with Rabbit(tmp_path, consumer_timeout_ms=300) as rabbit:
@@ -131,24 +131,24 @@ def test_a_node_keeps_persistent_messages_through_stop_and_crash_and_leaves_noth
             channel.confirm_delivery()
             channel.queue_declare("kept", durable=True)
             channel.basic_publish("", "kept", b"x", PERSISTENT)
-        assert leftovers(tmp_path)
+        assert processes_of(tmp_path)
         rabbit.stop()
-        assert leftovers(tmp_path) == []
+        assert processes_of(tmp_path) == []
         rabbit.start()
         assert rabbit.queues() == {"kept": 1}
         assert rabbit.evaluate("application:get_env(rabbit, consumer_timeout)") == "{ok,300}"
         rabbit.freeze()
         rabbit.kill()
-        assert leftovers(tmp_path) == []
+        assert processes_of(tmp_path) == []
         rabbit.start()
         assert rabbit.queues() == {"kept": 1}
         assert rabbit.ctl("list_queues", "name", "messages", "--no-table-headers") == "kept\t1\n"
-        bound = "[A || P <- erlang:ports(), {ok, {A, _}} <- [inet:sockname(P)]]"
-        assert rabbit.evaluate(f"lists:usort({bound})") == "[{127,0,0,1}]"
-    assert leftovers(tmp_path) == []
+        addresses = "[A || P <- erlang:ports(), {ok, {A, _}} <- [inet:sockname(P)]]"
+        assert rabbit.evaluate(f"lists:usort({addresses})") == "[{127,0,0,1}]"
+    assert processes_of(tmp_path) == []
 
 
-def test_management_answers_beside_amqp_at_another_loopback_address(tmp_path: Path) -> None:
+def test_management_and_amqp_listen_at_another_loopback_address(tmp_path: Path) -> None:
     with Rabbit(tmp_path, address="127.0.0.77", port=5672, management=True) as rabbit:
         assert rabbit.management_port == 15672
         connection = http.client.HTTPConnection(rabbit.address, rabbit.management_port)
@@ -158,7 +158,7 @@ def test_management_answers_beside_amqp_at_another_loopback_address(tmp_path: Pa
         connection.close()
 
 
-def test_a_program_that_dies_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
+def test_a_program_that_exits_early_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
     process = Process([find_program("sh"), "-c", "echo alas; exit 3"], tmp_path / "log")
     with pytest.raises(LabError, match=r"(?s)status 3.*alas"):
         process.wait_ready(lambda: False)
@@ -167,14 +167,14 @@ def test_a_program_that_dies_is_reported_with_the_end_of_its_log(tmp_path: Path)
 def test_a_frozen_server_hangs_until_it_is_thawed(sshd: Sshd) -> None:
     with sftp_client(sshd) as sftp, ThreadPoolExecutor() as threads:
         sshd.freeze()
-        asked = threads.submit(sftp.stat, "/")
-        with pytest.raises(StillWaiting):
-            asked.result(timeout=0.5)
+        answer = threads.submit(sftp.stat, "/")
+        with pytest.raises(FutureTimeoutError):
+            answer.result(timeout=0.5)
         sshd.thaw()
-        assert asked.result(timeout=5)
+        assert answer.result(timeout=5)
 
 
-def test_dropped_sessions_end_and_new_ones_are_welcome(sshd: Sshd) -> None:
+def test_dropped_sessions_end_and_new_ones_are_accepted(sshd: Sshd) -> None:
     with sftp_client(sshd) as sftp:
         sshd.drop_sessions()
         with pytest.raises((OSError, paramiko.SSHException)):
@@ -183,7 +183,7 @@ def test_dropped_sessions_end_and_new_ones_are_welcome(sshd: Sshd) -> None:
         assert sftp.stat("/")
 
 
-def test_a_stopped_server_leaves_no_session_behind_and_comes_back(tmp_path: Path) -> None:
+def test_a_stopped_server_leaves_no_session_and_can_be_started_again(tmp_path: Path) -> None:
     with Sshd(tmp_path) as sshd:
         with sftp_client(sshd) as sftp:
             before = sshd.pids()
@@ -195,10 +195,10 @@ def test_a_stopped_server_leaves_no_session_behind_and_comes_back(tmp_path: Path
         sshd.start()
         with sftp_client(sshd) as sftp:
             assert sftp.stat("/")
-    assert leftovers(tmp_path) == []
+    assert processes_of(tmp_path) == []
 
 
-def test_a_small_disk_is_full_when_it_is_full_and_may_be_made_read_only(tmp_path: Path) -> None:
+def test_a_small_disk_can_be_filled_and_made_read_only(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 64 * 1024) as disk:
         (disk / "a").write_bytes(bytes(32 * 1024))
         with pytest.raises(OSError, match="No space left"):

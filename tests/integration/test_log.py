@@ -1,4 +1,4 @@
-"""What happened to my file, when, how fast, by whom."""
+"""sr_log: what it shows of the reports, and how it filters and follows them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.lab.site import Site, wait_until
 
 
 @pytest.fixture
-def told(site: Site) -> Site:
+def reported(site: Site) -> Site:
     """A site with a file that has arrived and one that failed."""
     (site.source / "good").write_text("x" * 1000)
     (site.source / "bad").write_text("y")
@@ -22,24 +22,24 @@ def told(site: Site) -> Site:
     return site
 
 
-def test_a_line_tells_time_code_size_rate_user_host_and_name(told: Site) -> None:
-    [line] = told.run("sr_log", "good").stdout.splitlines()
+def test_a_line_shows_time_code_size_rate_user_host_and_name(reported: Site) -> None:
+    [line] = reported.run("sr_log", "good").stdout.splitlines()
     date, clock, code, size, _, rate, unit, user, host, name = line.split()
     assert date == time.strftime("%Y-%m-%d", time.gmtime())
-    assert (code, size, user, name) == ("201", "1000", told.user, "good")
+    assert (code, size, user, name) == ("201", "1000", reported.user, "good")
     assert clock.count(":") == 2
     assert float(rate) > 0
     assert unit.endswith("/s")
     assert host
 
 
-def test_what_failed_says_why(told: Site) -> None:
-    [line] = told.run("sr_log", "--failed").stdout.splitlines()
+def test_a_failed_file_is_shown_with_the_reason(reported: Site) -> None:
+    [line] = reported.run("sr_log", "--failed").stdout.splitlines()
     assert line.endswith("bad: gone at the source")
 
 
-def test_json_lines_have_the_names_of_the_wire(told: Site) -> None:
-    [line] = told.run("sr_log", "--json", "go*").stdout.splitlines()
+def test_json_lines_have_the_field_names_of_the_report(reported: Site) -> None:
+    [line] = reported.run("sr_log", "--json", "go*").stdout.splitlines()
     report = json.loads(line)
     assert report["relPath"] == "good"
     assert report["code"] == 201
@@ -48,31 +48,31 @@ def test_json_lines_have_the_names_of_the_wire(told: Site) -> None:
     assert {"host", "user", "instance", "seconds", "timeCompleted"} <= set(report)
 
 
-def test_since_leaves_out_what_is_older(told: Site) -> None:
+def test_since_omits_older_reports(reported: Site) -> None:
     time.sleep(2)
-    assert told.run("sr_log", "--since", "1s").stdout == ""
-    line = told.run("sr_log", "--since", "soon", status=2).stderr
+    assert reported.run("sr_log", "--since", "1s").stdout == ""
+    line = reported.run("sr_log", "--since", "soon", status=2).stderr
     assert "--since: neither 5m, 2h, 7d nor" in line
 
 
-def test_user_shows_one_users_files(told: Site) -> None:
-    assert len(told.run("sr_log", "--user", told.user).stdout.splitlines()) == 2
-    assert told.run("sr_log", "--user", "nobody").stdout == ""
+def test_user_shows_only_that_users_files(reported: Site) -> None:
+    assert len(reported.run("sr_log", "--user", reported.user).stdout.splitlines()) == 2
+    assert reported.run("sr_log", "--user", "nobody").stdout == ""
 
 
-def test_follow_goes_on_with_what_comes_and_ends_when_told(told: Site) -> None:
-    with told.running("sr_log", "--follow", "--since", "0s") as log:
-        (told.source / "next").write_text("z")
+def test_follow_shows_new_reports_and_ends_on_sigterm(reported: Site) -> None:
+    with reported.running("sr_log", "--follow", "--since", "0s") as log:
+        (reported.source / "next").write_text("z")
         time.sleep(1)
-        told.run("sr_post", told.source / "next")
-        told.drain()
+        reported.run("sr_post", reported.source / "next")
+        reported.drain()
         log.wait_for("next")
         log.terminate()
         assert log.wait(5) == 0
 
 
-def test_reading_ends_though_the_stream_is_never_quiet(told: Site) -> None:
-    """A reader that waits for silence never ends on a busy stream."""
+def test_reading_ends_while_reports_are_still_published(reported: Site) -> None:
+    """A reader that waits until no message comes would never end on a busy stream."""
     body = json.dumps(
         {
             "pubTime": "20260101T000000",
@@ -81,19 +81,22 @@ def test_reading_ends_though_the_stream_is_never_quiet(told: Site) -> None:
             "report": {"code": 201, "message": "", "timeCompleted": "20260101T000000"},
         }
     )
-    with told.rabbit.channel(told.user, told.password) as channel, told.running("sr_log") as log:
+    with (
+        reported.rabbit.channel(reported.user, reported.password) as channel,
+        reported.running("sr_log") as log,
+    ):
 
         def ended() -> bool:
             for _ in range(20):
-                channel.basic_publish(told.exchange, "v03.report", body.encode())
+                channel.basic_publish(reported.exchange, "v03.report", body.encode())
             return log.poll() is not None
 
         wait_until(ended, 20)
         assert log.returncode == 0
 
 
-def test_output_that_nobody_reads_any_more_is_no_error(told: Site) -> None:
-    [program] = told.command("sr_log")
-    pipe = f"{program} | head -c 1"
-    done = subprocess.run(["sh", "-c", pipe], env=told.env, capture_output=True, check=True)
+def test_a_closed_output_pipe_is_not_an_error(reported: Site) -> None:
+    [program] = reported.command("sr_log")
+    pipeline = f"{program} | head -c 1"
+    done = subprocess.run(["sh", "-c", pipeline], env=reported.env, capture_output=True, check=True)
     assert done.stderr == b""

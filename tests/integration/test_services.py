@@ -1,4 +1,4 @@
-"""As a service: systemd is told, the watchdog fed, a wrong configuration not started again."""
+"""The programs as systemd services: sd_notify, watchdog, journal, credentials and signals."""
 
 from __future__ import annotations
 
@@ -19,43 +19,47 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def notified(tmp_path: Path) -> Iterator[socket.socket]:
-    """The socket that systemd would listen on."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
-        listening.bind(str(tmp_path / "n"))
-        listening.settimeout(20)
-        yield listening
+    """Listen on a socket in place of systemd."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "n"))
+        listener.settimeout(20)
+        yield listener
 
 
 def _states(notified: socket.socket, until: str) -> list[str]:
-    """Collect what systemd is told, until it hears one thing."""
-    heard: list[str] = []
-    while until not in heard:
-        heard += notified.recv(4096).decode().splitlines()
-    return heard
+    """Return the states sent to systemd, up to the datagram that contains ``until``."""
+    states: list[str] = []
+    while until not in states:
+        states += notified.recv(4096).decode().splitlines()
+    return states
 
 
 @pytest.mark.parametrize("program", ["sr_sender", "sr_post"])
-def test_systemd_hears_that_it_is_ready_alive_and_stopping(
+def test_systemd_is_notified_of_ready_watchdog_and_stopping(
     site: Site, notified: socket.socket, program: str
 ) -> None:
     arguments = ["--watch", site.source] if program == "sr_post" else []
-    with site.running(program, *arguments, env={"NOTIFY_SOCKET": notified.getsockname()}) as run:
+    with site.running(
+        program, *arguments, env={"NOTIFY_SOCKET": notified.getsockname()}
+    ) as process:
         _states(notified, "READY=1")
         _states(notified, "WATCHDOG=1")
-        run.terminate()
+        process.terminate()
         assert "STOPPING=1" in _states(notified, "STOPPING=1")
-        assert run.wait(5) == 0
+        assert process.wait(5) == 0
 
 
-def test_the_watchdog_is_fed_while_the_broker_is_away(site: Site, notified: socket.socket) -> None:
+def test_the_watchdog_is_notified_while_the_broker_is_down(
+    site: Site, notified: socket.socket
+) -> None:
     file = site.config / "sender" / "default.toml"
-    for edited in (file, site.credentials):
-        edited.write_text(edited.read_text().replace(f":{site.rabbit.port}/", ":1/"))
+    for path in (file, site.credentials):
+        path.write_text(path.read_text().replace(f":{site.rabbit.port}/", ":1/"))
     with site.running("sr_sender", env={"NOTIFY_SOCKET": notified.getsockname()}):
         assert "STATUS=the broker is away" in _states(notified, "WATCHDOG=1")
 
 
-def test_the_journal_gets_priorities(site: Site) -> None:
+def test_lines_for_the_journal_have_priorities(site: Site) -> None:
     (site.source / "f").write_text("x")
     site.run("sr_post", site.source / "f")
     (site.source / "f").unlink()
@@ -63,18 +67,20 @@ def test_the_journal_gets_priorities(site: Site) -> None:
         sender.wait_for("<4>f: gone at the source (410)")
 
 
-def test_credentials_come_from_systemd(site: Site, tmp_path: Path) -> None:
-    given = tmp_path / "given"
-    given.mkdir()
-    site.credentials.rename(given / "credentials.conf")
-    (given / "credentials.conf").chmod(0o440)
+def test_credentials_are_read_from_systemds_credentials_directory(
+    site: Site, tmp_path: Path
+) -> None:
+    directory = tmp_path / "given"
+    directory.mkdir()
+    site.credentials.rename(directory / "credentials.conf")
+    (directory / "credentials.conf").chmod(0o440)
     (site.source / "f").write_text("x")
     site.run("sr_post", site.source / "f", status=78)
-    site.env["CREDENTIALS_DIRECTORY"] = str(given)
+    site.env["CREDENTIALS_DIRECTORY"] = str(directory)
     site.run("sr_post", site.source / "f")
 
 
-def test_the_second_signal_ends_it_at_once(site: Site) -> None:
+def test_the_second_signal_ends_the_sender_at_once(site: Site) -> None:
     (site.source / "f").write_bytes(os.urandom(1_000_000))
     with site.running("sr_sender") as sender:
         wait_until(lambda: queue_state(site.rabbit, site.queue).consumers > 0)

@@ -1,4 +1,4 @@
-"""Every user's reports come to xlog, checked; a bad one comes as a rejected report."""
+"""sr_src2log copies every user's reports to xlog, and replaces invalid ones by rejections."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ REPORT = {
 
 
 class Scope:
-    """The operators' side: the copier's account and configuration, and what is in xlog."""
+    """The operators' side: the account and configuration of sr_src2log, and access to xlog."""
 
     def __init__(self, site: Site) -> None:
-        """Make names of its own, since the broker is shared with other tests."""
+        """Use names of this site only, since other tests use the same broker."""
         self.site = site
         self.xlog = f"xlog_{site.name}"
         self.stream = f"q_xlog_{site.name}"
@@ -46,19 +46,19 @@ class Scope:
             f'xlog = "{self.xlog}"\nxlogStream = "{self.stream}"\n'
         )
 
-    def served(self) -> bool:
-        """Whether the copier reads its queue, which it does when all is bound."""
+    def is_consumed(self) -> bool:
+        """Return whether sr_src2log consumes its queue; by then all exchanges are bound."""
         return queue_state(self.site.rabbit, self.queue).consumers > 0
 
-    def seen(self) -> list[dict[str, Any]]:
+    def copied(self) -> list[dict[str, Any]]:
         """Return the reports in xlog."""
         done = self.site.run("sr_log", "-c", "xlog", "--json", "--since", "9999d", "--blocks")
         return [json.loads(line) for line in done.stdout.splitlines()]
 
-    def publish(self, body: bytes, user: str, password: str, *, prove: bool = True) -> None:
-        """Publish on the user's exchange."""
+    def publish(self, body: bytes, user: str, password: str, *, set_user_id: bool = True) -> None:
+        """Publish on the site's exchange, with the ``user_id`` that RabbitMQ verifies if set."""
         properties = pika.BasicProperties(
-            user_id=user if prove else None, content_type="application/json"
+            user_id=user if set_user_id else None, content_type="application/json"
         )
         with self.site.rabbit.channel(user, password) as channel:
             channel.basic_publish(self.site.exchange, "v03.report.a", body, properties)
@@ -70,13 +70,13 @@ def scope(site: Site) -> Scope:
     return Scope(site)
 
 
-def test_a_users_reports_are_copied_and_stamped_with_his_name(scope: Scope) -> None:
+def test_a_users_reports_are_copied_with_his_name_added(scope: Scope) -> None:
     site = scope.site
     (site.source / "f").write_text("x")
     with site.running("sr_src2log"), site.running("sr_sender"):
         site.run("sr_post", "--wait", site.source / "f")
-        wait_until(scope.seen)
-    [report] = scope.seen()
+        wait_until(scope.copied)
+    [report] = scope.copied()
     assert (report["relPath"], report["code"], report["source"]) == ("f", 201, site.user)
 
 
@@ -88,58 +88,60 @@ def test_a_users_reports_are_copied_and_stamped_with_his_name(scope: Scope) -> N
         (json.dumps({**REPORT, "report": {"code": "x"}}).encode(), "unusable"),
     ],
 )
-def test_what_is_no_report_comes_as_a_rejected_one(scope: Scope, body: bytes, reason: str) -> None:
+def test_an_invalid_report_is_copied_as_a_rejection(scope: Scope, body: bytes, reason: str) -> None:
     with scope.site.running("sr_src2log"):
-        wait_until(scope.served)
+        wait_until(scope.is_consumed)
         scope.publish(body, scope.site.user, scope.site.password)
-        wait_until(scope.seen)
-    [report] = scope.seen()
+        wait_until(scope.copied)
+    [report] = scope.copied()
     assert report["code"] == 417
     assert reason in report["rejected"]
     assert report["source"] == scope.site.user
 
 
 @pytest.mark.parametrize("proven", [True, False], ids=["by another", "not proven"])
-def test_a_report_that_its_owner_did_not_write_is_rejected(scope: Scope, *, proven: bool) -> None:
+def test_a_report_not_proven_to_be_of_the_exchanges_owner_is_rejected(
+    scope: Scope, *, proven: bool
+) -> None:
     mallory = f"mallory_{scope.site.name}"
     scope.site.rabbit.add_users(User(mallory, "pw", write=".*"))
     with scope.site.running("sr_src2log"):
-        wait_until(scope.served)
-        scope.publish(json.dumps(REPORT).encode(), mallory, "pw", prove=proven)
-        wait_until(scope.seen)
-    [report] = scope.seen()
+        wait_until(scope.is_consumed)
+        scope.publish(json.dumps(REPORT).encode(), mallory, "pw", set_user_id=proven)
+        wait_until(scope.copied)
+    [report] = scope.copied()
     assert report["code"] == 403
     assert (mallory if proven else "not proven") in report["rejected"]
 
 
-def test_the_exchange_of_a_new_user_is_served_without_a_restart(scope: Scope) -> None:
-    site, new = scope.site, f"xac_{scope.site.name}2"
+def test_the_exchange_of_a_new_user_is_copied_without_a_restart(scope: Scope) -> None:
+    site, exchange = scope.site, f"xac_{scope.site.name}2"
     with site.running("sr_src2log"):
-        wait_until(scope.served)
+        wait_until(scope.is_consumed)
         user = f"u{site.name}2"
         site.rabbit.add_users(User(user, "pw", write=".*"))
         with site.rabbit.channel() as admin:
-            admin.exchange_declare(new, "topic", durable=True)
-            admin.queue_bind(scope.queue, new, "v03.report.#")
+            admin.exchange_declare(exchange, "topic", durable=True)
+            admin.queue_bind(scope.queue, exchange, "v03.report.#")
         properties = pika.BasicProperties(user_id=user, content_type="application/json")
         with site.rabbit.channel(user, "pw") as channel:
-            channel.basic_publish(new, "v03.report", json.dumps(REPORT).encode(), properties)
-        wait_until(scope.seen)
-    [report] = scope.seen()
+            channel.basic_publish(exchange, "v03.report", json.dumps(REPORT).encode(), properties)
+        wait_until(scope.copied)
+    [report] = scope.copied()
     assert (report["code"], report["source"]) == (201, user)
 
 
-def test_an_exchange_that_is_not_there_does_not_hold_up_the_others(scope: Scope) -> None:
+def test_a_missing_exchange_does_not_stop_the_copier(scope: Scope) -> None:
     with scope.site.running("sr_src2log", "--exchanges", "xac_none") as copier:
         copier.wait_for("exchange xac_none is not bound")
         assert copier.poll() is None
 
 
-def test_several_copiers_killed_and_cut_off_copy_each_report_once(scope: Scope) -> None:
+def test_copiers_that_are_killed_or_disconnected_copy_each_report_once(scope: Scope) -> None:
     site, count = scope.site, 3000
     bodies = [json.dumps({**REPORT, "relPath": f"{n}"}).encode() for n in range(count)]
     with site.running("sr_src2log") as first, site.running("sr_src2log"):
-        wait_until(scope.served)
+        wait_until(scope.is_consumed)
         properties = pika.BasicProperties(user_id=site.user, content_type="application/json")
         with site.rabbit.channel(site.user, site.password) as channel:
             for number, body in enumerate(bodies):
@@ -148,9 +150,9 @@ def test_several_copiers_killed_and_cut_off_copy_each_report_once(scope: Scope) 
                     first.send_signal(signal.SIGKILL)
         site.rabbit.close_all_connections()
         with site.running("sr_src2log") as third:
-            wait_until(lambda: len(scope.seen()) >= count, 60)
+            wait_until(lambda: len(scope.copied()) >= count, 60)
             third.terminate()
             assert third.wait(5) == 0
-    names = [report["relPath"] for report in scope.seen()]
+    names = [report["relPath"] for report in scope.copied()]
     assert len(set(names)) == count
     assert len(names) == count

@@ -1,4 +1,4 @@
-"""Sending through the ssh program and through paramiko: the same on both."""
+"""Sending through the ssh program and through paramiko, with the same results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MIB = 1024 * 1024
 pytestmark = pytest.mark.parametrize("stream", ["ssh", "paramiko"])
 
 
-def test_a_tree_with_blocks_arrives_as_it_is(site: Site, stream: str) -> None:
+def test_a_tree_with_blocks_arrives_unchanged(site: Site, stream: str) -> None:
     write_tree(site.source)
     site.run("sr_post", "--block-size", "1M", site.source)
     site.drain("--stream", stream)
@@ -27,7 +27,7 @@ def test_a_tree_with_blocks_arrives_as_it_is(site: Site, stream: str) -> None:
     assert site.leftovers() == []
 
 
-def test_hundreds_of_small_files_are_under_way_at_once(site: Site, stream: str) -> None:
+def test_hundreds_of_small_files_are_sent_by_one_connection(site: Site, stream: str) -> None:
     for number in range(600):
         (site.source / f"{number}").write_bytes(os.urandom(number))
     site.run("sr_post", site.source)
@@ -45,7 +45,7 @@ def test_large_and_small_files_share_a_connection(site: Site, stream: str) -> No
     assert same(site.source, site.dest)
 
 
-def test_a_connection_cut_in_the_middle_of_many_files_loses_none(site: Site, stream: str) -> None:
+def test_no_file_is_lost_when_the_server_drops_the_connection(site: Site, stream: str) -> None:
     for number in range(400):
         (site.source / f"{number}").write_bytes(os.urandom(100_000))
     site.run("sr_post", site.source)
@@ -59,7 +59,7 @@ def test_a_connection_cut_in_the_middle_of_many_files_loses_none(site: Site, str
     assert len(site.codes()) == 400
 
 
-def test_verified_and_on_disk(site: Site, stream: str) -> None:
+def test_files_are_sent_with_verify_and_fsync(site: Site, stream: str) -> None:
     (site.source / "large").write_bytes(os.urandom(5 * MIB))
     (site.source / "small").write_bytes(os.urandom(100))
     (site.source / "empty").touch()
@@ -69,11 +69,11 @@ def test_verified_and_on_disk(site: Site, stream: str) -> None:
     assert set(map(tuple, site.codes().values())) == {(201,)}
 
 
-def test_no_faster_than_the_limit(site: Site, stream: str) -> None:
+def test_the_rate_limit_is_not_exceeded(site: Site, stream: str) -> None:
     for number in range(3):
         (site.source / f"{number}").write_bytes(os.urandom(MIB))
     site.run("sr_post", site.source)
-    began = time.monotonic()
+    start = time.monotonic()
     site.drain("--stream", stream, "--limit", "1Mi")
-    assert time.monotonic() - began > 2.5
+    assert time.monotonic() - start > 2.5
     assert same(site.source, site.dest)

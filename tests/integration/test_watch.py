@@ -1,3 +1,5 @@
+"""Watcher: the changes it yields make a copy equal to the watched tree, after any operation."""
+
 from __future__ import annotations
 
 import contextlib
@@ -22,144 +24,154 @@ from sarra_lite.watch.watcher import Change, Watcher
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SETTLE = 0.15
-PATIENCE = 0.4
+SETTLE = 0.15  # seconds
+SETTLE_IF_OPEN = 0.4  # seconds
 
 
 class Node(NamedTuple):
+    """One name in a tree; ``content`` is the target if it is a symbolic link."""
+
     kind: str
     mode: int
     content: bytes
 
 
-def node(path: str) -> Node:
-    at = os.lstat(path)
-    if stat.S_ISLNK(at.st_mode):
+def read_node(path: str) -> Node:
+    mode = os.lstat(path).st_mode
+    if stat.S_ISLNK(mode):
         return Node("link", 0, os.fsencode(os.readlink(path)))
-    if stat.S_ISDIR(at.st_mode):
-        return Node("directory", stat.S_IMODE(at.st_mode), b"")
-    return Node("file", stat.S_IMODE(at.st_mode), Path(path).read_bytes())
+    if stat.S_ISDIR(mode):
+        return Node("directory", stat.S_IMODE(mode), b"")
+    return Node("file", stat.S_IMODE(mode), Path(path).read_bytes())
 
 
-def tree(root: Path) -> dict[str, Node]:
-    found = {str(root): node(str(root))}
+def read_tree(root: Path) -> dict[str, Node]:
+    nodes = {str(root): read_node(str(root))}
     for directory, directories, files in os.walk(root):
         for name in directories + files:
-            found[f"{directory}/{name}"] = node(f"{directory}/{name}")
-    return found
+            nodes[f"{directory}/{name}"] = read_node(f"{directory}/{name}")
+    return nodes
 
 
 class Mirror:
-    """The other side, which applies changes in their order and objects to what makes no sense."""
+    """A copy of the tree in memory; applies changes in order, and asserts that each is possible."""
 
     def __init__(self, root: Path) -> None:
-        """Have nothing yet."""
+        """Start empty."""
         self.nodes: dict[str, Node] = {}
         self.root = str(root)
 
     def apply(self, change: Change) -> None:
-        """Raise OSError when what changed is not there any more, as announcing it would."""
+        """Apply a change; raise OSError, as sr_post would, if its file no longer exists."""
         match change.kind:
             case "changed":
-                new = node(change.path)
-                self._changed(change.path, new)
+                self._change(change.path, read_node(change.path))
             case "removed":
                 if self.nodes.get(change.path, Node("", 0, b"")).kind == "directory":
                     assert change.is_dir
-                    assert not self.beneath(change.path)
+                    assert not self.below(change.path)
                 self.nodes.pop(change.path, None)
             case "renamed":
                 assert change.old is not None
-                assert (node(change.path).kind == "directory") == change.is_dir
-                self._renamed(change.old, change.path)
+                assert (read_node(change.path).kind == "directory") == change.is_dir
+                self._rename(change.old, change.path)
 
-    def _changed(self, path: str, new: Node) -> None:
+    def _change(self, path: str, new: Node) -> None:
         if path != self.root:
             assert self.nodes[str(Path(path).parent)].kind == "directory"
         if (old := self.nodes.get(path)) is not None:
             assert (old.kind == "directory") == (new.kind == "directory")
         self.nodes[path] = new
 
-    def _renamed(self, old: str, path: str) -> None:
+    def _rename(self, old: str, path: str) -> None:
         assert old in self.nodes
         if self.nodes[old].kind == "directory":
             assert path not in self.nodes
-        for name in [old, *self.beneath(old)]:
+        for name in [old, *self.below(old)]:
             self.nodes[path + name[len(old) :]] = self.nodes.pop(name)
 
-    def beneath(self, path: str) -> list[str]:
+    def below(self, path: str) -> list[str]:
         return [name for name in self.nodes if name.startswith(path + "/")]
 
 
-class MirroredWatch:
-    """A watch and its mirror; confirms each change at once, or in disorder and late."""
+class MirroredWatcher:
+    """A watcher and a mirror to which its changes are applied.
 
-    def __init__(self, root: Path, ledger: Path, *, chance: random.Random | None = None) -> None:
-        """Confirm at once unless there is chance."""
+    Each change is confirmed at once, or with ``rng`` later and in random order.
+    """
+
+    def __init__(self, root: Path, ledger: Path, *, rng: random.Random | None = None) -> None:
+        """Set the root and the ledger's file; the mirror survives a restart of the watcher."""
         self.root = root
         self._path = ledger
-        self._chance = chance
-        self._late: list[Change] = []
+        self._rng = rng
+        self._unconfirmed: list[Change] = []
         self.mirror = Mirror(root)
 
     def __enter__(self) -> Self:
-        """Begin to watch."""
+        """Start the watcher."""
         self._stack = contextlib.ExitStack()
         ledger = self._stack.enter_context(Ledger(self._path))
-        self.watch = self._stack.enter_context(
-            Watcher([str(self.root)], ledger, SETTLE, patience=PATIENCE)
+        self.watcher = self._stack.enter_context(
+            Watcher([str(self.root)], ledger, SETTLE, settle_if_open=SETTLE_IF_OPEN)
         )
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End, and leave unconfirmed what is."""
-        self._late.clear()
+        """Stop the watcher, without confirming what is unconfirmed."""
+        self._unconfirmed.clear()
         self._stack.close()
 
-    def run(self, until: Callable[[], bool], timeout: float = 0.05) -> list[Change]:
-        """Apply changes until it is so; return them."""
-        seen = []
-        while not until():
-            for change in self.watch.changes(timeout):
-                if change is not None:
-                    seen.append(change)
-                    self._apply(change)
-        return seen
+    def apply_available(self, timeout: float = 0.05) -> list[Change]:
+        """Apply changes until there is none for ``timeout`` seconds; return them."""
+        changes = []
+        for change in self.watcher.changes(timeout):
+            if change is not None:
+                changes.append(change)
+                self._apply(change)
+        return changes
 
-    def quiet(self, seconds: float = 0.35) -> list[Change]:
-        """Apply changes until none came for some time; return them."""
+    def apply_until(self, condition: Callable[[], bool]) -> list[Change]:
+        """Apply changes until the condition is true; return them."""
+        changes: list[Change] = []
+        while not condition():
+            changes += self.apply_available()
+        return changes
+
+    def apply_until_quiet(self, seconds: float = 0.35) -> list[Change]:
+        """Apply changes until there is none for some seconds; return them."""
         last = time.monotonic()
-        seen: list[Change] = []
+        changes: list[Change] = []
         while time.monotonic() < last + seconds:
-            some = self.run(iter([False, True]).__next__)
-            if some:
+            if available := self.apply_available():
                 last = time.monotonic()
-            seen += some
-        return seen
+            changes += available
+        return changes
 
-    def told(self, seconds: float = 0.35) -> list[tuple[str, ...]]:
-        """Return the changes until it is quiet, in short, with names below the root."""
-        names = []
-        for change in self.quiet(seconds):
-            old = [] if change.old is None else [self._short(change.old)]
-            names.append((change.kind, *old, self._short(change.path)))
-        return names
+    def collect(self, seconds: float = 0.35) -> list[tuple[str, ...]]:
+        """Apply changes until quiet; return kind, old name if renamed, and name below the root."""
+        collected = []
+        for change in self.apply_until_quiet(seconds):
+            old = [] if change.old is None else [self._relative(change.old)]
+            collected.append((change.kind, *old, self._relative(change.path)))
+        return collected
 
-    def _short(self, path: str) -> str:
+    def _relative(self, path: str) -> str:
         return path[len(str(self.root)) + 1 :]
 
     def _apply(self, change: Change) -> None:
         try:
             self.mirror.apply(change)
         except OSError:
-            self.watch.failed(change)
+            self.watcher.failed(change)
             return
-        if self._chance is None:
-            self.watch.done(change)
+        if self._rng is None:
+            self.watcher.done(change)
             return
-        self._late.append(change)
-        while self._late and self._chance.random() < 0.8:
-            self.watch.done(self._late.pop(self._chance.randrange(len(self._late))))
+        self._unconfirmed.append(change)
+        while self._unconfirmed and self._rng.random() < 0.8:
+            number = self._rng.randrange(len(self._unconfirmed))
+            self.watcher.done(self._unconfirmed.pop(number))
 
 
 @pytest.fixture
@@ -169,332 +181,345 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def watcher(root: Path, tmp_path: Path) -> Iterator[MirroredWatch]:
-    with MirroredWatch(root, tmp_path / "ledger") as watcher:
-        assert watcher.told(0.2) == [("changed", "")]
-        yield watcher
+def mirrored(root: Path, tmp_path: Path) -> Iterator[MirroredWatcher]:
+    with MirroredWatcher(root, tmp_path / "ledger") as mirrored:
+        assert mirrored.collect(0.2) == [("changed", "")]
+        yield mirrored
 
 
-def test_a_file_is_announced_once_when_it_is_closed(watcher: MirroredWatch) -> None:
-    with (watcher.root / "f").open("wb", buffering=0) as file:
+def test_a_file_is_announced_once_when_it_is_closed(mirrored: MirroredWatcher) -> None:
+    with (mirrored.root / "f").open("wb", buffering=0) as file:
         for _ in range(3):
             file.write(b"part")
-            assert watcher.told(SETTLE + 0.2) == []
-    begun = time.monotonic()
-    assert watcher.run(lambda: bool(watcher.mirror.beneath(str(watcher.root))))[0].kind == "changed"
-    assert time.monotonic() - begun < SETTLE
-    assert watcher.told() == []
+            assert mirrored.collect(SETTLE + 0.2) == []
+    start = time.monotonic()
+    changes = mirrored.apply_until(lambda: bool(mirrored.mirror.below(str(mirrored.root))))
+    assert changes[0].kind == "changed"
+    assert time.monotonic() - start < SETTLE
+    assert mirrored.collect() == []
 
 
-def test_a_file_renamed_in_is_announced_at_once(watcher: MirroredWatch, tmp_path: Path) -> None:
+def test_a_file_moved_into_the_tree_is_announced_at_once(
+    mirrored: MirroredWatcher, tmp_path: Path
+) -> None:
     (tmp_path / "f").write_text("whole")
-    (tmp_path / "f").rename(watcher.root / "g")
-    assert watcher.told() == [("changed", "g")]
+    (tmp_path / "f").rename(mirrored.root / "g")
+    assert mirrored.collect() == [("changed", "g")]
 
 
-def test_a_file_in_a_new_deep_directory_is_not_missed(watcher: MirroredWatch) -> None:
+def test_files_in_new_deep_directories_are_not_missed(mirrored: MirroredWatcher) -> None:
     for number in range(50):
-        (watcher.root / f"{number}/b/c").mkdir(parents=True)
-        (watcher.root / f"{number}/b/c/f").write_text("immediate")
-    told = watcher.told()
-    assert len(told) == len(set(told)) == 200
-    assert watcher.mirror.nodes == tree(watcher.root)
+        (mirrored.root / f"{number}/b/c").mkdir(parents=True)
+        (mirrored.root / f"{number}/b/c/f").write_text("immediate")
+    changes = mirrored.collect()
+    assert len(changes) == len(set(changes)) == 200
+    assert mirrored.mirror.nodes == read_tree(mirrored.root)
 
 
-def test_a_directory_that_moves_in_or_out_does_so_with_all_beneath(
-    watcher: MirroredWatch, tmp_path: Path
+def test_a_directory_moved_in_or_out_is_announced_with_everything_below_it(
+    mirrored: MirroredWatcher, tmp_path: Path
 ) -> None:
     (tmp_path / "d" / "e").mkdir(parents=True)
     (tmp_path / "d" / "e" / "f").touch()
-    (tmp_path / "d").rename(watcher.root / "d")
-    assert watcher.told() == [("changed", "d"), ("changed", "d/e"), ("changed", "d/e/f")]
-    (watcher.root / "d").rename(tmp_path / "out")
-    assert watcher.told() == [("removed", "d/e/f"), ("removed", "d/e"), ("removed", "d")]
+    (tmp_path / "d").rename(mirrored.root / "d")
+    assert mirrored.collect() == [("changed", "d"), ("changed", "d/e"), ("changed", "d/e/f")]
+    (mirrored.root / "d").rename(tmp_path / "out")
+    assert mirrored.collect() == [("removed", "d/e/f"), ("removed", "d/e"), ("removed", "d")]
     (tmp_path / "out" / "e" / "g").touch()
-    assert watcher.told(0.3) == []
+    assert mirrored.collect(0.3) == []
 
 
-def test_links_are_announced(watcher: MirroredWatch, tmp_path: Path) -> None:
+def test_hard_and_symbolic_links_are_announced(mirrored: MirroredWatcher, tmp_path: Path) -> None:
     (tmp_path / "f").write_text("content")
-    (watcher.root / "hard").hardlink_to(tmp_path / "f")
-    (watcher.root / "soft").symlink_to("nowhere")
-    assert watcher.told() == [("changed", "soft"), ("changed", "hard")]
-    (watcher.root / "soft").unlink()
-    (watcher.root / "soft").symlink_to("elsewhere")
-    assert ("changed", "soft") in watcher.told()
-    assert watcher.mirror.nodes == tree(watcher.root)
+    (mirrored.root / "hard").hardlink_to(tmp_path / "f")
+    (mirrored.root / "soft").symlink_to("nowhere")
+    assert mirrored.collect() == [("changed", "soft"), ("changed", "hard")]
+    (mirrored.root / "soft").unlink()
+    (mirrored.root / "soft").symlink_to("elsewhere")
+    assert ("changed", "soft") in mirrored.collect()
+    assert mirrored.mirror.nodes == read_tree(mirrored.root)
 
 
-def test_a_file_linked_in_whose_other_name_is_removed_is_announced(
-    watcher: MirroredWatch, tmp_path: Path
+def test_a_hard_link_whose_other_name_is_removed_is_announced(
+    mirrored: MirroredWatcher, tmp_path: Path
 ) -> None:
     (tmp_path / "f").write_text("content")
-    (watcher.root / "g").hardlink_to(tmp_path / "f")
+    (mirrored.root / "g").hardlink_to(tmp_path / "f")
     (tmp_path / "f").unlink()
-    assert watcher.told(2 * PATIENCE) == [("changed", "g")]
+    assert mirrored.collect(2 * SETTLE_IF_OPEN) == [("changed", "g")]
 
 
-def test_a_file_of_several_names_is_announced_under_all_of_them(watcher: MirroredWatch) -> None:
-    (watcher.root / "f").write_text("content")
-    (watcher.root / "g").hardlink_to(watcher.root / "f")
-    watcher.quiet()
-    (watcher.root / "g").write_text("changed")
-    assert sorted(watcher.told()) == [("changed", "f"), ("changed", "g")]
-    (watcher.root / "f").chmod(0o600)
-    assert sorted(watcher.told()) == [("changed", "f"), ("changed", "g")]
-    (watcher.root / "f").unlink()
-    assert watcher.told() == [("removed", "f")]
-
-
-def test_a_changed_mode_or_time_is_announced_and_the_same_again_is_not(
-    watcher: MirroredWatch,
+def test_a_file_with_several_hard_links_is_announced_under_each_name(
+    mirrored: MirroredWatcher,
 ) -> None:
-    (watcher.root / "f").write_text("content")
-    assert watcher.told() == [("changed", "f")]
-    (watcher.root / "f").chmod(0o600)
-    assert watcher.told() == [("changed", "f")]
-    os.utime(watcher.root / "f", (1, 1))
-    assert watcher.told() == [("changed", "f")]
-    os.utime(watcher.root / "f", (2, 1))
-    (watcher.root / "f").open("ab").close()
-    assert watcher.told() == []
-    watcher.root.chmod(0o750)
-    assert watcher.told() == [("changed", "")]
+    (mirrored.root / "f").write_text("content")
+    (mirrored.root / "g").hardlink_to(mirrored.root / "f")
+    mirrored.apply_until_quiet()
+    (mirrored.root / "g").write_text("changed")
+    assert sorted(mirrored.collect()) == [("changed", "f"), ("changed", "g")]
+    (mirrored.root / "f").chmod(0o600)
+    assert sorted(mirrored.collect()) == [("changed", "f"), ("changed", "g")]
+    (mirrored.root / "f").unlink()
+    assert mirrored.collect() == [("removed", "f")]
 
 
-def test_a_renaming_is_one_change_if_the_other_side_has_the_same_version(
-    watcher: MirroredWatch,
+def test_a_changed_mode_or_mtime_is_announced_and_an_unchanged_one_is_not(
+    mirrored: MirroredWatcher,
 ) -> None:
-    (watcher.root / "f").write_text("content")
-    watcher.quiet()
-    (watcher.root / "f").rename(watcher.root / "g")
-    assert watcher.told() == [("renamed", "f", "g")]
-    with (watcher.root / "g").open("ab", buffering=0) as file:
+    (mirrored.root / "f").write_text("content")
+    assert mirrored.collect() == [("changed", "f")]
+    (mirrored.root / "f").chmod(0o600)
+    assert mirrored.collect() == [("changed", "f")]
+    os.utime(mirrored.root / "f", (1, 1))
+    assert mirrored.collect() == [("changed", "f")]
+    os.utime(mirrored.root / "f", (2, 1))
+    (mirrored.root / "f").open("ab").close()
+    assert mirrored.collect() == []
+    mirrored.root.chmod(0o750)
+    assert mirrored.collect() == [("changed", "")]
+
+
+def test_a_rename_is_one_change_if_the_version_was_announced(
+    mirrored: MirroredWatcher,
+) -> None:
+    (mirrored.root / "f").write_text("content")
+    mirrored.apply_until_quiet()
+    (mirrored.root / "f").rename(mirrored.root / "g")
+    assert mirrored.collect() == [("renamed", "f", "g")]
+    with (mirrored.root / "g").open("ab", buffering=0) as file:
         file.write(b"more")
-        (watcher.root / "g").rename(watcher.root / "h")
-    assert watcher.told() == [("removed", "g"), ("changed", "h")]
+        (mirrored.root / "g").rename(mirrored.root / "h")
+    assert mirrored.collect() == [("removed", "g"), ("changed", "h")]
 
 
-def test_a_temporary_name_is_not_announced(watcher: MirroredWatch) -> None:
-    (watcher.root / ".f.tmp").write_text("content")
-    (watcher.root / ".f.tmp").rename(watcher.root / "f")
-    assert watcher.told() == [("changed", "f")]
+def test_a_temporary_name_is_not_announced(mirrored: MirroredWatcher) -> None:
+    (mirrored.root / ".f.tmp").write_text("content")
+    (mirrored.root / ".f.tmp").rename(mirrored.root / "f")
+    assert mirrored.collect() == [("changed", "f")]
 
 
-def test_a_renamed_directory_is_one_change_and_stays_watched(watcher: MirroredWatch) -> None:
-    (watcher.root / "d/e").mkdir(parents=True)
-    (watcher.root / "d/e/f").write_text("content")
-    watcher.quiet()
-    (watcher.root / "d").rename(watcher.root / "new")
-    assert watcher.told() == [("renamed", "d", "new")]
-    (watcher.root / "new/e/g").write_text("content")
-    (watcher.root / "new/e/f").unlink()
-    assert sorted(watcher.told()) == [("changed", "new/e/g"), ("removed", "new/e/f")]
+def test_a_renamed_directory_is_one_change_and_stays_watched(mirrored: MirroredWatcher) -> None:
+    (mirrored.root / "d/e").mkdir(parents=True)
+    (mirrored.root / "d/e/f").write_text("content")
+    mirrored.apply_until_quiet()
+    (mirrored.root / "d").rename(mirrored.root / "new")
+    assert mirrored.collect() == [("renamed", "d", "new")]
+    (mirrored.root / "new/e/g").write_text("content")
+    (mirrored.root / "new/e/f").unlink()
+    assert sorted(mirrored.collect()) == [("changed", "new/e/g"), ("removed", "new/e/f")]
 
 
-def test_only_what_was_announced_is_removed(watcher: MirroredWatch) -> None:
-    (watcher.root / "f").touch()
-    (watcher.root / "f").unlink()
-    assert watcher.told() == []
-    (watcher.root / "d/e").mkdir(parents=True)
-    (watcher.root / "d/f").touch()
-    watcher.quiet()
-    shutil.rmtree(watcher.root / "d")
-    removed = watcher.told()
+def test_only_announced_names_are_removed(mirrored: MirroredWatcher) -> None:
+    (mirrored.root / "f").touch()
+    (mirrored.root / "f").unlink()
+    assert mirrored.collect() == []
+    (mirrored.root / "d/e").mkdir(parents=True)
+    (mirrored.root / "d/f").touch()
+    mirrored.apply_until_quiet()
+    shutil.rmtree(mirrored.root / "d")
+    removed = mirrored.collect()
     assert set(removed) == {("removed", "d/e"), ("removed", "d/f"), ("removed", "d")}
     assert removed[-1] == ("removed", "d")
 
 
-def test_a_file_that_becomes_a_directory_or_the_reverse_is_removed_first(
-    watcher: MirroredWatch,
+def test_a_file_replaced_by_a_directory_or_the_reverse_is_removed_first(
+    mirrored: MirroredWatcher,
 ) -> None:
-    (watcher.root / "f").touch()
-    watcher.quiet()
-    (watcher.root / "f").unlink()
-    (watcher.root / "f").mkdir()
-    (watcher.root / "f" / "in").touch()
-    assert watcher.told() == [("removed", "f"), ("changed", "f"), ("changed", "f/in")]
-    shutil.rmtree(watcher.root / "f")
-    (watcher.root / "f").symlink_to("..")
-    told = watcher.told()
-    assert told == [("removed", "f/in"), ("removed", "f"), ("changed", "f")]
+    (mirrored.root / "f").touch()
+    mirrored.apply_until_quiet()
+    (mirrored.root / "f").unlink()
+    (mirrored.root / "f").mkdir()
+    (mirrored.root / "f" / "in").touch()
+    assert mirrored.collect() == [("removed", "f"), ("changed", "f"), ("changed", "f/in")]
+    shutil.rmtree(mirrored.root / "f")
+    (mirrored.root / "f").symlink_to("..")
+    changes = mirrored.collect()
+    assert changes == [("removed", "f/in"), ("removed", "f"), ("changed", "f")]
 
 
-def test_names_of_any_bytes_are_announced(watcher: MirroredWatch) -> None:
+def test_names_with_any_bytes_are_announced(mirrored: MirroredWatcher) -> None:
     name = os.fsdecode(b"\xff\n\xc3")
-    (watcher.root / name).touch()
-    assert watcher.told() == [("changed", name)]
-    (watcher.root / name).rename(watcher.root / (name + "2"))
-    assert watcher.told() == [("renamed", name, name + "2")]
+    (mirrored.root / name).touch()
+    assert mirrored.collect() == [("changed", name)]
+    (mirrored.root / name).rename(mirrored.root / (name + "2"))
+    assert mirrored.collect() == [("renamed", name, name + "2")]
 
 
-def test_what_happened_while_down_is_announced_and_nothing_else(root: Path, tmp_path: Path) -> None:
-    watcher = MirroredWatch(root, tmp_path / "ledger")
+def test_only_the_changes_since_the_last_run_are_announced(root: Path, tmp_path: Path) -> None:
+    mirrored = MirroredWatcher(root, tmp_path / "ledger")
     for name in ("same", "changed", "removed", "d/removed", "d/same"):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).touch()
-    with watcher:
-        assert len(watcher.told()) == 7
-    with watcher:
-        assert watcher.told() == []
+    with mirrored:
+        assert len(mirrored.collect()) == 7
+    with mirrored:
+        assert mirrored.collect() == []
     (root / "changed").write_text("now")
     (root / "removed").unlink()
     (root / "d/removed").unlink()
     (root / "new").touch()
-    with watcher:
-        told = watcher.told()
+    with mirrored:
+        changes = mirrored.collect()
     expected = [("changed", "changed"), ("changed", "new"), ("removed", "d/removed")]
-    assert sorted(told) == [*expected, ("removed", "removed")]
+    assert sorted(changes) == [*expected, ("removed", "removed")]
 
 
-def test_an_old_file_is_announced_at_once_and_a_fresh_one_when_settled(
+def test_an_old_file_is_announced_at_once_and_a_growing_one_when_it_settles(
     root: Path, tmp_path: Path
 ) -> None:
     (root / "old").touch()
     time.sleep(SETTLE)
     with (root / "growing").open("wb", buffering=0) as file:
         file.write(b"part")
-        with MirroredWatch(root, tmp_path / "ledger") as watcher:
-            begun = time.monotonic()
-            while time.monotonic() < begun + 2 * SETTLE:
+        with MirroredWatcher(root, tmp_path / "ledger") as mirrored:
+            start = time.monotonic()
+            while time.monotonic() < start + 2 * SETTLE:
                 file.write(b"part")
-                watcher.run(iter([False, True]).__next__)
-            assert set(watcher.mirror.nodes) == {str(root), str(root / "old")}
-            assert watcher.told() == [("changed", "growing")]
+                mirrored.apply_available()
+            assert set(mirrored.mirror.nodes) == {str(root), str(root / "old")}
+            assert mirrored.collect() == [("changed", "growing")]
 
 
-def test_a_change_neither_done_nor_failed_is_found_anew_by_the_next_run(
+def test_a_change_neither_done_nor_failed_is_found_again_by_the_next_run(
     root: Path, tmp_path: Path
 ) -> None:
     (root / "f").touch()
     (root / "g").touch()
     for _ in range(2):
-        with Ledger(tmp_path / "ledger") as ledger, Watcher([str(root)], ledger, 0) as watch:
+        with Ledger(tmp_path / "ledger") as ledger, Watcher([str(root)], ledger, 0) as watcher:
             time.sleep(0.1)
-            assert len([change for change in watch.changes(0.2) if change]) == 3
+            assert len([change for change in watcher.changes(0.2) if change]) == 3
     (root / "g").unlink()
-    with MirroredWatch(root, tmp_path / "ledger") as watcher:
-        assert watcher.told() == [("changed", ""), ("changed", "f"), ("removed", "g")]
+    with MirroredWatcher(root, tmp_path / "ledger") as mirrored:
+        assert mirrored.collect() == [("changed", ""), ("changed", "f"), ("removed", "g")]
 
 
-def test_the_removal_of_what_is_not_confirmed_yet_is_announced(root: Path, tmp_path: Path) -> None:
-    with Ledger(tmp_path / "ledger") as ledger, Watcher([str(root)], ledger, 0) as watch:
+def test_the_removal_of_an_unconfirmed_file_is_announced(root: Path, tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger") as ledger, Watcher([str(root)], ledger, 0) as watcher:
         (root / "f").touch()
         time.sleep(0.1)
-        kinds = [change.kind for change in watch.changes(0.2) if change]
+        kinds = [change.kind for change in watcher.changes(0.2) if change]
         (root / "f").unlink()
-        kinds += [change.kind for change in watch.changes(0.2) if change]
+        kinds += [change.kind for change in watcher.changes(0.2) if change]
     assert kinds == ["changed", "changed", "removed"]
 
 
-def test_a_renaming_that_failed_is_told_name_by_name(root: Path, tmp_path: Path) -> None:
-    with Ledger(tmp_path / "ledger") as ledger, Watcher([str(root)], ledger, 0) as watch:
+def test_a_failed_rename_is_announced_name_by_name(root: Path, tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger") as ledger, Watcher([str(root)], ledger, 0) as watcher:
         (root / "f").touch()
         time.sleep(0.1)
-        for change in watch.changes(0.2):
+        for change in watcher.changes(0.2):
             if change is not None:
-                watch.done(change)
+                watcher.done(change)
         (root / "f").rename(root / "g")
-        told = []
-        for change in watch.changes(0.2):
+        changes = []
+        for change in watcher.changes(0.2):
             if change is not None:
-                told.append((change.kind, Path(change.path).name))
+                changes.append((change.kind, Path(change.path).name))
                 if change.kind == "renamed":
-                    watch.failed(change)
-    assert told == [("renamed", "g"), ("removed", "f"), ("changed", "g")]
+                    watcher.failed(change)
+    assert changes == [("renamed", "g"), ("removed", "f"), ("changed", "g")]
 
 
-def test_two_versions_within_a_moment_are_both_seen(watcher: MirroredWatch) -> None:
-    none = Node("", 0, b"")
+def test_two_versions_written_in_quick_succession_are_both_announced(
+    mirrored: MirroredWatcher,
+) -> None:
+    missing = Node("", 0, b"")
     for number in range(0, 40, 2):
-        (watcher.root / "f").write_text(f"{number:02}")
-        while watcher.mirror.nodes.get(str(watcher.root / "f"), none).content != b"%02d" % number:
-            watcher.run(iter([False, True]).__next__, 0)
-        (watcher.root / "f").write_text(f"{number + 1:02}")
-        watcher.quiet(0.1)
-        assert watcher.mirror.nodes == tree(watcher.root)
+        (mirrored.root / "f").write_text(f"{number:02}")
+        while (
+            mirrored.mirror.nodes.get(str(mirrored.root / "f"), missing).content != b"%02d" % number
+        ):
+            mirrored.apply_available(0)
+        (mirrored.root / "f").write_text(f"{number + 1:02}")
+        mirrored.apply_until_quiet(0.1)
+        assert mirrored.mirror.nodes == read_tree(mirrored.root)
 
 
-def test_it_returns_in_time_and_waits_without_work(watcher: MirroredWatch) -> None:
-    begun, used = time.monotonic(), time.process_time()
-    assert list(watcher.watch.changes(0.5)) == [None]
-    assert 0.45 < time.monotonic() - begun < 1
+def test_changes_returns_in_time_and_waits_without_using_the_processor(
+    mirrored: MirroredWatcher,
+) -> None:
+    start, used = time.monotonic(), time.process_time()
+    assert list(mirrored.watcher.changes(0.5)) == [None]
+    assert 0.45 < time.monotonic() - start < 1
     assert time.process_time() - used < 0.1
 
 
-def test_after_an_overflow_everything_is_compared(watcher: MirroredWatch, tmp_path: Path) -> None:
-    (watcher.root / "d").mkdir()
+def test_after_an_overflow_everything_is_compared(
+    mirrored: MirroredWatcher, tmp_path: Path
+) -> None:
+    (mirrored.root / "d").mkdir()
     for number in range(3):
-        (watcher.root / "d" / str(number)).touch()
-    watcher.quiet()
+        (mirrored.root / "d" / str(number)).touch()
+    mirrored.apply_until_quiet()
     limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     for number in range(limit // 2 + 10):
-        (watcher.root / f"x{number % 2}").touch()
-        (watcher.root / f"x{number % 2}").unlink()
-    (watcher.root / "d" / "0").unlink()
-    (watcher.root / "d" / "1").write_text("changed")
-    (watcher.root / "d").rename(watcher.root / "e")
-    (watcher.root / "new").touch()
-    assert ("removed", "d/2") in watcher.told(2)
-    assert watcher.mirror.nodes == tree(watcher.root)
-    (watcher.root / "e").rename(tmp_path / "out")
-    assert ("removed", "e") in watcher.told()
+        (mirrored.root / f"x{number % 2}").touch()
+        (mirrored.root / f"x{number % 2}").unlink()
+    (mirrored.root / "d" / "0").unlink()
+    (mirrored.root / "d" / "1").write_text("changed")
+    (mirrored.root / "d").rename(mirrored.root / "e")
+    (mirrored.root / "new").touch()
+    assert ("removed", "d/2") in mirrored.collect(2)
+    assert mirrored.mirror.nodes == read_tree(mirrored.root)
+    (mirrored.root / "e").rename(tmp_path / "out")
+    assert ("removed", "e") in mirrored.collect()
 
 
-def test_a_watched_directory_that_goes_ends_it_in_one_line(root: Path, tmp_path: Path) -> None:
-    with MirroredWatch(root, tmp_path / "ledger") as watcher:
-        watcher.quiet(0.1)
+def test_a_removed_root_raises_an_error(root: Path, tmp_path: Path) -> None:
+    with MirroredWatcher(root, tmp_path / "ledger") as mirrored:
+        mirrored.apply_until_quiet(0.1)
         root.rename(tmp_path / "away")
         with pytest.raises(SarraError, match=r"root: .*removed or renamed"):
-            watcher.quiet()
+            mirrored.apply_until_quiet()
     with (
-        MirroredWatch(root, tmp_path / "ledger") as watcher,
+        MirroredWatcher(root, tmp_path / "ledger") as mirrored,
         pytest.raises(SarraError, match="root: "),
     ):
-        watcher.quiet()
+        mirrored.apply_until_quiet()
     assert (tmp_path / "away").exists()
 
 
-def test_a_lost_root_announces_no_removal(tmp_path: Path) -> None:
+def test_a_root_whose_parent_is_renamed_announces_no_removal(tmp_path: Path) -> None:
     (tmp_path / "p" / "root").mkdir(parents=True)
     (tmp_path / "p" / "root" / "f").touch()
-    with MirroredWatch(tmp_path / "p" / "root", tmp_path / "ledger") as watcher:
-        watcher.quiet()
+    with MirroredWatcher(tmp_path / "p" / "root", tmp_path / "ledger") as mirrored:
+        mirrored.apply_until_quiet()
         (tmp_path / "p").rename(tmp_path / "q")
         with pytest.raises(SarraError, match="root: "):
-            watcher.quiet()
-        assert watcher.mirror.beneath(str(tmp_path / "p" / "root"))
+            mirrored.apply_until_quiet()
+        assert mirrored.mirror.below(str(tmp_path / "p" / "root"))
 
 
-def test_roots_may_overlap_and_be_links(tmp_path: Path) -> None:
+def test_roots_may_overlap_and_be_symbolic_links(tmp_path: Path) -> None:
     (tmp_path / "real" / "in").mkdir(parents=True)
     (tmp_path / "link").symlink_to("real")
     (tmp_path / "link" / "in" / "f").touch()
     roots = [str(tmp_path / "link"), str(tmp_path / "link" / "in") + "/"]
-    with Ledger(tmp_path / "ledger") as ledger, Watcher(roots, ledger, 0) as watch:
+    with Ledger(tmp_path / "ledger") as ledger, Watcher(roots, ledger, 0) as watcher:
         time.sleep(0.1)
         (tmp_path / "real" / "g").touch()
-        found = [change.path for change in watch.changes(0.3) if change]
-    assert sorted(found) == [str(tmp_path / "link" / name) for name in ("g", "in", "in/f")]
+        paths = [change.path for change in watcher.changes(0.3) if change]
+    assert sorted(paths) == [str(tmp_path / "link" / name) for name in ("g", "in", "in/f")]
 
 
 @pytest.mark.bound_by_modes
-def test_a_directory_that_may_not_be_read_is_warned_of_and_read_when_it_may(
-    watcher: MirroredWatch, caplog: pytest.LogCaptureFixture
+def test_an_unreadable_directory_is_warned_of_and_read_when_it_becomes_readable(
+    mirrored: MirroredWatcher, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (watcher.root / "d").mkdir(mode=0)
-    assert watcher.told() == [("changed", "d")]
+    (mirrored.root / "d").mkdir(mode=0)
+    assert mirrored.collect() == [("changed", "d")]
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    (watcher.root / "d").chmod(0o700)
-    (watcher.root / "d" / "f").touch()
-    assert watcher.told() == [("changed", "d"), ("changed", "d/f")]
+    (mirrored.root / "d").chmod(0o700)
+    (mirrored.root / "d" / "f").touch()
+    assert mirrored.collect() == [("changed", "d"), ("changed", "d/f")]
 
 
-def test_too_many_watchers_are_refused_with_what_to_do(root: Path, tmp_path: Path) -> None:
+def test_at_the_limit_of_watchers_the_error_names_the_setting(root: Path, tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with Ledger(tmp_path / "ledger") as ledger, Watcher([str(root)], ledger, 0):
-        os.close(next_one := os.dup(0))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (next_one, hard))
+        os.close(next_descriptor := os.dup(0))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (next_descriptor, hard))
         try:
             with (
                 pytest.raises(ConfigError, match=r"fs\.inotify\.max_user_instances"),
@@ -505,113 +530,121 @@ def test_too_many_watchers_are_refused_with_what_to_do(root: Path, tmp_path: Pat
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_too_many_directories_are_refused_with_what_to_do(root: Path, tmp_path: Path) -> None:
+def test_at_the_limit_of_watches_the_error_names_the_setting(root: Path, tmp_path: Path) -> None:
     program = (
         "import sys, pathlib\n"
         "from sarra_lite.watch.ledger import Ledger; from sarra_lite.watch.watcher import Watcher\n"
         "pathlib.Path('/proc/sys/user/max_inotify_watches').write_text('3')\n"
-        "with Ledger(pathlib.Path(sys.argv[1])) as l, Watcher([sys.argv[2]], l, 0) as watch:\n"
-        "    list(watch.changes(5))\n"
+        "with Ledger(pathlib.Path(sys.argv[1])) as ledger, "
+        "Watcher([sys.argv[2]], ledger, 0) as watcher:\n"
+        "    list(watcher.changes(5))\n"
     )
     if subprocess.run(["unshare", "-Ur", "true"], capture_output=True, check=False).returncode:
-        pytest.skip("this machine lets nobody make a user namespace")
+        pytest.skip("user namespaces are not permitted on this machine")
     (root / "a/b/c/d/e").mkdir(parents=True)
-    ended = subprocess.run(
+    done = subprocess.run(
         ["unshare", "-Ur", sys.executable, "-c", program, tmp_path / "ledger", root],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert ended.stderr.splitlines()[-1].startswith("sarra_lite.errors.ConfigError: ")
-    assert "fs.inotify.max_user_watches" in ended.stderr
+    assert done.stderr.splitlines()[-1].startswith("sarra_lite.errors.ConfigError: ")
+    assert "fs.inotify.max_user_watches" in done.stderr
 
 
-class Vandal:
-    """Does random things to a tree, from as few names that they meet often."""
+class RandomChanger:
+    """Performs random operations in a tree, on so few names that they often affect each other."""
 
-    def __init__(self, root: Path, chance: random.Random) -> None:
-        """Keep to the root, and to a directory beside it."""
+    def __init__(self, root: Path, rng: random.Random) -> None:
+        """Use the root, and a directory beside it for names that are moved out."""
         self.root = root
-        self.chance = chance
+        self.rng = rng
         self.outside = root.parent / "outside"
         self.outside.mkdir(exist_ok=True)
-        self.deeds = (
+        self.operations = (
             *[self.write] * 4,
             *[self.append_slowly, self.replace, self.remove, self.rename, self.rename] * 2,
-            *[self.make, self.remove_tree, self.link, self.hard_link, self.mode, self.move_out],
+            *[
+                self.make_directory,
+                self.remove_tree,
+                self.symlink,
+                self.hard_link,
+                self.change_mode,
+                self.move_out,
+            ],
         )
 
-    def some(self, depth: int = 4) -> Path:
-        names = (self.chance.choice("abc") for _ in range(self.chance.randint(1, depth)))
+    def random_path(self, depth: int = 4) -> Path:
+        names = (self.rng.choice("abc") for _ in range(self.rng.randint(1, depth)))
         return self.root.joinpath(*names)
 
-    def act(self, times: int) -> None:
+    def run(self, times: int) -> None:
         for _ in range(times):
             with contextlib.suppress(OSError):
-                self.chance.choice(self.deeds)()
-            if self.chance.random() < 0.2:
-                time.sleep(self.chance.random() * 0.05)
+                self.rng.choice(self.operations)()
+            if self.rng.random() < 0.2:
+                time.sleep(self.rng.random() * 0.05)
 
     def write(self) -> None:
-        self.some().write_bytes(self.chance.randbytes(self.chance.randint(0, 3)))
+        self.random_path().write_bytes(self.rng.randbytes(self.rng.randint(0, 3)))
 
     def append_slowly(self) -> None:
-        with self.some().open("ab", buffering=0) as file:
+        with self.random_path().open("ab", buffering=0) as file:
             for _ in range(3):
                 file.write(b"+")
-                time.sleep(self.chance.random() * 0.01)
+                time.sleep(self.rng.random() * 0.01)
 
     def replace(self) -> None:
-        path = self.some()
-        (path.parent / ".tmp").write_bytes(self.chance.randbytes(4))
+        path = self.random_path()
+        (path.parent / ".tmp").write_bytes(self.rng.randbytes(4))
         (path.parent / ".tmp").replace(path)
 
     def remove(self) -> None:
-        self.some().unlink()
+        self.random_path().unlink()
 
     def rename(self) -> None:
-        self.some(3).rename(self.some(3))
+        self.random_path(3).rename(self.random_path(3))
 
-    def make(self) -> None:
-        self.some().mkdir(parents=True, exist_ok=True)
-        self.some().write_bytes(b"made")
+    def make_directory(self) -> None:
+        self.random_path().mkdir(parents=True, exist_ok=True)
+        self.random_path().write_bytes(b"made")
 
     def remove_tree(self) -> None:
-        shutil.rmtree(self.some(2))
+        shutil.rmtree(self.random_path(2))
 
-    def link(self) -> None:
-        self.some().symlink_to(self.chance.choice("abc"))
+    def symlink(self) -> None:
+        self.random_path().symlink_to(self.rng.choice("abc"))
 
     def hard_link(self) -> None:
-        self.some().hardlink_to(self.some())
+        self.random_path().hardlink_to(self.random_path())
 
-    def mode(self) -> None:
-        self.some().chmod(self.chance.choice([0o700, 0o750, 0o755]))
+    def change_mode(self) -> None:
+        self.random_path().chmod(self.rng.choice([0o700, 0o750, 0o755]))
 
     def move_out(self) -> None:
-        away = self.outside / str(self.chance.randrange(3))
+        away = self.outside / str(self.rng.randrange(3))
         if away.exists() or away.is_symlink():
-            away.rename(self.some(2))
+            away.rename(self.random_path(2))
         else:
-            self.some(2).rename(away)
+            self.random_path(2).rename(away)
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_whatever_happens_the_changes_make_the_same_tree(
+def test_after_random_operations_the_mirror_equals_the_tree(
     root: Path, tmp_path: Path, seed: int
 ) -> None:
-    chance = random.Random(seed)
-    vandal = Vandal(root, chance)
-    watcher = MirroredWatch(root, tmp_path / "ledger", chance=random.Random(seed))
+    rng = random.Random(seed)
+    changer = RandomChanger(root, rng)
+    mirrored = MirroredWatcher(root, tmp_path / "ledger", rng=random.Random(seed))
     for _ in range(3):
-        vandal.act(40)  # while nobody watches
-        with watcher:
+        changer.run(40)  # while no watcher runs
+        with mirrored:
             with ThreadPoolExecutor() as pool:
-                watcher.run(pool.submit(vandal.act, 250).done)
-            if chance.random() < 0.5:
-                continue  # stopped in the middle of it, much of it unconfirmed
-            watcher.quiet(2 * PATIENCE)
-            assert watcher.mirror.nodes == tree(root)
-    with watcher:
-        watcher.quiet(2 * PATIENCE)
-        assert watcher.mirror.nodes == tree(root)
+                mirrored.apply_until(pool.submit(changer.run, 250).done)
+            if rng.random() < 0.5:
+                continue  # stop early, with many changes unconfirmed
+            mirrored.apply_until_quiet(2 * SETTLE_IF_OPEN)
+            assert mirrored.mirror.nodes == read_tree(root)
+    with mirrored:
+        mirrored.apply_until_quiet(2 * SETTLE_IF_OPEN)
+        assert mirrored.mirror.nodes == read_tree(root)

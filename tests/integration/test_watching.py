@@ -1,4 +1,4 @@
-"""sr_post --watch and a sender keep two directories the same."""
+"""sr_post --watch and a sender keep the destination equal to the source directory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def mirrored(site: Site) -> Iterator[Site]:
-    """A site whose source is watched, with a sender."""
+    """A site whose source is watched, and whose sender is running."""
     site.run("sr_sender", "--declare")
     with site.running("sr_sender"), _watch(site):
         yield site
@@ -28,32 +28,36 @@ def _watch(site: Site):  # type: ignore[no-untyped-def]  # noqa: ANN202  a conte
     return site.running("sr_post", "--watch", "--settle", "0.5s", site.source)
 
 
-def _becomes_same(site: Site, seconds: float = 30) -> None:
-    wait_until(lambda: listing(site.source) == listing(site.dest), seconds, lambda: _differ(site))
+def _wait_until_same(site: Site, seconds: float = 30) -> None:
+    wait_until(
+        lambda: listing(site.source) == listing(site.dest), seconds, lambda: _difference(site)
+    )
 
 
-def _differ(site: Site) -> str:
-    a, b = listing(site.source), listing(site.dest)
-    return f"{dict(a.items() - b.items())} != {dict(b.items() - a.items())}"
+def _difference(site: Site) -> str:
+    source, dest = listing(site.source), listing(site.dest)
+    return f"{dict(source.items() - dest.items())} != {dict(dest.items() - source.items())}"
 
 
-def test_what_is_made_changed_renamed_and_removed_happens_there_too(mirrored: Site) -> None:
+def test_created_changed_renamed_and_removed_names_are_the_same_at_the_destination(
+    mirrored: Site,
+) -> None:
     site = mirrored
     write_tree(site.source)
-    _becomes_same(site)
+    _wait_until_same(site)
     (site.source / "a" / "hello.txt").write_text("changed")
     (site.source / "a" / "b" / "empty").unlink()
     (site.source / "with blank").rename(site.source / "renamed")
     (site.source / "dangling").unlink()
-    _becomes_same(site)
+    _wait_until_same(site)
     shutil.rmtree(site.source / "a")
     (site.source / "deep" / "er").mkdir(parents=True)
     (site.source / "deep" / "er" / "f").write_text("at once")
-    _becomes_same(site)
+    _wait_until_same(site)
     assert site.leftovers() == []
 
 
-def test_a_file_is_announced_when_it_is_complete_and_not_before(mirrored: Site) -> None:
+def test_a_file_is_announced_only_when_it_is_complete(mirrored: Site) -> None:
     site = mirrored
     with (site.source / "slow").open("w") as file:
         for _ in range(8):
@@ -61,11 +65,11 @@ def test_a_file_is_announced_when_it_is_complete_and_not_before(mirrored: Site) 
             file.flush()
             time.sleep(0.25)
             assert not (site.dest / "slow").exists()
-    _becomes_same(site)
+    _wait_until_same(site)
     assert site.codes()["slow"] == [201]
 
 
-def test_a_directory_that_is_renamed_before_its_files_are_sent_arrives_whole(site: Site) -> None:
+def test_a_directory_renamed_before_its_files_are_sent_arrives_with_all_of_them(site: Site) -> None:
     site.run("sr_sender", "--declare")
     (site.source / "old").mkdir()
     with _watch(site):
@@ -75,20 +79,18 @@ def test_a_directory_that_is_renamed_before_its_files_are_sent_arrives_whole(sit
         (site.source / "old").rename(site.source / "new")
         wait_until(lambda: site.queued() >= 7)
         with site.running("sr_sender"):
-            _becomes_same(site)
+            _wait_until_same(site)
 
 
-@pytest.mark.parametrize("how", ["kill", "terminate"])
-def test_nothing_is_missed_while_the_poster_is_away_and_nothing_announced_twice(
-    site: Site, how: str
-) -> None:
+@pytest.mark.parametrize("stop_method", ["kill", "terminate"])
+def test_after_a_restart_only_the_changes_since_are_announced(site: Site, stop_method: str) -> None:
     site.run("sr_sender", "--declare")
     for name in ("stays", "changes", "goes"):
         (site.source / name).write_text(name)
     with _watch(site) as post:
         wait_until(lambda: site.queued() == 3)
-        time.sleep(1)  # confirmed, and recorded
-        getattr(post, how)()
+        time.sleep(1)  # until the announcements are confirmed and recorded
+        getattr(post, stop_method)()
         post.wait(5)
     (site.source / "changes").write_text("other")
     (site.source / "goes").unlink()
@@ -102,17 +104,17 @@ def test_nothing_is_missed_while_the_poster_is_away_and_nothing_announced_twice(
     assert site.codes()["stays"] == [201]
 
 
-def test_the_broker_goes_away_while_watching_and_nothing_is_missed(mirrored: Site) -> None:
+def test_no_change_is_missed_when_the_broker_closes_connections(mirrored: Site) -> None:
     site = mirrored
     for number in range(20):
         (site.source / f"{number}").write_text(f"{number}")
         if number % 7 == 0:
             site.rabbit.close_all_connections()
         time.sleep(0.05)
-    _becomes_same(site)
+    _wait_until_same(site)
 
 
-def test_rules_apply_to_what_is_watched(site: Site) -> None:
+def test_rules_apply_to_watched_files(site: Site) -> None:
     site.run("sr_sender", "--declare")
     site.configure("post", 'rules = [{ reject = ".*[.]tmp$" }]\n')
     with site.running("sr_sender"), _watch(site):
@@ -126,7 +128,7 @@ def test_rules_apply_to_what_is_watched(site: Site) -> None:
     assert list(site.dest.iterdir()) == []
 
 
-def test_two_watchers_of_one_directory_are_one_too_many(site: Site) -> None:
+def test_a_second_watcher_of_the_same_directory_is_refused(site: Site) -> None:
     with _watch(site) as first:
         wait_until(lambda: (site.directory / "state").exists() or first.poll() is not None)
         time.sleep(1)
@@ -138,18 +140,18 @@ def test_an_idle_watcher_uses_no_processor_time(site: Site) -> None:
     write_tree(site.source)
     with _watch(site) as post:
         time.sleep(3)
-        before = _cpu(post)
+        before = _cpu_seconds(post)
         time.sleep(3)
-        assert _cpu(post) - before < 0.15
+        assert _cpu_seconds(post) - before < 0.15
 
 
-def _cpu(process: Running) -> float:
+def _cpu_seconds(process: Running) -> float:
     assert process.poll() is None
     return process.cpu_seconds()
 
 
-def test_a_file_with_a_name_of_any_bytes_is_seen(mirrored: Site) -> None:
+def test_a_file_whose_name_is_not_utf_8_is_sent(mirrored: Site) -> None:
     site = mirrored
     with open(os.fsencode(site.source) + b"/\xff\nname", "w") as file:  # noqa: PTH123  bytes
         file.write("x")
-    _becomes_same(site)
+    _wait_until_same(site)

@@ -1,4 +1,4 @@
-"""What the bench says that a command took."""
+"""How the bench measures what a command uses."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_processor_time_and_memory_are_those_of_all_descendants() -> None:
     assert used.server_cpu == 0
 
 
-def test_what_a_command_leaves_behind_is_counted_and_ended() -> None:
+def test_processes_that_a_command_leaves_are_measured_and_ended() -> None:
     helper = f"{BURN.format(0.2)}\nimport time; time.sleep(60)"
     start = f"subprocess.Popen({python(helper)!r}, start_new_session=True)"
     own = children(os.getpid())
@@ -47,14 +47,14 @@ def test_what_a_command_leaves_behind_is_counted_and_ended() -> None:
     assert children(os.getpid()) == own
 
 
-def test_helpers_and_servers_count_by_what_they_do_meanwhile(sleeper: int) -> None:
+def test_helpers_and_servers_are_measured_while_the_command_runs(sleeper: int) -> None:
     used = measured(Work(["sleep", "0.1"], servers=[sleeper], helpers=[sleeper]))
     assert used.client_cpu < 0.1
     assert used.server_cpu == 0
     assert used.processes == 2
 
 
-def test_a_command_that_fails_tells_why() -> None:
+def test_the_error_of_a_failed_command_contains_its_output() -> None:
     with pytest.raises(Failed, match=r"exit status 3: (?s:.*)no such host"):
         measured(Work(python("print('no such host'); raise SystemExit(3)")))
 
@@ -66,11 +66,11 @@ def test_a_command_that_takes_too_long_is_ended_with_all_its_processes() -> None
     assert children(os.getpid()) == own
 
 
-def test_work_may_be_done_only_after_its_command() -> None:
-    looks = iter([False, False, True])
-    assert measured(Work(["true"], until=lambda: next(looks))).seconds >= 0.04
+def test_work_can_end_after_its_command() -> None:
+    results = iter([False, False, True])
+    assert measured(Work(["true"], until=lambda: next(results))).seconds >= 0.04
 
 
-def test_a_tree_is_a_process_and_what_it_started(sleeper: int) -> None:
-    assert Tree(sleeper).look() == {sleeper}
-    assert os.getpid() in Tree(os.getppid()).look()
+def test_a_tree_is_a_process_and_its_descendants(sleeper: int) -> None:
+    assert Tree(sleeper).update() == {sleeper}
+    assert os.getpid() in Tree(os.getppid()).update()
