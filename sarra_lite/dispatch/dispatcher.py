@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from sarra_lite import units
 from sarra_lite.broker import report_stream
-from sarra_lite.broker.report_stream import Key, TransferStats
+from sarra_lite.broker.reporter import Reporter, TransferStats
 from sarra_lite.delivery.job import Job, Outcome
 from sarra_lite.dispatch.ordering import PathOrder
 from sarra_lite.dispatch.outbox import Confirmed, Outbox
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sarra_lite.broker.client import Broker, Delivery
+    from sarra_lite.broker.report_stream import Key
     from sarra_lite.config.commands import SenderConfig
     from sarra_lite.dispatch.pool import Done, Down, WorkerPool
 
@@ -78,7 +79,7 @@ class Dispatcher:
         self._config = config
         self._lanes = lanes
         self._outbox = Outbox(config, tell)
-        self._reporter = report_stream.Reporter(config.instance_name)
+        self._reporter = Reporter(config.instance_name)
         self._broker: Broker | None = None
         self._held: dict[Key, Pending] = {}
         self._order: PathOrder[Key] = PathOrder()
