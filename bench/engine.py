@@ -94,7 +94,9 @@ class Engine:
 
     def _all_open(self) -> bool:
         round_trips = [client.round_trip for client in self._clients if client.round_trip]
-        return bool(round_trips) and len(round_trips) >= (self._count or connections_for(min(round_trips)))
+        return bool(round_trips) and len(round_trips) >= (
+            self._count or connections_for(min(round_trips))
+        )
 
     def send(self, source: Path, dest: str) -> None:
         """Send a tree; raise SarraError."""

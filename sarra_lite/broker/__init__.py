@@ -1,1 +1,1 @@
-"""RabbitMQ: connections, confirms, topology, streams of reports.  Alone imports pika."""
+"""RabbitMQ: connections, publisher confirms, queues and streams.  The only package to use pika."""

@@ -1,7 +1,6 @@
-"""Publishing on a connection: what is published together goes in one write, each with its answer.
+"""Publishing with publisher confirms, and a pika connection that sends many messages in one write.
 
-Pika is known here, in amqp.py, in broker.py and in refusals.py only.  All of this runs in the
-connection's thread.
+All of this runs in the thread of ``sarra_lite.broker.connection``.
 """
 
 from __future__ import annotations
@@ -9,12 +8,16 @@ from __future__ import annotations
 import contextlib
 import enum
 from collections.abc import Callable
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from pika import BasicProperties
 from pika.adapters.select_connection import SelectConnection
+from pika.exceptions import ChannelClosed
 from pika.spec import Basic
 
+from sarra_lite.broker.pika_errors import translate_error
+from sarra_lite.errors import BrokerError
 from sarra_lite.messages.v03 import CONTENT_TYPE
 
 if TYPE_CHECKING:
@@ -23,11 +26,11 @@ if TYPE_CHECKING:
     from pika.channel import Channel
     from pika.frame import Method
 
-_PERSISTENT: Final = 2
+_PERSISTENT: Final = 2  # AMQP delivery mode
 
 
 class PublishOutcome(enum.Enum):
-    """What became of a published message."""
+    """The result of publishing one message."""
 
     CONFIRMED = "confirmed"
     UNROUTABLE = "confirmed, though no queue is bound"
@@ -35,98 +38,113 @@ class PublishOutcome(enum.Enum):
     LOST = "not known, since the connection was lost"
 
 
-Answered = Callable[[PublishOutcome, str], None]
+OnResult = Callable[[PublishOutcome, str], None]  # gets the outcome, and a reason for users
 
 
 class BatchingConnection(SelectConnection):
-    """A connection that can hold back what it sends, to send it with one system call."""
+    """A pika connection that can collect outgoing data and send it with one system call."""
 
-    _held: list[bytes] | None = None
+    _batch: list[bytes] | None = None
 
     @contextlib.contextmanager
-    def gathering(self) -> Iterator[None]:
-        """Hold back what is sent meanwhile, in its order; send it at the end."""
-        self._held = []
+    def batch(self) -> Iterator[None]:
+        """Collect the data sent inside the ``with`` block; send it, in order, at its end."""
+        self._batch = []
         try:
             yield
         finally:
-            data, self._held = b"".join(self._held), None
+            data, self._batch = b"".join(self._batch), None
             if data and not self.is_closed:
                 self._adapter_emit_data(data)
 
     def _adapter_emit_data(self, data: bytes) -> None:
-        """Send bytes; pika calls this with each frame, three times for a message."""
-        if self._held is None:
+        """Send bytes; pika calls this for each frame, three times for a message."""
+        if self._batch is None:
             super()._adapter_emit_data(data)  # type: ignore[misc]  # not in pika's types
         else:
-            self._held.append(data)
+            self._batch.append(data)
 
 
 class Publisher:
-    """Publishes on a channel in confirm mode, and knows what the broker has not answered for."""
+    """Publishes on one channel in confirm mode and matches each confirm to its message."""
 
-    def __init__(self, channel: Channel, user: str, nacked: Callable[[], None]) -> None:
-        """``user`` signs what is published; ``nacked``: the broker could not store a message."""
+    def __init__(
+        self,
+        channel: Channel,
+        user: str,
+        url: str,
+        *,
+        on_ready: Callable[[], None],
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        """Put the channel into confirm mode; ``on_ready`` is called when the broker agreed.
+
+        ``user``: the ``user_id`` of each message, which RabbitMQ compares with the login.
+        ``url`` names the broker in errors.  ``on_failure`` is called when the channel cannot be
+        used any more.
+        """
         self._channel = channel
         self._user = user
-        self._nacked = nacked
-        self._published = 0
-        self._unconfirmed: dict[int, Answered] = {}
+        self._url = url
+        self._on_failure = on_failure
+        self._published = 0  # the delivery tag of the last message
+        self._unconfirmed: dict[int, OnResult] = {}  # by delivery tag, ascending
         self._unroutable: set[int] = set()
         channel.add_on_return_callback(self._on_return)
-
-    def begin(self, ready: Callable[[], None]) -> None:
-        """Have the broker confirm what is published; ``ready`` when it will."""
-        self._channel.confirm_delivery(self._on_confirm, lambda _: ready())
+        channel.add_on_close_callback(self._on_close)
+        channel.confirm_delivery(self._on_confirm, lambda _: on_ready())
 
     def publish(
-        self, exchange: str, topic: str, body: bytes, done: Answered, *, mandatory: bool
+        self, exchange: str, topic: str, body: bytes, on_result: OnResult, *, mandatory: bool
     ) -> bool:
-        """Publish persistently; ``done`` gets the broker's answer.  False: the channel is gone."""
+        """Publish a persistent message; return False when the channel is closed."""
         if not self._channel.is_open:
             return False
         self._published += 1
-        self._unconfirmed[self._published] = done
+        self._unconfirmed[self._published] = on_result
         properties = BasicProperties(
             content_type=CONTENT_TYPE,
             content_encoding="utf-8",
             delivery_mode=_PERSISTENT,
             headers={},
             user_id=self._user,
-            # What comes back unroutable has no other sign of which one it was.
+            # A returned message carries no delivery tag, so its tag is kept here.
             message_id=str(self._published) if mandatory else None,
         )
         self._channel.basic_publish(exchange, topic, body, properties, mandatory=mandatory)
         return True
 
-    def answer_all(self, outcome: PublishOutcome, reason: str) -> None:
-        """Answer for all that the broker did not answer for."""
+    def finish_all(self, outcome: PublishOutcome, reason: str) -> None:
+        """Give this outcome to all messages that the broker has not confirmed."""
         unconfirmed, self._unconfirmed = self._unconfirmed, {}
-        for done in unconfirmed.values():
-            done(outcome, reason)
+        for on_result in unconfirmed.values():
+            on_result(outcome, reason)
 
     def _on_return(
         self, _: Channel, __: Basic.Return, properties: BasicProperties, ___: bytes
     ) -> None:
+        """Note an unroutable message; the broker returns it before it confirms it."""
         self._unroutable.add(int(properties.message_id or 0))
 
     def _on_confirm(self, frame: Method[Basic.Ack | Basic.Nack]) -> None:
-        method = frame.method
-        if isinstance(method, Basic.Nack):
-            self._nacked()
+        confirm = frame.method
+        if isinstance(confirm, Basic.Nack):
+            self._on_failure(BrokerError("the broker could not store a message"))
             return
-        for number in self._numbers(method.delivery_tag, multiple=method.multiple):
-            done = self._unconfirmed.pop(number)
-            if number in self._unroutable:
-                self._unroutable.discard(number)
-                done(PublishOutcome.UNROUTABLE, "no queue is bound")
+        last = confirm.delivery_tag
+        tags = list(takewhile(last.__ge__, self._unconfirmed)) if confirm.multiple else [last]
+        for tag in tags:
+            on_result = self._unconfirmed.pop(tag, None)
+            if on_result is None:
+                continue  # finish_all() has reported it
+            if tag in self._unroutable:
+                self._unroutable.discard(tag)
+                on_result(PublishOutcome.UNROUTABLE, "no queue is bound")
             else:
-                done(PublishOutcome.CONFIRMED, "")
+                on_result(PublishOutcome.CONFIRMED, "")
 
-    def _numbers(self, last: int, *, multiple: bool) -> Iterator[int]:
-        """Numbers of the messages that a confirm is about."""
-        if not multiple:
-            yield from (number for number in (last,) if number in self._unconfirmed)
-            return
-        while self._unconfirmed and (first := next(iter(self._unconfirmed))) <= last:
-            yield first
+    def _on_close(self, _: Channel, error: Exception) -> None:
+        # The broker closes the channel when it refuses a message: one of those not confirmed.
+        if isinstance(error, ChannelClosed):
+            self.finish_all(PublishOutcome.REFUSED, str(translate_error(error, self._url)))
+        self._on_failure(error)

@@ -1,4 +1,7 @@
-"""What must exist on the broker before anything is published, declared by whoever comes first."""
+"""Declares the exchanges, queues, bindings and streams that a command needs.
+
+Every command declares what it uses, with the same arguments, so any of them may start first.
+"""
 
 from __future__ import annotations
 
@@ -13,62 +16,60 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sarra_lite")
 
-_DURABLE: Final = {"x-queue-type": "quorum"}
+_QUORUM: Final = {"x-queue-type": "quorum"}
 
 
 def declare_for_posting(broker: Broker, config: PostConfig, *, reports: bool = False) -> None:
-    """Exchange, the queue where one is named, the stream.  ``reports``: it is an error without."""
+    """Declare the user's exchange, the queue if one is configured, and the stream of reports.
+
+    ``reports``: the caller reads the stream, so raise BrokerError when it cannot be declared.
+    """
     broker.declare_exchange(config.exchange_name)
     if config.queueName:
-        _queue(broker, config, config.queueName)
-    if reports:
-        _stream(broker, config)
-    else:
-        _try_stream(broker, config)
+        _declare_queue(broker, config, config.queueName)
+    _declare_report_stream(broker, config, required=reports)
 
 
 def declare_for_sending(broker: Broker, config: SenderConfig) -> None:
-    """Exchange, queue with its bindings, and the stream of reports."""
+    """Declare the user's exchange, the queue with its bindings, and the stream of reports."""
     broker.declare_exchange(config.exchange_name)
-    _queue(broker, config, config.queue)
-    _try_stream(broker, config)
+    _declare_queue(broker, config, config.queue)
+    _declare_report_stream(broker, config, required=False)
 
 
 def declare_for_copying(broker: Broker, config: Src2logConfig) -> None:
-    """The exchange xlog and its stream, and the queue, bound to the exchanges that are named.
+    """Declare the exchange xlog, its stream, and the queue of sr_src2log.
 
-    Other exchanges are bound to the queue by whoever creates them.
+    The queue is bound to the configured exchanges; others are bound when they are created.
     """
     broker.declare_exchange(config.xlog)
     topic = f"{config.report_topic}.#"
-    broker.declare_queue(config.queue, _DURABLE)
+    broker.declare_queue(config.queue, _QUORUM)
     for exchange in config.exchanges:
         try:
             broker.bind(config.queue, exchange, topic)
         except BrokerRefused as error:
-            # One user's trouble is not to hold up the reports of all others.
+            # One missing exchange must not stop the reports of all other users.
             log.warning("exchange %s is not bound, bind it when it is there: %s", exchange, error)
     broker.declare_queue(config.xlogStream, config.report_arguments)
     broker.bind(config.xlogStream, config.xlog, topic)
 
 
-def _queue(broker: Broker, config: PostConfig | SenderConfig, queue: str) -> None:
-    # sr3 declares its queues without arguments, and refuses those that have any.
-    broker.declare_queue(queue, _DURABLE if config.queueType == "quorum" else None)
+def _declare_queue(broker: Broker, config: PostConfig | SenderConfig, queue: str) -> None:
+    # sr3 declares its queues without arguments, and fails when a queue has any.
+    broker.declare_queue(queue, _QUORUM if config.queueType == "quorum" else None)
     for key in config.binding_keys:
         broker.bind(queue, config.exchange_name, key)
 
 
-def _stream(broker: Broker, config: PostConfig | SenderConfig) -> None:
-    broker.declare_queue(config.report_stream, config.report_arguments)
-    broker.bind(config.report_stream, config.exchange_name, f"{config.report_topic}.#")
-
-
-def _try_stream(broker: Broker, config: PostConfig | SenderConfig) -> None:
-    """Keep reports where they can be read again; files go their way without that, too."""
+def _declare_report_stream(
+    broker: Broker, config: PostConfig | SenderConfig, *, required: bool
+) -> None:
+    """Declare and bind the stream; only log a refusal unless the stream is required."""
     try:
-        _stream(broker, config)
+        broker.declare_queue(config.report_stream, config.report_arguments)
+        broker.bind(config.report_stream, config.exchange_name, f"{config.report_topic}.#")
     except BrokerError as error:
-        if broker.lost.is_set():
+        if required or broker.lost.is_set():
             raise
         log.warning("reports are not kept: %s", error)

@@ -12,7 +12,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite import units
-from sarra_lite.broker.report_stream import TransferStats
+from sarra_lite.broker.reporter import TransferStats
 from sarra_lite.delivery.job import Outcome
 from sarra_lite.dispatch.placement import make_job
 from sarra_lite.dispatch.reporting import Reporting

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sarra_lite import units
-from sarra_lite.broker.report_stream import Reporter, TransferStats
+from sarra_lite.broker.reporter import Reporter, TransferStats
 
 if TYPE_CHECKING:
     from sarra_lite.broker.client import Delivery

@@ -1,4 +1,4 @@
-"""Makes a certificate authority on the spot, and the certificates of the lab's TLS servers."""
+"""Creates a certificate authority, and certificates for the TLS servers of the tests."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
 
 class Certificate(NamedTuple):
-    """Where a certificate and its private key are, both PEM."""
+    """The paths of a certificate and of its private key, both PEM."""
 
     cert_file: Path
     key_file: Path
 
 
 class Authority:
-    """An authority nobody else knows; `ca_file` holds its own certificate."""
+    """A new certificate authority; `ca_file` is the path of its own certificate."""
 
     def __init__(self, directory: Path, name: str = "lab authority") -> None:
-        """Make key and certificate in the directory, which is made as well."""
+        """Create the directory, a key and the authority's certificate."""
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         constraints = x509.BasicConstraints(ca=True, path_length=0)
-        # Python 3.13 refuses an authority which does not say that it may sign certificates.
+        # Python 3.13 refuses an authority without the key usage "sign certificates".
         usage = x509.KeyUsage(
             digital_signature=True,
             content_commitment=False,
@@ -55,7 +55,7 @@ class Authority:
         self.ca_file.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
 
     def issue(self, name: str, addresses: Sequence[str]) -> Certificate:
-        """Return a server certificate for host names and IP addresses, good for a month."""
+        """Write and return a server certificate for host names and IP addresses, valid 30 days."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         names = x509.SubjectAlternativeName([_general_name(text) for text in addresses])
@@ -66,17 +66,17 @@ class Authority:
             .add_extension(names, critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        made = Certificate(self._directory / f"{name}.pem", self._directory / f"{name}.key")
-        made.cert_file.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-        made.key_file.touch(mode=0o600)
-        made.key_file.write_bytes(
+        certificate = Certificate(self._directory / f"{name}.pem", self._directory / f"{name}.key")
+        certificate.cert_file.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+        certificate.key_file.touch(mode=0o600)
+        certificate.key_file.write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM,
                 serialization.PrivateFormat.PKCS8,
                 serialization.NoEncryption(),
             )
         )
-        return made
+        return certificate
 
     def _builder(
         self, subject: x509.Name, key: ec.EllipticCurvePublicKey

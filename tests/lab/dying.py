@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 STEPS: dict[str, tuple[type, str]] = {
     "sftp": (session.Session, "send"),
-    "broker": (connection.Connection, "do"),
+    "broker": (connection.Connection, "run_in_thread"),
 }
 
 

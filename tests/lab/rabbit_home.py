@@ -1,4 +1,4 @@
-"""Lays out the directory and the environment of a private RabbitMQ node."""
+"""Writes the directory of a private RabbitMQ node and returns its environment variables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.lab.authority import Certificate
 
-# Not /usr/sbin/rabbitmq-server, which changes to the user of the system's service.
+# Not /usr/sbin/rabbitmq-server, which switches to the user of the system's service.
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
 CONFIG = """\
@@ -42,13 +42,13 @@ MANAGEMENT_CONFIG = """\
 management.tcp.ip = {self.address}
 management.tcp.port = {self.management_port}
 """
-# A channel looks for late acknowledgements at each tick, which comes once a minute by default.
+# A channel checks for late acknowledgements at each tick, by default once a minute.
 TICK_CONFIG = "[{rabbit, [{channel_tick_interval, 100}]}].\n"
 
 
 @dataclass
 class RabbitHome:
-    """The files of one node; what `write` makes is read at its next start."""
+    """The directory of one node; the node reads the files of `write` at its next start."""
 
     directory: Path
     address: str
@@ -58,7 +58,7 @@ class RabbitHome:
     admin_password: str
 
     def __post_init__(self) -> None:
-        """Choose the ports no client sees, and the name of the node after its AMQP port."""
+        """Choose a port for epmd, and name the node after its AMQP port."""
         if not SERVER.exists():
             raise Unavailable("rabbitmq-server is not installed")
         self.epmd_port = free_port()
@@ -71,7 +71,7 @@ class RabbitHome:
         management: bool,
         consumer_timeout_ms: int | None,
     ) -> None:
-        """Write everything a node needs to start."""
+        """Write all files that the node needs to start."""
         self.directory.mkdir(parents=True, exist_ok=True)
         config = CONFIG.format(self=self)
         if tls:
@@ -89,38 +89,38 @@ class RabbitHome:
         if not cookie.exists():
             cookie.touch(mode=0o600)
             cookie.write_text(secrets.token_hex(20))
-            cookie.chmod(0o400)  # Erlang refuses a cookie others may read
-        self._link_program(["rabbit", *plugins])
+            cookie.chmod(0o400)  # Erlang refuses a cookie that other users may read
+        self._link_installation(["rabbit", *plugins])
 
     def program(self, name: str) -> str:
         """Return the path of rabbitmq-server, rabbitmqctl or another script of this node."""
         return str(self.directory / "sbin" / name)
 
     def env(self) -> dict[str, str]:
-        """Return the whole environment, so that no setting of the caller's reaches the node."""
-        here = self.directory
+        """Return all environment variables of the node; it inherits none from the caller."""
+        directory = self.directory
         return {
             "PATH": SYSTEM_PATH,
             "LANG": "C.UTF-8",
-            "HOME": str(here),  # where Erlang looks for the cookie
+            "HOME": str(directory),  # where Erlang looks for the cookie
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_EPMD_PORT": str(self.epmd_port),
             "RABBITMQ_NODENAME": self.node,
-            "RABBITMQ_SCRIPTS_DIR": str(here / "sbin"),
-            "RABBITMQ_CONF_ENV_FILE": str(here / "env.conf"),
-            "RABBITMQ_CONFIG_FILE": str(here / "rabbitmq.conf"),
-            "RABBITMQ_ADVANCED_CONFIG_FILE": str(here / "advanced.config"),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(here / "enabled_plugins"),
-            "RABBITMQ_MNESIA_BASE": str(here / "data"),
-            "RABBITMQ_LOG_BASE": str(here / "log"),
+            "RABBITMQ_SCRIPTS_DIR": str(directory / "sbin"),
+            "RABBITMQ_CONF_ENV_FILE": str(directory / "env.conf"),
+            "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq.conf"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(directory / "advanced.config"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "enabled_plugins"),
+            "RABBITMQ_MNESIA_BASE": str(directory / "data"),
+            "RABBITMQ_LOG_BASE": str(directory / "log"),
             # The command-line tools listen above this port + 10000.
             "RABBITMQ_DIST_PORT": str(free_port()),
-            # Ours runs already; one that Erlang starts by itself would outlive us.
+            # The lab runs its own epmd; one that Erlang starts would outlive the tests.
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-start_epmd false"
             " -kernel inet_dist_use_interface {127,0,0,1}",
             "RABBITMQ_CTL_ERL_ARGS": "-start_epmd false"
             " -kernel inet_dist_use_interface {127,0,0,1}",
-            # Below the ports of outgoing connections, wide enough for many tools at once.
+            # Below the ephemeral ports, and wide enough for many tools at once.
             "RABBITMQ_CTL_DIST_PORT_MIN": "32000",
             "RABBITMQ_CTL_DIST_PORT_MAX": "32700",
         }
@@ -128,14 +128,14 @@ class RabbitHome:
     def _write(self, name: str, text: str) -> None:
         (self.directory / name).write_text(text)
 
-    def _link_program(self, wanted: Iterable[str]) -> None:
-        """Link the scripts and the few libraries needed; with all 80 the start takes 6 s, not 3."""
+    def _link_installation(self, applications: Iterable[str]) -> None:
+        """Link the scripts and the libraries needed; with all 80, the start takes 6 s, not 3."""
         installed = SERVER.resolve().parent.parent
         libraries = self.directory / "plugins"
         libraries.mkdir(exist_ok=True)
         for name in ("sbin", "escript"):
             _link(self.directory / name, installed / name)
-        for library in _closure(wanted, installed / "plugins"):
+        for library in _with_dependencies(applications, installed / "plugins"):
             _link(libraries / library.name, library)
 
 
@@ -144,14 +144,14 @@ def _link(path: Path, target: Path) -> None:
         path.symlink_to(target)
 
 
-def _closure(wanted: Iterable[str], plugins: Path) -> list[Path]:
-    """Return the directories of the applications wanted and of all they depend on."""
-    apps = {app.stem: app for app in plugins.glob("*/ebin/*.app")}
-    todo, found = list(wanted), dict[str, Path]()
-    while todo:
-        name = todo.pop()
-        if name in apps and name not in found:  # else it is Erlang's own
-            found[name] = apps[name].parent.parent
-            listed = re.search(r"{applications,\s*\[([^]]*)\]", apps[name].read_text())
-            todo += re.findall(r"\w+", listed[1]) if listed else []
-    return list(found.values())
+def _with_dependencies(names: Iterable[str], plugins: Path) -> list[Path]:
+    """Return the directories of these Erlang applications and of all that they depend on."""
+    files = {app.stem: app for app in plugins.glob("*/ebin/*.app")}
+    pending, directories = list(names), dict[str, Path]()
+    while pending:
+        name = pending.pop()
+        if name in files and name not in directories:  # Erlang's own have no file here
+            directories[name] = files[name].parent.parent
+            dependencies = re.search(r"{applications,\s*\[([^]]*)\]", files[name].read_text())
+            pending += re.findall(r"\w+", dependencies[1]) if dependencies else []
+    return list(directories.values())

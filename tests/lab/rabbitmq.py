@@ -1,4 +1,4 @@
-"""Runs a private RabbitMQ node on loopback and steers it: users, connections, stops, crashes."""
+"""Runs a private RabbitMQ node on loopback: starts and stops it, crashes it, adds users."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class User(NamedTuple):
-    """A broker user and the names it may configure, write and read, as regular expressions."""
+    """A broker user; `configure`, `write` and `read` are its permissions, regular expressions."""
 
     name: str
     password: str
@@ -39,9 +39,9 @@ class User(NamedTuple):
 
 
 class Rabbit:
-    """A node of its own; `with` starts and ends it, between that it may stop, crash and hang.
+    """A RabbitMQ node for tests; `with` starts and ends it, `stop` and `start` keep its data.
 
-    The user `admin` may do everything; `admin_password` is made up for each node.
+    The user `admin` has all permissions; `admin_password` is random.
     """
 
     def __init__(
@@ -54,12 +54,11 @@ class Rabbit:
         management: bool = False,
         consumer_timeout_ms: int | None = None,
     ) -> None:
-        """Lay out the node.
+        """Write the configuration of the node.
 
-        `port`: AMQP; a free one when None.  When given, management listens at port + 10000.
-        `tls`: amqps is offered as well, at `tls_port`, with a certificate of this authority.
-        `consumer_timeout_ms`: how long a delivery may stay unacknowledged; any value from 1 is
-        kept to, give or take 100 ms.
+        `port`: the AMQP port; None: a free one.  With a port, management listens at port + 10000.
+        `tls`: also listen for amqps, at `tls_port`, with a certificate of this authority.
+        `consumer_timeout_ms`: RabbitMQ's acknowledgement timeout, from 1 ms, accurate to 100 ms.
         """
         self.directory = directory
         self.address = address
@@ -91,43 +90,43 @@ class Rabbit:
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        """End the node at once: good order costs a second, with management six."""
+        """Kill the node, since a clean stop takes one second, with management six."""
         self.kill()
 
     def start(self) -> None:
-        """Return when the node takes connections; data of an earlier run is there again."""
+        """Start the node, with the data of an earlier run; return when it accepts connections."""
         epmd = [find_program("epmd"), "-port", str(self._home.epmd_port), "-address", "127.0.0.1"]
         self._spawn(epmd, "epmd.log")
         try:
             node = self._spawn([self._home.program("rabbitmq-server")], "rabbit.log")
-            # Said when plugins and listeners run.
+            # The node prints this line when its plugins and listeners run.
             node.wait_ready(lambda: " completed with " in node.output())
         except BaseException:
             self.kill()
             raise
 
     def stop(self) -> None:
-        """Stop the node in good order."""
+        """Stop the node cleanly."""
         while self._processes:
             self._processes.pop().stop()
 
     def kill(self) -> None:
-        """End the node as a power cut does."""
+        """Kill the node, as a power failure does."""
         while self._processes:
             self._processes.pop().kill()
 
     def freeze(self) -> None:
-        """Let the node hang: connections stay, nothing answers."""
+        """Suspend the node: connections stay open, but nothing is answered."""
         for process in self._processes:
             process.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a hanging node go on."""
+        """Resume the node after `freeze`."""
         for process in self._processes:
             process.signal(signal.SIGCONT)
 
     def url(self, user: str, password: str = "", *, tls: bool = False) -> str:
-        """Return the broker's address as configuration (no password) and credentials spell it."""
+        """Return the broker's URL; only credentials.conf has URLs with a password."""
         secret = f":{quote(password, safe='')}" if password else ""
         scheme, port = ("amqps", self.tls_port) if tls else ("amqp", self.port)
         return f"{scheme}://{quote(user, safe='')}{secret}@{self.address}:{port}/"
@@ -136,28 +135,28 @@ class Rabbit:
     def channel(
         self, user: str = "admin", password: str | None = None
     ) -> Iterator[BlockingChannel]:
-        """Give a pika channel for what well-behaved programs do not do."""
+        """Open a plain pika channel, for what the programs under test do not do."""
         credentials = pika.PlainCredentials(user, password or self.admin_password)
         parameters = pika.ConnectionParameters(self.address, self.port, credentials=credentials)
         connection = pika.BlockingConnection(parameters)
         try:
             yield connection.channel()
         finally:
-            with suppress(pika.exceptions.AMQPError):  # lost, or closed by the broker, by intent
+            with suppress(pika.exceptions.AMQPError):  # some tests have it closed or lost
                 connection.close()
 
     def add_users(self, *users: User) -> None:
-        """Make the users, or change those that exist; takes milliseconds."""
-        steps = []
+        """Create the users, or update those that exist; takes milliseconds."""
+        expressions = []
         for user in users:
             name, password, configure, write, read, tags = map(_binary, user)
             identity = f"#{{name => {name}, password => {password}, tags => {tags}}}"
             permissions = f'{name}, <<"/">>, {configure}, {write}, {read}'
-            steps += [
+            expressions += [
                 f'ok = rabbit_auth_backend_internal:put_user({identity}, <<"lab">>)',
                 f'ok = rabbit_auth_backend_internal:set_permissions({permissions}, <<"lab">>)',
             ]
-        self.evaluate(", ".join(steps))
+        self.evaluate(", ".join(expressions))
 
     def add_user(
         self,
@@ -168,23 +167,23 @@ class Rabbit:
         read: str = "^$",
         tags: str = "",
     ) -> None:
-        """Make a user, or change it."""
+        """Create a user, or update it."""
         self.add_users(User(name, password, configure, write, read, tags))
 
     def close_all_connections(self) -> None:
-        """Tell every client, as an administrator may, that its connection is closed."""
+        """Close the connections of all clients, as an administrator may."""
         connections = "rabbit_networking:connections()"
         self.evaluate(f'rabbit_networking:close_connections({connections}, <<"lab">>)')
 
     def queues(self) -> dict[str, int]:
-        """Return how many messages each queue holds, ready and unacknowledged."""
-        listed = 'rabbit_amqqueue:info_all(<<"/">>, [name, messages])'
-        pairs = f"[[element(4, Name), N] || [{{name, Name}}, {{messages, N}}] <- {listed}]"
+        """Return the number of messages of each queue, ready and unacknowledged."""
+        info = 'rabbit_amqqueue:info_all(<<"/">>, [name, messages])'
+        pairs = f"[[element(4, Name), N] || [{{name, Name}}, {{messages, N}}] <- {info}]"
         return dict(json.loads(self.evaluate(f"rabbit_json:encode({pairs})", form="~ts")))
 
     @contextmanager
     def consumer_timeout(self, milliseconds: int) -> Iterator[None]:
-        """Give channels opened meanwhile another consumer timeout, kept to within 100 ms."""
+        """Set the consumer timeout of channels opened in the `with` block, accurate to 100 ms."""
         names = ("consumer_timeout", "channel_tick_interval")
         old = [self.evaluate(f"element(2, application:get_env(rabbit, {name}))") for name in names]
         self._set(names, [str(milliseconds), "100"])
@@ -194,10 +193,10 @@ class Rabbit:
             self._set(names, old)
 
     def evaluate(self, expression: str, *, form: str = "~tp") -> str:
-        """Return the value of an Erlang expression, worked out in the node, within milliseconds."""
-        # erl_call is a C program, rabbitmqctl takes half a second to start.
+        """Evaluate an Erlang expression in the node and return its value; takes milliseconds."""
+        # rabbitmqctl takes half a second to start; erl_call is a C program.
         command = [find_program("erl_call"), "-sname", self._home.node]
-        # Of two callers of one name the node refuses the second; those -r makes up repeat.
+        # The node refuses a second caller of the same name, and the random names of -r repeat.
         command += ["-h", f"lab{secrets.token_hex(8)}", "-fetch_stdout", "-e"]
         script = f'io:format("{form}", [begin {expression} end]).\n'
         output = self._run(command, script)
@@ -206,7 +205,7 @@ class Rabbit:
         return output.removesuffix("{ok, ok}")
 
     def ctl(self, *args: str) -> str:
-        """Return what rabbitmqctl prints; takes half a second."""
+        """Run rabbitmqctl and return its output; takes half a second."""
         return self._run([self._home.program("rabbitmqctl"), "--quiet", *args])
 
     def _set(self, names: tuple[str, ...], values: list[str]) -> None:
@@ -220,14 +219,14 @@ class Rabbit:
         return process
 
     def _run(self, argv: list[str], text: str = "") -> str:
-        done = subprocess.run(
+        result = subprocess.run(
             argv, input=text, env=self._env, capture_output=True, text=True, check=False, timeout=60
         )
-        if done.returncode:
-            raise LabError(f"{argv[0]}: {done.stdout}{done.stderr}")
-        return done.stdout
+        if result.returncode:
+            raise LabError(f"{argv[0]}: {result.stdout}{result.stderr}")
+        return result.stdout
 
 
 def _binary(text: str) -> str:
-    """Spell a text in Erlang, whatever characters are in it."""
+    """Return a text as an Erlang binary literal, of byte numbers, which needs no escaping."""
     return f"<<{','.join(map(str, text.encode()))}>>"

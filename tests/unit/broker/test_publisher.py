@@ -1,4 +1,4 @@
-"""What is sent together is one write, in order; and pika sends as we think it does."""
+"""Batches of outgoing data become one write, in order, with the installed version of pika."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Session:
-    """Where a connection writes to."""
+class Transport:
+    """Records the writes of a connection."""
 
     def __init__(self) -> None:
-        """Nothing was written."""
+        """Start without writes."""
         self.writes: list[bytes] = []
 
     def write(self, data: bytes) -> None:
-        """Note it."""
+        """Record one write."""
         self.writes.append(data)
 
 
 @pytest.fixture
 def connection() -> Iterator[Any]:
-    made: Any = BatchingConnection(ConnectionParameters("127.0.0.1", 9))
-    made._transport = Session()  # noqa: SLF001  nobody runs its loop, so it gets no other
-    yield made
-    made.ioloop.close()
+    connection: Any = BatchingConnection(ConnectionParameters("127.0.0.1", 9))
+    connection._transport = Transport()  # noqa: SLF001  its loop never runs, so it gets no other
+    yield connection
+    connection.ioloop.close()
 
 
 def send(connection: Any, *frames: bytes) -> None:
@@ -40,12 +40,12 @@ def send(connection: Any, *frames: bytes) -> None:
 
 
 def writes(connection: Any) -> list[bytes]:
-    wire: Session = connection._transport  # noqa: SLF001
-    return wire.writes
+    transport: Transport = connection._transport  # noqa: SLF001
+    return transport.writes
 
 
-def test_what_is_gathered_is_sent_in_one_write(connection: Any) -> None:
-    with connection.gathering():
+def test_a_batch_is_sent_in_one_write(connection: Any) -> None:
+    with connection.batch():
         send(connection, b"one", b"two")
         send(connection, b"three")
         assert writes(connection) == []
@@ -53,14 +53,14 @@ def test_what_is_gathered_is_sent_in_one_write(connection: Any) -> None:
     assert writes(connection) == [b"onetwothree", b"four"]
 
 
-def test_what_was_gathered_before_an_error_is_sent(connection: Any) -> None:
-    with contextlib.suppress(ZeroDivisionError), connection.gathering():
+def test_data_batched_before_an_exception_is_sent(connection: Any) -> None:
+    with contextlib.suppress(ZeroDivisionError), connection.batch():
         send(connection, b"one")
         raise ZeroDivisionError
     assert writes(connection) == [b"one"]
 
 
-def test_nothing_gathered_is_nothing_sent(connection: Any) -> None:
-    with connection.gathering():
+def test_an_empty_batch_sends_nothing(connection: Any) -> None:
+    with connection.batch():
         pass
     assert writes(connection) == []
