@@ -1,4 +1,4 @@
-"""Jobs as the desk hands them out, for tests that deliver without one."""
+"""Delivery jobs for tests that call ``sarra_lite.delivery`` without a dispatcher."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 
 def job_of(path: Path, blocks: Blocks | None = None, **options: Any) -> Job:
-    """Return the job to send a file, or a block of it, under the name ``file``."""
-    found = path.stat()
+    """Return a job that sends a file, or a block of it, as ``file`` at the destination."""
+    status = path.stat()
     announcement = Announcement(
         pub_time="20261125T000000",
         base_url="file:",
         rel_path="file",
-        size=found.st_size,
-        mtime=units.time_string(found.st_mtime_ns),
+        size=status.st_size,
+        mtime=units.time_string(status.st_mtime_ns),
         blocks=blocks,
     )
     return Job(announcement, str(path), "file", **options)
 
 
 def quiet_hooks(pool: Pool | None = None) -> Hooks:
-    """Return hooks that tell nobody, and without a limit."""
+    """Return hooks without a rate limit, whose callbacks do nothing."""
     pool = pool or Pool(lambda: None)
     return Hooks(RateLimit(0), threading.Event(), lambda _: None, lambda _: None, pool)
