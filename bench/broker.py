@@ -44,8 +44,8 @@ class BrokerSetup:
             self._sr3 = Sr3(self._site("sr3"))
             for component in ("post", "sender"):
                 self._sr3.configure(component)
-            self._sr3.ours("post", 'identity = "sha512"\n')
-            self._sr3.ours("sender")
+            self._sr3.configure_ours("post", 'identity = "sha512"\n')
+            self._sr3.configure_ours("sender")
             self._sr3.site.run("sr_sender", "--declare")
             self._stack = stack.pop_all()
         return self

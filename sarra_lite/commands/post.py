@@ -32,7 +32,7 @@ from sarra_lite.errors import (
 )
 from sarra_lite.posting import lookahead, scan
 from sarra_lite.posting.announcer import Announcer
-from sarra_lite.posting.waiter import Waiter
+from sarra_lite.posting.waiter import ReportWaiter
 
 if TYPE_CHECKING:
     import argparse
@@ -150,7 +150,7 @@ class _Posting:
         self._problems = 0
         self._announced = 0
         self._stop = stop
-        self._waiter = Waiter(config.report_stream, log.warning) if args.wait else None
+        self._waiter = ReportWaiter(config.report_stream, log.warning) if args.wait else None
         self._announcer = Announcer(
             config,
             connections.broker_factory(config, "sr_post"),
@@ -189,7 +189,7 @@ class _Posting:
                 yield scan.removal(path, self._config, is_dir=path.endswith("/"))
         else:
             paths = scan.walk(_paths(args), self._problem)
-            for made in lookahead.results(paths, self._takes_long, self._made):
+            for made in lookahead.in_order(paths, self._takes_long, self._made):
                 if self._stop.is_set():
                     raise Interrupted("stopped before all paths were announced; run it again")
                 yield from self._accepted(made)
@@ -249,7 +249,7 @@ class _Posting:
         started = time.monotonic()
         while waiter.waiting:
             self._announcer.collect()
-            waiter.collect(self._announcer.broker, 0.2)
+            waiter.collect(0.2)
             progress.files, progress.failed = waiter.arrived, waiter.failed
             progress.bytes = waiter.arrived_bytes
             progress.show()

@@ -1,1 +1,1 @@
-"""Messages on the wire: announcements and reports (v03), blocks, fingerprints."""
+"""Message format v03 of Sarracenia: announcements, reports, blocks of a file, fingerprints."""

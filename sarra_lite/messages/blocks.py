@@ -1,4 +1,4 @@
-"""How large files are cut into blocks, and how content is fingerprinted."""
+"""Divides large files into blocks, and calculates fingerprints of content."""
 
 from __future__ import annotations
 
@@ -9,43 +9,42 @@ from typing import TYPE_CHECKING, Final
 import blake3
 import msgspec
 
-from sarra_lite.messages.v03 import Announcement, Blocks, Identity
+from sarra_lite.messages.structs import Announcement, Blocks, Identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    Digest = blake3.blake3 | hashlib._Hash  # noqa: SLF001  the only name that typeshed has
+    Digest = blake3.blake3 | hashlib._Hash  # noqa: SLF001  typeshed has no public name for it
 
 _MIB: Final = 1024 * 1024
-LEAST: Final = 16 * _MIB  # below, a message and a mark for each block cost more than they bring
-MOST: Final = 1024 * _MIB  # above, too much is sent again after a crash
-_BLOCKS: Final = 1000  # of a file, about, between the two
-NEVER: Final = 1  # sr3's value of blockSize for "send files in one piece"
-
-_READ: Final = 256 * 1024  # bytes at once
+MIN_SIZE: Final = 16 * _MIB  # a smaller block costs more (message, block marker) than it saves
+_MAX_SIZE: Final = 1024 * _MIB  # of a larger block, too much is sent again after a crash
+_BLOCKS: Final = 1000  # approximate number of blocks of a file, between these two sizes
+_UNDIVIDED: Final = 1  # blockSize of a configuration, as in sr3: files are sent in one piece
+_CHUNK: Final = 256 * 1024  # bytes to read at once
 
 METHODS: Final = ("sha512", "sha256", "md5")
-# Only our senders send blocks of ours; this one takes a fifth of the time of sha256.
+# blake3 takes a fifth of the time of sha256.  sr3 does not know it, nor does it send our blocks.
 COD: Final = Identity("cod", "blake3")
 
 
 def block_size(size: int, configured: int) -> int:
-    """Bytes in a block of a file of ``size`` bytes.
+    """Return the block size for a file of ``size`` bytes.
 
-    ``configured`` is the option blockSize of sr3_options(7): 0 chooses by size, 1 never cuts.
+    ``configured`` is the option blockSize (sr3_options(7)): 0 chooses by size, 1 never divides.
     """
-    if configured == NEVER:
+    if configured == _UNDIVIDED:
         return max(size, 1)
     if configured:
         return configured
     wanted = -(-size // _BLOCKS)
-    return min(MOST, max(LEAST, -(-wanted // _MIB) * _MIB))
+    return min(_MAX_SIZE, max(MIN_SIZE, -(-wanted // _MIB) * _MIB))
 
 
 def split(whole: Announcement, configured: int) -> Iterator[Announcement]:
-    """Yield the announcements of a file's blocks, then the one of its finish.
+    """Yield an announcement for each block of a file, then the finish.
 
-    All carry the pubTime of the whole, which tells that they belong together.
+    All have the pubTime of ``whole``, which identifies them as one file's.
     """
     size = whole.size or 0
     step = block_size(size, configured)
@@ -57,33 +56,33 @@ def split(whole: Announcement, configured: int) -> Iterator[Announcement]:
 
 
 def should_split(announcement: Announcement, configured: int) -> bool:
-    """Whether a file that was announced whole is so large that it is better sent in blocks."""
+    """Return whether a file that was announced in one piece should be sent in blocks."""
     size = announcement.size or 0
     return (
         announcement.blocks is None
         and not announcement.file_op
-        and announcement.mtime is not None
+        and announcement.mtime is not None  # which identifies the version of a block
         and size > block_size(size, configured)
     )
 
 
 def digest(method: str) -> Digest:
-    """Return a new fingerprint by a method: one of METHODS, or that of COD."""
+    """Return an empty digest object for one of METHODS, or for the digest that COD names."""
     if method == COD.value:
         return blake3.blake3()
     return hashlib.new(method, usedforsecurity=False)
 
 
 def hash_file(path: str, method: str) -> Identity:
-    """Identity of a file's content; OSError when it cannot be read."""
-    made = digest(method)
+    """Return the identity of a file's content; raise OSError when it cannot be read."""
+    hasher = digest(method)
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123  any bytes, and half the time
-        # Unlike hashlib.file_digest, no more memory is made ready than a small file has.
-        while data := file.read(_READ):
-            made.update(data)
-    return identity(method, made.digest())
+        # hashlib.file_digest would allocate a larger buffer, which costs time for small files.
+        while data := file.read(_CHUNK):
+            hasher.update(data)
+    return identity(method, hasher.digest())
 
 
 def identity(method: str, digest: bytes) -> Identity:
-    """Identity as it goes on the wire, from a finished digest."""
+    """Return the identity for a finished digest."""
     return Identity(method, base64.b64encode(digest).decode())

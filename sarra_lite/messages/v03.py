@@ -1,18 +1,15 @@
-"""The v03 message format of Sarracenia: announcements and reports, to and from bytes.
+"""Encodes and decodes messages of format v03: announcements and reports.
 
-Field by field as metpx-sr3 3.3.1 writes it; sr_post(7) documents it.  Read leniently, write
-strictly: numbers may come as strings, both shapes of ``blocks`` are understood, unknown fields are
-kept and passed on.
+The fields are those that metpx-sr3 3.3.1 writes (sr_post(7)).  Decoding is lenient: numbers may be
+strings, ``blocks`` may have either shape that sr3 uses, unknown fields are kept and passed on.
+Encoding is strict.  The limits on messages from outside are here.
 
-Names of files are bytes on disk.  Like sr3 we carry what is not UTF-8 as lone surrogates (PEP 383)
-in JSON escapes, hence the standard library's json, which reads and writes them.
+File names are bytes.  Bytes that are not UTF-8 become lone surrogates (PEP 383), written as JSON
+escapes as sr3 does.  Only the standard library's json can read and write these, msgspec's cannot.
 """
 
 from __future__ import annotations
 
-import codecs
-import functools
-import hashlib
 import json
 import math
 import re
@@ -22,163 +19,47 @@ from typing import Any, Final
 import msgspec
 
 from sarra_lite.errors import MessageError
+from sarra_lite.messages.structs import Announcement, Blocks, Identity, Report
 from sarra_lite.units import nanoseconds, printable, time_string
 
+__all__ = ["Announcement", "Blocks", "Identity", "Report"]
+
 CONTENT_TYPE: Final = "application/json"
-MOST_BYTES: Final = (
-    8 * 1024 * 1024
-)  # of a body; sr3's manifest of 1 TiB in 50 MiB blocks has 2.7 MB
-TOPIC_BYTES: Final = 255  # AMQP 0.9.1, shortstr
-_DEEPEST: Final = 50  # brackets within brackets in a field that we do not know
-_LARGEST: Final = 2**63 - 1  # bytes in a file, as POSIX and SFTP count
+_MAX_BODY: Final = 8 * 1024 * 1024  # bytes; sr3's manifest of 1 TiB in 50 MiB blocks has 2.7 MB
+_MAX_TOPIC: Final = 255  # bytes in a shortstr of AMQP 0.9.1
+_MAX_DEPTH: Final = 50  # levels of nesting in an unknown field
+_MAX_SIZE: Final = 2**63 - 1  # bytes in a file for POSIX and SFTP
 _V02: Final = re.compile(rb"\d{8}T?\d{6}\.\d+ \S+ ")  # <time> <baseUrl> <relPath>
 _JSON: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False)
-_ESCAPES: Final = str.maketrans({"#": "%23", "*": "%22"})  # "%22" for "*" is sr3's, sic
-
-
-class Identity(msgspec.Struct, frozen=True):
-    """A fingerprint; ``value`` is base64, but for method ``cod`` (calculate on delivery)."""
-
-    method: str
-    value: str
-
-
-class Blocks(msgspec.Struct, frozen=True, rename="camel"):
-    """How a file is cut, and which block this is.  ``number`` None: the finish of the file.
-
-    ``size`` is the length of all blocks but the last, in bytes; ``remainder`` that of the last one,
-    0 when it is full too.  ``finish``: a finish is announced after the blocks (sr3 has none).
-    """
-
-    size: int
-    count: int
-    remainder: int
-    number: int | None = None
-    method: str = "inplace"
-    finish: bool = False
-
-    @property
-    def file_size(self) -> int:
-        """Length of the whole file in bytes."""
-        return self.size * self.count - (self.size - self.remainder if self.remainder else 0)
-
-    @property
-    def offset(self) -> int:
-        """Where in the file this block begins, in bytes."""
-        return self.size * (self.number or 0)
-
-    @property
-    def length(self) -> int:
-        """Length of this block in bytes."""
-        last = self.number == self.count - 1
-        return self.remainder if last and self.remainder else self.size
-
-
-class Report(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """What a sender did with an announcement.
-
-    ``seconds`` is the time the transfer took, ``rate`` MB/s as sr3 writes it, ``will_retry`` the
-    seconds until the next attempt when this is not the end of it.
-    """
-
-    code: int
-    message: str
-    time_completed: str
-    host: str | None = None
-    user: str | None = None
-    instance: str | None = None
-    bytes: int | None = None
-    seconds: float | None = None
-    rate: float | None = None
-    block: int | None = None
-    identity: Identity | None = None
-    attempt: int | None = None
-    will_retry: float | None = None
-    rejected: str | None = None
-
-    @property
-    def final(self) -> bool:
-        """No further report on this announcement is to come."""
-        return self.will_retry is None
-
-    @property
-    def arrived(self) -> bool:
-        """The file, or block, is at its destination."""
-        return self.code < 300 or self.code == 304  # noqa: PLR2004  HTTP's classes, as sr3's codes
-
-
-class Announcement(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, dict=True):
-    """A file, a block of it, or an operation on a name, is ready (sr3: notification message).
-
-    ``size`` is always the whole file's, in bytes, also where sr3 puts the block's length there.
-    ``rel_path`` has no leading slash.  ``extra`` holds the fields we do not know.
-    """
-
-    pub_time: str
-    base_url: str
-    rel_path: str
-    size: int | None = None
-    mtime: str | None = None
-    atime: str | None = None
-    mode: int | None = None
-    identity: Identity | None = None
-    blocks: Blocks | None = None
-    file_op: dict[str, str] | None = None
-    source: str | None = None
-    content_type: str | None = None
-    report: Report | None = None
-    extra: dict[str, Any] = msgspec.field(default_factory=dict)
-
-    @property
-    def is_finish(self) -> bool:
-        """This asks to complete a file whose blocks were announced before."""
-        return self.blocks is not None and self.blocks.number is None
-
-    @property
-    def block(self) -> int | None:
-        """Number of the block announced; None for a whole file or a finish."""
-        return self.blocks.number if self.blocks else None
-
-    @property
-    def key(self) -> tuple[str, str, int | None]:
-        """What tells one announcement from another, also when it is delivered twice."""
-        return (self.pub_time, self.rel_path, self.block)
-
-    @functools.cached_property
-    def mtime_ns(self) -> int | None:
-        """Modification time in nanoseconds since 1970."""
-        return nanoseconds(self.mtime) if self.mtime else None
-
-    @property
-    def version(self) -> str:
-        """Eight hexadecimal digits that differ between versions of one file."""
-        seed = f"{self.rel_path}\0{self.size}\0{self.mtime}".encode(errors="surrogateescape")
-        return hashlib.sha256(seed).hexdigest()[:8]
-
-    def reported(self, report: Report) -> Announcement:
-        """Return the message that reports on this announcement."""
-        return msgspec.structs.replace(self, report=report)
+# sr3 writes %22 for *, although %2A would be right.  Bytes that are not UTF-8 become %80 to %FF.
+_TOPIC_ESCAPES: Final = str.maketrans(
+    {"#": "%23", "*": "%22", **{chr(0xDC00 + byte): f"%{byte:X}" for byte in range(0x80, 0x100)}}
+)
+_FIELDS: Final = {
+    field.encode_name for field in msgspec.structs.fields(Announcement) if field.name != "extra"
+}
 
 
 def now() -> str:
-    """The present as a Sarracenia time string."""
+    """Return the current time as a Sarracenia time string."""
     return time_string(time.time_ns())
 
 
 def topic(prefix: str, rel_path: str) -> str:
-    """Routing key of a path: prefix and directories, cut to 255 bytes between characters.
+    """Return a path's routing key: prefix and directories, escaped as in sr3, cut to 255 bytes."""
+    parents = (part.translate(_TOPIC_ESCAPES) for part in rel_path.split("/")[:-1] if part)
+    return ".".join([prefix, *parents]).encode()[:_MAX_TOPIC].decode(errors="ignore")
 
-    Escapes as sr3 does; bytes that are no UTF-8 become ``%FF``.
-    """
-    parents = [part for part in rel_path.split("/")[:-1] if part]
-    words = [prefix, *(part.translate(_ESCAPES) for part in parents)]
-    raw = ".".join(words).encode(errors="surrogateescape")
-    text = raw.decode(errors="sarra_lite.percent")
-    return text.encode()[:TOPIC_BYTES].decode(errors="ignore")
+
+def check_path(rel_path: str) -> str:
+    """Return a path that stays below its base directory; raise MessageError for any other."""
+    if not rel_path or rel_path.startswith("/") or ".." in rel_path.split("/"):
+        raise MessageError(f"path {printable(rel_path)!r} leaves its base directory")
+    return rel_path
 
 
 def encode(message: Announcement) -> bytes:
-    """JSON of an announcement or report as published."""
+    """Return the message body of an announcement or report."""
     fields = msgspec.to_builtins(message)
     fields.update(fields.pop("extra", {}))
     if message.mode is not None:
@@ -186,52 +67,44 @@ def encode(message: Announcement) -> bytes:
     return _JSON.encode(fields).encode()
 
 
-@functools.cache
-def _reader() -> json.JSONDecoder:
-    # Made once: json.loads would make one for every message.
-    return json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
-
-
 def decode(body: bytes, content_type: str | None = CONTENT_TYPE) -> Announcement:
-    """Read an announcement or report; MessageError, in one line, when it is none."""
+    """Return the announcement or report in a body; raise MessageError if it is not usable."""
     if content_type == "text/plain" or _V02.match(body):
         raise MessageError("v02 is not spoken here: set post_format v03 where this is posted")
-    if len(body) > MOST_BYTES:
-        raise MessageError(f"body of {len(body)} bytes; at most {MOST_BYTES} are read")
-    try:
-        text = body.decode(json.detect_encoding(body), "surrogatepass")
-        fields = _reader().decode(text)
-    except (ValueError, RecursionError) as error:
-        raise MessageError(f"not JSON ({error}): {excerpt(body)}") from None
-    if not isinstance(fields, dict):
-        raise MessageError(f"not a JSON object: {excerpt(body)}")
-    return from_fields(fields)
-
-
-def from_fields(fields: dict[str, Any]) -> Announcement:
-    """Announcement from the decoded JSON object; MessageError names the field that is wrong."""
+    if len(body) > _MAX_BODY:
+        raise MessageError(f"body of {len(body)} bytes; at most {_MAX_BODY} are read")
+    fields = _parse(body)
     known = {k: v for k, v in fields.items() if k in _FIELDS and v is not None}
     extra = {k: v for k, v in fields.items() if k not in _FIELDS}
     try:
-        _limit_depth(extra, _DEEPEST)
+        _check_depth(extra, _MAX_DEPTH)
         _normalise(known)
         message = msgspec.convert({**known, "extra": extra}, Announcement, strict=False)
-        _check(message)
+        _check_values(message)
     except (ValueError, TypeError, LookupError, ArithmeticError) as error:
         raise MessageError(f"unusable announcement: {printable(str(error))}") from None
     return message
 
 
-def excerpt(body: bytes) -> str:
-    """First bytes of a message that cannot be read, for people."""
-    return printable(body[:120].decode(errors="backslashreplace"))
+def _parse(body: bytes) -> dict[str, Any]:
+    """Return the JSON object of a message body; raise MessageError when it has none."""
+    try:
+        text = body.decode(json.detect_encoding(body), "surrogatepass")
+        fields = _JSON_DECODER.decode(text)
+    except (ValueError, RecursionError) as error:
+        problem = f"not JSON ({error})"
+    else:
+        if isinstance(fields, dict):
+            return fields
+        problem = "not a JSON object"
+    raise MessageError(f"{problem}: {printable(body[:120].decode(errors='backslashreplace'))}")
 
 
 def _normalise(fields: dict[str, Any]) -> None:
-    """Bring what sr3 and sr3_cpost write differently into one shape."""
+    """Convert fields that sr3 and sr3_cpost write differently into one form, in place."""
     if "mode" in fields:
         fields["mode"] = _mode(fields["mode"])
-    if "relPath" in fields and isinstance(fields["relPath"], str):
+    if isinstance(fields.get("relPath"), str):
         fields["relPath"] = fields["relPath"].removeprefix("/")
     if isinstance(fields.get("blocks"), dict):
         fields["blocks"] = blocks = _blocks(fields["blocks"])
@@ -242,8 +115,16 @@ def _normalise(fields: dict[str, Any]) -> None:
         fields["fileOp"] = {k: "" if v is None else v for k, v in fields["fileOp"].items()}
 
 
+def _mode(value: Any) -> int:
+    """Return the permission bits of an octal string."""
+    mode = int(str(value), 8)
+    if mode < 0:
+        raise ValueError(f"mode {value} is negative")
+    return mode & 0o7777
+
+
 def _blocks(fields: dict[str, Any]) -> Blocks:
-    """Either shape of sr3: with ``manifest`` (Python), or with ``count`` and ``remainder`` (C)."""
+    """Convert ``manifest`` (sr3 in Python) or ``count`` and ``remainder`` (sr3 in C, and ours)."""
     number = fields.get("number")
     size = int(fields["size"])
     if isinstance(manifest := fields.get("manifest"), dict):
@@ -255,18 +136,13 @@ def _blocks(fields: dict[str, Any]) -> Blocks:
     blocks = Blocks(size, count, remainder, number, finish=fields.get("finish") is True)
     if fields.get("method", "inplace") != "inplace":
         raise ValueError(f"blocks of method {fields['method']!r}; only inplace is known")
-    if (
-        size <= 0
-        or count <= 0
-        or not 0 <= remainder < size
-        or not -1 < (blocks.number or 0) < count
-    ):
+    if size <= 0 or not 0 <= remainder < size or not 0 <= (blocks.number or 0) < count:
         raise ValueError(f"blocks make no sense: {blocks}")
     return blocks
 
 
 def _report(fields: dict[str, Any]) -> Report:
-    """As sr3 posts it (code, timeCompleted, message), as it documents it, or as we write it."""
+    """Convert a report as sr3 posts it, as sr3 documents it, or as a sender of ours posts it."""
     renamed = {"resultCode": "code", "elapsedTime": "seconds"}
     known = {renamed.get(key, key): value for key, value in fields.items()}
     known.setdefault("message", "")
@@ -275,68 +151,42 @@ def _report(fields: dict[str, Any]) -> Report:
     return msgspec.convert(known, Report, strict=False)
 
 
-def _check(message: Announcement) -> None:
-    """Refuse what no file can have: ValueError tells what."""
+def _check_values(message: Announcement) -> None:
+    """Raise ValueError for values that no file has or that could not be encoded again."""
     nanoseconds(message.pub_time)
     if message.mtime:
         nanoseconds(message.mtime)
     report = message.report
     for size in (message.size, report.bytes if report else None):
-        if size is not None and not 0 <= size <= _LARGEST:
+        if size is not None and not 0 <= size <= _MAX_SIZE:
             raise ValueError(f"no file has {str(size)[:25]} bytes")
     for path in (message.base_url, message.rel_path, *(message.file_op or {}).values()):
         if "\0" in path:
             raise ValueError("a path contains a NUL byte")
-        path.encode(errors="surrogateescape")  # other lone surrogates name no file
-    for text in (message.source, *(msgspec.structs.astuple(report) if report else ())):
-        if isinstance(text, str):
-            text.encode(errors="surrogateescape")  # nor can they be shown
-        elif isinstance(text, float) and not math.isfinite(text):
+        path.encode(errors="surrogateescape")  # raises for surrogates that stand for no byte
+    for value in (message.source, *(msgspec.structs.astuple(report) if report else ())):
+        if isinstance(value, str):
+            value.encode(errors="surrogateescape")  # such text cannot be printed either
+        elif isinstance(value, float) and not math.isfinite(value):
             raise ValueError("a number of the report is out of range")
 
 
+def _check_depth(value: Any, levels: int) -> None:
+    """Raise ValueError for nesting deeper than some levels, which may fail when it is encoded."""
+    if isinstance(value, dict | list):
+        if levels == 0:
+            raise ValueError("nested too deeply")
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check_depth(inner, levels - 1)
+
+
 def _finite(text: str) -> float:
-    """Refuse numbers that JSON has no way to write: NaN, Infinity, 1e999."""
+    """Convert a number; raise ValueError for NaN, Infinity and 1e999, which JSON cannot express."""
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"number out of range: {text[:40]}")
     return number
 
 
-def _limit_depth(value: Any, room: int) -> None:
-    """Refuse what is nested so deeply that it could be read, but perhaps not written again."""
-    if isinstance(value, dict | list):
-        if room == 0:
-            raise ValueError("nested too deeply")
-        for inner in value.values() if isinstance(value, dict) else value:
-            _limit_depth(inner, room - 1)
-
-
-def _mode(value: Any) -> int:
-    """Permission bits from an octal text."""
-    mode = int(str(value), 8)
-    if mode < 0:
-        raise ValueError(f"mode {value} is negative")
-    return mode & 0o7777
-
-
-def check_path(rel_path: str) -> str:
-    """Return the path of an announcement when it stays below its base, else MessageError."""
-    parts = rel_path.split("/")
-    if not rel_path or rel_path.startswith("/") or ".." in parts:
-        raise MessageError(f"path {printable(rel_path)!r} leaves its base directory")
-    return rel_path
-
-
-def _percent(error: UnicodeError) -> tuple[str, int]:
-    """Error handler of codecs: bytes that are no UTF-8 as %FF."""
-    if not isinstance(error, UnicodeDecodeError):
-        raise error
-    bad = error.object[error.start : error.end]
-    return "".join(f"%{byte:02X}" for byte in bad), error.end
-
-
-_FIELDS: Final = {
-    field.encode_name for field in msgspec.structs.fields(Announcement) if field.name != "extra"
-}
-codecs.register_error("sarra_lite.percent", _percent)
+# Created once, because json.loads with these arguments creates a decoder for each message.
+_JSON_DECODER: Final = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)

@@ -1,1 +1,1 @@
-"""From paths on disk to confirmed announcements, and waiting for their reports."""
+"""Posting: paths to announcements, announcements to the broker, and waiting for their reports."""

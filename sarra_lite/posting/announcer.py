@@ -1,4 +1,4 @@
-"""The announcer: publishes announcements so that none is lost when the broker goes and comes."""
+"""Publishes announcements and keeps each until the broker confirms it, across connections."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import logging
 import queue
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from sarra_lite import runtime
 from sarra_lite.broker.client import PublishOutcome
@@ -16,29 +16,25 @@ from sarra_lite.messages import v03
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
-    from types import TracebackType
 
     from sarra_lite.broker.client import Broker
     from sarra_lite.config.commands import PostConfig
     from sarra_lite.messages.v03 import Announcement
 
+    Result = tuple[int, PublishOutcome, str, Broker]
+
 log = logging.getLogger("sarra_lite")
 
-_WINDOW: Final = 2000  # announcements that may wait for their confirm at once
-
-
-class _Answer(NamedTuple):
-    number: int
-    outcome: PublishOutcome
-    reason: str
-    broker: Broker
+_MAX_PENDING: Final = 2000  # announcements published and not confirmed
+_UNCONFIRMED: Final = "stopped; {} announcements are not confirmed"
 
 
 class Announcer:
-    """Publishes with many confirms outstanding; what is not confirmed is published again.
+    """Publishes announcements with many publisher confirms outstanding.
 
-    One thread uses it.  ``opened`` is called with each new broker connection before anything is
-    published on it, ``confirmed`` with each announcement that the broker has answered for.
+    sr_post and sr_post --watch use it as a context manager, from one thread.  When the connection
+    is lost, it reconnects with back-off and publishes the unconfirmed announcements again, in
+    order.  So a queue may get an announcement twice, but loses none.
     """
 
     def __init__(
@@ -49,11 +45,16 @@ class Announcer:
         opened: Callable[[Broker], None],
         confirmed: Callable[[Announcement], None],
     ) -> None:
-        """``stop`` set: what is confirmed is confirmed, and Interrupted is raised."""
+        """Set up without connecting.
+
+        ``opened`` is called with each new connection before anything is published on it,
+        ``confirmed`` with each announcement that the broker has confirmed.  If ``stop`` is set
+        while announcements are unconfirmed, methods raise Interrupted.
+        """
         self.published = 0
-        self.unroutable = 0
-        self.patience = 60.0  # seconds without a broker until BrokerError is raised
-        self.away: Callable[[], None] = lambda: None  # called while there is no broker
+        self.unroutable = 0  # confirmed announcements that reached no queue
+        self.patience = 60.0  # seconds to try to reconnect until BrokerError is raised
+        self.away: Callable[[], None] = lambda: None  # called after each failed attempt
         self._config = config
         self._connect = connect
         self._stop = stop
@@ -61,88 +62,80 @@ class Announcer:
         self._confirmed = confirmed
         self._broker: Broker | None = None
         self._pending: dict[int, Announcement] = {}
-        self._answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
+        # Put by the connection's thread: number in _pending, outcome, reason, connection.
+        self._results: queue.SimpleQueue[Result] = queue.SimpleQueue()
 
     def __enter__(self) -> Self:
-        """Connect once: who cannot reach the broker now wants to know it now."""
+        """Connect; raise BrokerError at once when the broker cannot be reached."""
         self._broker = self._connect().__enter__()
         try:
             self._opened(self._broker)
         except BrokerRefused:
             raise
         except BrokerError:
-            self._reopen()
+            self._reconnect()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the connection; unconfirmed announcements are not waited for."""
+    def __exit__(self, *_: object) -> None:
+        """Close the connection without waiting for confirms."""
         self._close()
 
     def post(self, announcement: Announcement) -> None:
-        """Publish; returns at once unless too many confirms are outstanding."""
-        while len(self._pending) >= _WINDOW:
+        """Publish an announcement; wait only while too many are unconfirmed."""
+        while len(self._pending) >= _MAX_PENDING:
             self.collect(1.0)
         self.published += 1
         self._pending[self.published] = announcement
-        if self._broker is None or not self._publish(self.published):
-            self._reopen()
-
-    @property
-    def broker(self) -> Broker:
-        """The connection; BrokerError when there is none."""
-        if self._broker is None:
-            raise BrokerError("not connected to the broker")
-        return self._broker
+        if not self._publish(self.published):
+            self._reconnect()
 
     def flush(self) -> None:
-        """Return when every announcement is confirmed."""
+        """Wait until every announcement is confirmed."""
         while self._pending:
             self.collect(1.0)
 
     def collect(self, wait: float = 0.0) -> None:
-        """Take the broker's answers, waiting at most so many seconds for the first one."""
+        """Process all results; wait up to ``wait`` seconds for the first one.
+
+        Reconnect when the connection is lost.  Raise BrokerRefused when the broker rejected an
+        announcement.
+        """
         lost = False
         with contextlib.suppress(queue.Empty):
             while True:
-                lost |= self._take(self._answers.get(wait > 0, wait))
+                lost |= self._process(*self._results.get(wait > 0, wait))
                 wait = 0.0
         if self._stop.is_set() and self._pending:
-            raise Interrupted(f"stopped; {len(self._pending)} announcements are not confirmed")
+            raise Interrupted(_UNCONFIRMED.format(len(self._pending)))
         if lost or self._broker is None or self._broker.lost.is_set():
-            self._reopen()
+            self._reconnect()
 
-    def _take(self, answer: _Answer) -> bool:
-        """Note one answer; True when it means that the connection is lost."""
-        if answer.outcome is PublishOutcome.REFUSED:
-            raise BrokerRefused(f"announcement refused by the broker: {answer.reason}")
-        if answer.outcome is PublishOutcome.LOST:
-            return answer.broker is self._broker
-        announcement = self._pending.pop(answer.number, None)
+    def _process(self, number: int, outcome: PublishOutcome, reason: str, broker: Broker) -> bool:
+        """Process one result; return whether it means that the current connection is lost."""
+        if outcome is PublishOutcome.REFUSED:
+            raise BrokerRefused(f"announcement refused by the broker: {reason}")
+        if outcome is PublishOutcome.LOST:
+            return broker is self._broker
+        announcement = self._pending.pop(number, None)
         if announcement is not None:
-            self.unroutable += answer.outcome is PublishOutcome.UNROUTABLE
+            self.unroutable += outcome is PublishOutcome.UNROUTABLE
             self._confirmed(announcement)
         return False
 
     def _publish(self, number: int) -> bool:
-        """Publish one pending announcement; False when the connection is lost."""
-        broker, announcement = self._broker, self._pending[number]
+        """Publish one pending announcement; return False when there is no connection."""
+        broker, announcement, config = self._broker, self._pending[number], self._config
         if broker is None:
             return False
-        config = self._config
         prefix = config.finish_topic if announcement.is_finish else config.post_topic
         topic = v03.topic(prefix, announcement.rel_path)
-
-        def answered(outcome: PublishOutcome, reason: str) -> None:
-            self._answers.put(_Answer(number, outcome, reason, broker))
-
         body = v03.encode(announcement)
+
+        def on_result(outcome: PublishOutcome, reason: str) -> None:
+            self._results.put((number, outcome, reason, broker))
+
         try:
-            broker.publish(config.exchange_name, topic, body, on_result=answered, mandatory=True)
+            broker.publish(config.exchange_name, topic, body, on_result=on_result, mandatory=True)
         except BrokerRefused:
             raise
         except BrokerError as error:
@@ -150,13 +143,14 @@ class Announcer:
             return False
         return True
 
-    def _reopen(self) -> None:
-        """Connect anew and publish again, in order, what was not confirmed."""
+    def _reconnect(self) -> None:
+        """Connect again, and publish what is unconfirmed in its order."""
         self._close()
         started = time.monotonic()
         for delay in runtime.backoff():
             try:
-                self._open()
+                self._broker = self._connect().__enter__()
+                self._opened(self._broker)
                 if all(self._publish(number) for number in list(self._pending)):
                     return
                 self._close()
@@ -168,11 +162,7 @@ class Announcer:
                 log.warning("%s; trying again", error)
             self.away()
             if self._stop.wait(delay):
-                raise Interrupted(f"stopped; {len(self._pending)} announcements are not confirmed")
-
-    def _open(self) -> None:
-        self._broker = self._connect().__enter__()
-        self._opened(self._broker)
+                raise Interrupted(_UNCONFIRMED.format(len(self._pending)))
 
     def _close(self) -> None:
         if self._broker is not None:

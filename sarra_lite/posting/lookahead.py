@@ -1,8 +1,7 @@
-"""Work that takes long is begun in threads before its result is asked for; all stays in order."""
+"""Runs slow work for upcoming items in threads, and yields the results in the items' order."""
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -15,43 +14,38 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 THREADS: Final = 4
-_LONG: Final = 2 * THREADS  # works begun, or done and not asked for
-_WAITING: Final = 500  # items behind one that is being worked on
+_MAX_SUBMITTED: Final = 2 * THREADS  # slow items given to the threads and not yielded yet
+_MAX_QUEUED: Final = 500  # items read and not yielded yet
 
 
-def results(
-    items: Iterable[Item | None], long: Callable[[Item], bool], work: Callable[[Item], Result]
+def in_order(
+    items: Iterable[Item | None], is_slow: Callable[[Item], bool], work: Callable[[Item], Result]
 ) -> Iterator[Callable[[], Result]]:
-    """Yield for each item, in order, what returns the result of its work, or raises.
+    """Yield for each item, in order, a function that returns ``work(item)`` or raises its error.
 
-    What is ``long`` is worked on in threads meanwhile; all else when its result is asked for.
-    Nothing is read ahead while nothing long is under way, and ``None`` among the items says that
-    the next one may be long in coming: all before it is yielded first.
+    The work of a slow item begins in a thread when the item is read; all other work is done in the
+    caller's thread when the function is called.  Items are read ahead only while slow work is
+    running.  ``None`` among the items announces that reading the next one may block: everything
+    before it is yielded first.
     """
-    waiting: deque[tuple[Future[Result] | None, Callable[[], Result]]] = deque()
-    begun = 0
-    with _pool() as pool:
+    queued: deque[tuple[Future[Result] | None, Callable[[], Result]]] = deque()
+    submitted = 0
+    pool = ThreadPoolExecutor(THREADS, "lookahead")
+    try:
         for item in items:
             if item is not None:
-                future = pool.submit(work, item) if long(item) else None
-                waiting.append((future, future.result if future else partial(work, item)))
-                begun += future is not None
-            while waiting:
-                future, result = waiting[0]
-                enough = item is None or begun == _LONG or len(waiting) == _WAITING
-                if future is not None and not future.done() and not enough:
+                future = pool.submit(work, item) if is_slow(item) else None
+                queued.append((future, future.result if future else partial(work, item)))
+                submitted += future is not None
+            while queued:
+                future, result = queued[0]
+                full = submitted == _MAX_SUBMITTED or len(queued) == _MAX_QUEUED
+                if future is not None and not future.done() and not full and item is not None:
                     break
-                waiting.popleft()
-                begun -= future is not None
+                queued.popleft()
+                submitted -= future is not None
                 yield result
-        yield from (result for _, result in waiting)
-
-
-@contextlib.contextmanager
-def _pool() -> Iterator[ThreadPoolExecutor]:
-    """Threads; what they have not begun when they are no longer needed is left."""
-    pool = ThreadPoolExecutor(THREADS, "ahead")
-    try:
-        yield pool
+        yield from (result for _, result in queued)
     finally:
+        # The caller may stop early: work that has not begun is not needed then.
         pool.shutdown(wait=False, cancel_futures=True)

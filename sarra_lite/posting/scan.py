@@ -1,9 +1,8 @@
-"""From paths on disk to announcements, lazily: a tree is never listed or hashed ahead."""
+"""Turns paths on disk into announcements, lazily: no tree is listed or hashed in advance."""
 
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import stat
 from typing import TYPE_CHECKING, Any, Final
@@ -21,43 +20,39 @@ if TYPE_CHECKING:
 
     from sarra_lite.config.commands import PostConfig
 
-log = logging.getLogger("sarra_lite")
-
-_LONG: Final = 256 * 1024  # bytes; fewer are hashed in less time than it takes to tell a thread
-_TRIES: Final = 3  # to hash a file that changes meanwhile
+_SLOW: Final = 256 * 1024  # bytes; a smaller file is hashed faster than a thread takes it over
+_HASH_ATTEMPTS: Final = 3  # for a file that changes while it is hashed
+# What is announced for values of the option identity that do not read the file.
+_NOT_HASHED: Final = {"none": None, "cod": Identity("cod", "sha512")}
 
 
 def walk(paths: Iterable[str | None], problem: Callable[[str], None]) -> Iterator[str | None]:
-    """Yield each path and, of a directory, all beneath it; a directory comes before its contents.
+    """Yield each path and everything beneath it, a directory before its contents.
 
-    Symbolic links are yielded, not followed.  Uses memory for one directory per level only.
-    ``problem`` gets a line for each directory that cannot be read.  ``None``, where the next path
-    may be long in coming, is passed on.
+    Symbolic links are not followed.  Memory is used for one directory per level.  ``problem`` is
+    called with a line for each directory that cannot be read.  ``None`` (see
+    ``lookahead.in_order``) is passed on.
     """
     for path in paths:
         yield path
-        if path is not None and not os.path.islink(path) and os.path.isdir(path):  # noqa: PTH112, PTH114  any bytes
-            yield from _beneath(path, problem)
-
-
-def _beneath(directory: str, problem: Callable[[str], None]) -> Iterator[str]:
-    open_directories = [directory]
-    while open_directories:
-        try:
-            with os.scandir(open_directories.pop()) as entries:
-                for entry in entries:
-                    yield entry.path
-                    if entry.is_dir(follow_symlinks=False):
-                        open_directories.append(entry.path)
-        except OSError as error:
-            name = os.fsdecode(error.filename or directory)
-            problem(f"{units.printable(name)}: {_why(error)}")
+        if path is None or os.path.islink(path) or not os.path.isdir(path):  # noqa: PTH112, PTH114  any bytes
+            continue
+        directories = [path]
+        while directories:
+            directory = directories.pop()
+            try:
+                with os.scandir(directory) as entries:
+                    for entry in entries:
+                        yield entry.path
+                        if entry.is_dir(follow_symlinks=False):
+                            directories.append(entry.path)
+            except OSError as error:
+                problem(_error_text(error.filename or directory, error))
 
 
 def relative(path: str, base: str) -> str:
     """Return the relPath of a path below the base directory; UsageError when it is outside."""
-    path = _normal(path)
-    base = _absolute(base)
+    path, base = _normal(path), _normal(base)
     if base == "/":
         return path.removeprefix("/")
     if path != base and not path.startswith(base + "/"):
@@ -65,127 +60,116 @@ def relative(path: str, base: str) -> str:
     return path[len(base) + 1 :]
 
 
-@functools.cache
-def _absolute(base: str) -> str:
-    return _normal(base)
-
-
+@functools.lru_cache(8)  # for the base directory, and for the path that is being announced
 def _normal(path: str) -> str:
     path = os.path.abspath(path)  # noqa: PTH100  pathlib would resolve nothing more, slower
-    # POSIX leaves to each system what two slashes at the beginning mean; Linux takes them for one.
+    # POSIX leaves the meaning of two leading slashes to the system; on Linux they are one.
     return path[1:] if path.startswith("//") else path
 
 
 def announcements(path: str, config: PostConfig) -> Iterator[Announcement]:
-    """Yield what is to be posted of one path as it is now: one message, or blocks and a finish.
+    """Yield the announcements of a path in its present state: one, or blocks and a finish.
 
-    Raises SarraError, in one line, when it cannot be announced: absent, not readable, a socket.
+    Raise SarraError, with one line of text, when the path is absent, not readable, or of a kind
+    that cannot be announced, like a socket.
     """
-    rel_path = relative(path, config.base_dir)
-    if not rel_path:
-        return  # the base itself exists at both ends
+    if not relative(path, config.base_dir):
+        return  # the base directory itself exists on both sides
     try:
-        found = os.lstat(path)
-        if stat.S_ISLNK(found.st_mode):
-            yield _made(config, rel_path, file_op={"link": os.readlink(path)})
-        elif stat.S_ISDIR(found.st_mode):
-            mode = stat.S_IMODE(found.st_mode)
-            yield _made(config, rel_path, mode=mode, file_op={"directory": ""})
-        elif stat.S_ISREG(found.st_mode):
-            yield from _file(config, path, rel_path, found)
+        status = os.lstat(path)
+        if stat.S_ISREG(status.st_mode):
+            yield from _with_content(config, path, status)
+        elif stat.S_ISLNK(status.st_mode) or stat.S_ISDIR(status.st_mode):
+            yield _without_content(config, path, status)
         else:
             raise SarraError(f"{units.printable(path)}: neither file, directory nor link; skipped")
     except OSError as error:
-        raise SarraError(f"{units.printable(path)}: {_why(error)}") from None
+        raise SarraError(_error_text(path, error)) from None
 
 
 def removal(path: str, config: PostConfig, *, is_dir: bool) -> Announcement:
-    """Announce that a name is gone, so that it goes at the destination, too."""
+    """Return the announcement that a path was removed, so that senders remove it too."""
     operation = {"remove": "", "directory": ""} if is_dir else {"remove": ""}
-    return _made(config, relative(path, config.base_dir), file_op=operation)
+    return _announcement(config, path, file_op=operation)
 
 
 def renaming(old: str, path: str, config: PostConfig) -> Announcement:
-    """Announce that ``old`` is now called ``path``, with what a sender needs to send it anew."""
-    # Absolute, below the path of baseUrl, as sr3 does: its senders understand nothing else.
+    """Return the announcement that ``old`` was renamed to ``path``.
+
+    It also has what a sender needs to create ``path`` if the destination does not have ``old``.
+    """
+    # sr3's senders only understand an absolute path, below the path of baseUrl.
     base = unquote(urlsplit(config.baseUrl).path).rstrip("/")
     rename = {"rename": f"{base}/{relative(old, config.base_dir)}"}
-    rel_path = relative(path, config.base_dir)
     try:
-        found = os.lstat(path)
-        if stat.S_ISLNK(found.st_mode):
-            rename["link"] = os.readlink(path)
-            return _made(config, rel_path, file_op=rename)
-        if stat.S_ISDIR(found.st_mode):
-            rename["directory"] = ""
-            mode = stat.S_IMODE(found.st_mode)
-            return _made(config, rel_path, mode=mode, file_op=rename)
+        return _without_content(config, path, os.lstat(path), rename)
     except OSError as error:
-        raise SarraError(f"{units.printable(path)}: {_why(error)}") from None
-    return msgspec.structs.replace(_regular(config, rel_path, found), file_op=rename)
-
-
-def _file(
-    config: PostConfig, path: str, rel_path: str, found: os.stat_result
-) -> Iterator[Announcement]:
-    """A file in one piece with its identity, or in blocks whose identity the sender calculates."""
-    for _ in range(_TRIES):
-        whole = _regular(config, rel_path, found)
-        if found.st_size > blocks.block_size(found.st_size, config.blockSize):
-            os.close(os.open(path, os.O_RDONLY))  # only to learn now that it may be read
-            yield from blocks.split(whole, config.blockSize)
-            return
-        identity = _identity(path, config.identity)
-        after = os.lstat(path)
-        if (after.st_size, after.st_mtime_ns) == (found.st_size, found.st_mtime_ns):
-            yield msgspec.structs.replace(whole, identity=identity)
-            return
-        found = after
-    raise SarraError(f"{units.printable(path)}: changes while it is read; not announced")
-
-
-def _identity(path: str, method: str) -> Identity | None:
-    if method == "none":
-        return None
-    if method == "cod":
-        return Identity("cod", "sha512")
-    return blocks.hash_file(path, method)
+        raise SarraError(_error_text(path, error)) from None
 
 
 def takes_long(path: str, config: PostConfig) -> bool:
-    """Whether there is so much to be read for the announcement of a path that others can wait."""
-    if config.identity in ("none", "cod"):
+    """Return whether announcing a path means hashing so much that a thread should do it."""
+    if config.identity in _NOT_HASHED:
         return False
     try:
-        found = os.lstat(path)
+        status = os.lstat(path)
     except OSError:
         return False
-    most = blocks.block_size(found.st_size, config.blockSize)
-    return stat.S_ISREG(found.st_mode) and _LONG <= found.st_size <= most
+    # Larger files are divided into blocks, which the senders hash.
+    block_size = blocks.block_size(status.st_size, config.blockSize)
+    return stat.S_ISREG(status.st_mode) and _SLOW <= status.st_size <= block_size
 
 
-def _regular(config: PostConfig, rel_path: str, found: os.stat_result) -> Announcement:
-    return _made(
+def _with_content(config: PostConfig, path: str, status: os.stat_result) -> Iterator[Announcement]:
+    """Yield a regular file's announcement with its identity, or those of its blocks."""
+    for _ in range(_HASH_ATTEMPTS):
+        whole = _without_content(config, path, status)
+        if status.st_size > blocks.block_size(status.st_size, config.blockSize):
+            os.close(os.open(path, os.O_RDONLY))  # raises OSError if the file is not readable
+            yield from blocks.split(whole, config.blockSize)
+            return
+        method = config.identity
+        identity = _NOT_HASHED[method] if method in _NOT_HASHED else blocks.hash_file(path, method)
+        after = os.lstat(path)
+        if (after.st_size, after.st_mtime_ns) == (status.st_size, status.st_mtime_ns):
+            yield msgspec.structs.replace(whole, identity=identity)
+            return
+        status = after
+    raise SarraError(f"{units.printable(path)}: changes while it is read; not announced")
+
+
+def _without_content(
+    config: PostConfig, path: str, status: os.stat_result, rename: dict[str, str] | None = None
+) -> Announcement:
+    """Return the announcement of a link, directory, or file without identity, or its renaming."""
+    operation = rename or {}
+    mode = stat.S_IMODE(status.st_mode)
+    if stat.S_ISLNK(status.st_mode):
+        return _announcement(config, path, file_op=operation | {"link": os.readlink(path)})
+    if stat.S_ISDIR(status.st_mode):
+        return _announcement(config, path, mode=mode, file_op=operation | {"directory": ""})
+    return _announcement(
         config,
-        rel_path,
-        size=found.st_size,
-        mtime=units.time_string(found.st_mtime_ns),
-        atime=units.time_string(found.st_atime_ns),
-        mode=stat.S_IMODE(found.st_mode),
+        path,
+        size=status.st_size,
+        mtime=units.time_string(status.st_mtime_ns),
+        atime=units.time_string(status.st_atime_ns),
+        mode=mode,
+        file_op=rename,
     )
 
 
-def _made(config: PostConfig, rel_path: str, **fields: Any) -> Announcement:
-    """Return an announcement with the fields that all of a configuration have."""
+def _announcement(config: PostConfig, path: str, **fields: Any) -> Announcement:
+    """Return an announcement with ``fields`` and those that path and configuration determine."""
     return Announcement(
         pub_time=v03.now(),
         base_url=config.baseUrl,
-        rel_path=rel_path,
+        rel_path=relative(path, config.base_dir),
         source=config.user,
         extra=dict(config.header),
         **fields,
     )
 
 
-def _why(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+def _error_text(path: str, error: OSError) -> str:
+    return f"{units.printable(path)}: {(error.strerror or str(error)).lower()}"

@@ -1,7 +1,8 @@
-"""Waiting for reports: which of the files that were announced have arrived, and which failed."""
+"""Waits for the reports on announcements: which files have arrived and which have failed."""
 
 from __future__ import annotations
 
+import contextlib
 import queue
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -13,61 +14,67 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sarra_lite.broker.client import Broker, Delivery
-    from sarra_lite.messages.v03 import Announcement, Report
+    from sarra_lite.messages.v03 import Announcement
 
-_PREFETCH: Final = 500  # reports under way to us at once
+_PREFETCH: Final = 500  # reports delivered and not acknowledged
 
 
-class Waiter:
-    """Follows the report stream, from before the first announcement until all are reported."""
+class ReportWaiter:
+    """Reads the user's report stream until each expected file has a final report.
+
+    ``sr_post --wait`` uses it from one thread: ``follow`` on each new connection, before anything
+    is published on it, ``expect`` for each announcement, then ``collect`` until ``waiting`` is 0.
+    """
 
     def __init__(self, stream: str, warn: Callable[[str], None]) -> None:
-        """``warn`` gets a line for each file that failed, or that is to be tried again."""
+        """Call ``warn`` with a line for each file that failed or is to be tried again."""
         self.arrived = self.failed = self.arrived_bytes = 0
         self._stream = stream
         self._warn = warn
-        self._open: dict[tuple[str, str], int] = {}
-        self._in_blocks: dict[tuple[str, str], int] = {}
-        self._deliveries: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
+        # Bytes of each expected file that are not counted in arrived_bytes, by pubTime and relPath.
+        self._expected: dict[tuple[str, str], int] = {}
+        self._deliveries: queue.SimpleQueue[tuple[Broker, Delivery]] = queue.SimpleQueue()
         self._offset: int | str | datetime = "next"
 
     @property
     def waiting(self) -> int:
-        """Number of files, directories, links and removals not reported yet."""
-        return len(self._open)
+        """Number of files, directories, links, renames and removals without a final report."""
+        return len(self._expected)
 
     def follow(self, broker: Broker) -> None:
-        """Read on with this connection where the one before ended."""
-        broker.consume(self._stream, self._deliveries.put, prefetch=_PREFETCH, offset=self._offset)
+        """Consume the stream on this connection, from where the last connection stopped."""
+
+        def deliver(delivery: Delivery) -> None:
+            self._deliveries.put((broker, delivery))
+
+        broker.consume(self._stream, deliver, prefetch=_PREFETCH, offset=self._offset)
         if self._offset == "next":
-            # Where we are if the connection is lost before the first report has come.  An hour of
-            # grace, since the broker's clock may be another.
+            # Offset for the case that this connection is lost before the first report.  One hour
+            # earlier, because the broker's clock may differ.
             self._offset = datetime.now(UTC) - timedelta(hours=1)
 
     def expect(self, announcement: Announcement) -> None:
-        """Wait for the final report on this one, too.  Blocks count when their file does."""
+        """Wait for the final report on this announcement.  For blocks, that is the finish's."""
         if announcement.block is None:
             key = (announcement.pub_time, announcement.rel_path)
-            self._open[key] = announcement.size or 0
+            self._expected[key] = announcement.size or 0
 
-    def collect(self, broker: Broker, wait: float) -> None:
-        """Take the reports that are there, waiting at most so many seconds for the first."""
-        try:
+    def collect(self, wait: float) -> None:
+        """Process all delivered reports; wait up to ``wait`` seconds for the first one."""
+        with contextlib.suppress(queue.Empty):
             while True:
-                delivery = self._deliveries.get(wait > 0, wait)
+                broker, delivery = self._deliveries.get(wait > 0, wait)
                 wait = 0.0
                 if delivery.offset is not None:
                     self._offset = delivery.offset + 1
                 for announcement in report_stream.decode_reports([delivery]):
-                    if announcement.report is not None:
-                        self._take(announcement, announcement.report)
+                    self._process(announcement)
                 broker.ack(delivery)
-        except queue.Empty:
-            pass
 
-    def _take(self, announcement: Announcement, report: Report) -> None:
+    def _process(self, announcement: Announcement) -> None:
         key = (announcement.pub_time, announcement.rel_path)
-        if key not in self._open:
+        report = announcement.report
+        if report is None or key not in self._expected:
             return
         name = units.printable(announcement.rel_path)
         if not report.final:
@@ -75,12 +82,11 @@ class Waiter:
         elif announcement.block is not None:
             if report.arrived:
                 self.arrived_bytes += report.bytes or 0
-                self._in_blocks[key] = self._in_blocks.get(key, 0) + (report.bytes or 0)
+                self._expected[key] -= report.bytes or 0
         elif report.arrived:
             self.arrived += 1
-            # What its blocks counted before is not counted again.
-            self.arrived_bytes += self._open.pop(key) - self._in_blocks.pop(key, 0)
+            self.arrived_bytes += self._expected.pop(key)
         else:
             self.failed += 1
-            self._open.pop(key)
+            del self._expected[key]
             self._warn(f"{name}: {report.message} ({report.code})")

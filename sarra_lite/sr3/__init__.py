@@ -1,1 +1,1 @@
-"""Converts configurations of sr3 (metpx-sr3) into ours."""
+"""Converts configurations of sr3 (metpx-sr3) for ``sr_config convert``."""

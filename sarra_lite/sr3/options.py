@@ -1,4 +1,4 @@
-"""What lines of sr3 amount to in options of ours, as far as posts and senders have it in common."""
+"""Converts the options that posts and senders of sr3 have in common."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 from sarra_lite import units
 from sarra_lite.config import credentials
 from sarra_lite.config.commands import COMMANDS
+from sarra_lite.config.rules import VARIABLE
 from sarra_lite.config.schema import options
 from sarra_lite.config.shared import AMQP
-from sarra_lite.sr3.reader import VARIABLE, Reader
-from sarra_lite.sr3.rules import PLACING, Places, truth
-from sarra_lite.sr3.unsupported import GAPS, UNKNOWN
+from sarra_lite.sr3.reader import Reader
+from sarra_lite.sr3.rules import PATH_OPTIONS, RuleConverter, parse_flag
+from sarra_lite.sr3.unsupported import EXPLANATIONS, UNKNOWN_OPTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from sarra_lite.sr3.reader import Line
 
 _LEVELS: Final = {"critical": "error", "warn": "warning", "notset": "debug", "none": "error"}
-# What keeps a configuration working with what sr3 declared and still posts.
-_BESIDE_SR3: Final = {
+# Values that differ from our defaults, so that exchanges, queues and topics are those of sr3.
+_SR3_NAMES: Final = {
     "exchangePrefix": "xs_",
     "userPrefix": "",
     "topicPrefix": "v03",
@@ -31,92 +32,97 @@ _BESIDE_SR3: Final = {
 }
 
 
-class Conversion:
-    """Takes line after line; what has no equivalent is noted in its ``reader``."""
+class ConfigConverter:
+    """Takes the lines of one configuration of sr3 and collects the values of ours.
+
+    ``convert.convert`` calls ``read`` for each file, then ``finish``.  The result is in
+    ``component`` and ``values`` (by our keys), ``remarks`` (comments to write above them) and
+    ``notes`` (on lines that are left out).  Subclasses add to ``handlers`` the options that only
+    posts or only senders have.
+    """
 
     component: ClassVar[str]
 
-    def __init__(self, told: str, name: str) -> None:
-        """Begin a configuration called ``name`` of a component that sr3 calls ``told``."""
-        self.told = told
-        self.name = name
+    def __init__(self, sr3_component: str, file: Path) -> None:
+        """``sr3_component`` is post, cpost, watch or sender; ``file`` gives the name."""
+        self.sr3_component = sr3_component
+        self.name = file.stem
         self.values: dict[str, Any] = {}
-        self.reader = Reader(told, name)
-        self.note = self.reader.note
-        self.places = Places(self.note)
+        self.remarks = [f"From {file.name} of sr3's {sr3_component}."]
+        self._reader = Reader(sr3_component, self.name)
+        self.notes = self._reader.notes
+        self.note = self._reader.note
+        self.rules = RuleConverter(self.note)
         self.options = {option.key: option for option in options(COMMANDS[self.component])}
         self._suffix = ""
         self.handlers: dict[str, Callable[[Line], None]] = {
             "broker": lambda line: self.url("broker", AMQP, line),
-            "documentRoot": lambda line: self._plain(self.options["baseDir"], line),
-            "exchangeSuffix": self._set_suffix,
+            "exchangeSuffix": self._exchange_suffix,
             "topicPrefix": self._topic_prefix,
             "logLevel": self._log_level,
-            "debug": self._log_level,
-            "accept": self.places.take,
-            "reject": self.places.take,
+            "debug": self._debug,
+            "accept": self.rules.take,
+            "reject": self.rules.take,
         }
 
     @property
     def user(self) -> str:
-        """Name of the broker user; empty as long as it is not known."""
+        """Name of the broker user; empty before the line that names the broker."""
         return urlsplit(self.values.get("broker", "")).username or ""
 
     @property
     def exchange(self) -> str:
-        """Exchange, as sr3 calls it where no line does."""
-        suffix = f"_{self._suffix}" if self._suffix else ""
-        return f"{self.values.get('exchange', f'xs_{self.user}')}{suffix}"
+        """Exchange as sr3 derives it from the lines so far."""
+        return f"{self.values.get('exchange', f'xs_{self.user}')}{self._suffix}"
 
     def read(self, file: Path) -> None:
-        """Take the lines of a file."""
-        for line in self.reader.read(file):
+        """Convert the lines of a file."""
+        for line in self._reader.read(file):
             self.take(line, line.option)
 
-    def finish(self) -> dict[str, Any]:
-        """Return values by our keys, in the order in which we list them."""
-        values = _BESIDE_SR3 | self.values
+    def finish(self) -> None:
+        """Complete the values, in the order in which the reference lists them."""
+        values = _SR3_NAMES | self.values
         if self._suffix:
             values["exchange"] = self.exchange
-        return {key: values[key] for key in self.options if key in values}
+        self.values = {key: values[key] for key in self.options if key in values}
 
     def take(self, line: Line, key: str) -> None:
-        """Take a line whose option would be called ``key`` here."""
+        """Convert a line whose option has the name ``key`` here."""
         if key in self.handlers:
             self.handlers[key](line)
-        elif key in PLACING:
+        elif key in PATH_OPTIONS:
             self.note(line, "only senders say where files go")
         elif key in self.options:
-            self._plain(self.options[key], line)
+            self.convert(key, line)
         else:
-            self.note(line, GAPS.get(line.option, UNKNOWN))
+            self.note(line, EXPLANATIONS.get(line.option, UNKNOWN_OPTION))
 
-    def known(self, line: Line) -> str | None:
-        """Value of a line; None, and a note, where it is missing or has unknown variables."""
+    def text(self, line: Line) -> str | None:
+        """Return the value of a line; None, with a note, if missing or with unknown variables."""
         if unknown := VARIABLE.search(line.value):
             self.note(line, f"{unknown[0]} is not known here; write what it stands for")
             return None
-        if not line.words:
+        if not line.value:
             self.note(line, "has no value")
         return line.value or None
 
     def url(self, key: str, schemes: Sequence[str], line: Line) -> None:
-        """Take a URL to connect to."""
-        url = self.known(line)
-        if url is None:
+        """Set ``key`` to the URL of a line, if it has one of the schemes."""
+        if (url := self.text(line)) is None:
             return
-        if (text := credentials.problem(url, schemes)) is not None:
-            self.note(line, text)
+        if problem := credentials.problem(url, schemes):
+            self.note(line, problem)
         else:
             self.values[key] = url
 
-    def _plain(self, option: Option, line: Line) -> None:
-        """Take an option that we have, too."""
+    def convert(self, key: str, line: Line) -> None:
+        """Set ``key``, one of our options, to the value of a line."""
+        option = self.options[key]
         if option.kind == "flag":
-            self.values[option.key] = truth(line.words)
+            self.values[key] = parse_flag(line.words)
             return
-        text = self.known(line)
-        if text is None:
+        if (text := self.text(line)) is None:
             return
         try:
             value = _value(option, text)
@@ -124,32 +130,34 @@ class Conversion:
         except ValueError as error:
             self.note(line, f"{error}; left at the default")
         else:
-            self.values[option.key] = value
+            self.values[key] = value
 
-    def _set_suffix(self, line: Line) -> None:
-        self._suffix = self.known(line) or ""
+    def _exchange_suffix(self, line: Line) -> None:
+        suffix = self.text(line)
+        self._suffix = "" if suffix is None else f"_{suffix}"
 
     def _topic_prefix(self, line: Line) -> None:
-        prefix = (self.known(line) or "v03").replace("/", ".")
+        prefix = (self.text(line) or "v03").replace("/", ".")
         if prefix.startswith("v02"):
             self.note(line, "v02 is not spoken here; post with post_format v03")
             prefix = "v03"
         self.values["topicPrefix"] = prefix
 
     def _log_level(self, line: Line) -> None:
-        if line.option == "logLevel":
-            level = line.value.lower()
-            level = _LEVELS.get(level, level)
-            if level in (self.options["logLevel"].choices or ()):
-                self.values["logLevel"] = level
-            else:
-                self.note(line, f"{line.value} is no level here; left at the default")
-        elif truth(line.words):
+        level = line.value.lower()
+        level = _LEVELS.get(level, level)
+        if level in (self.options["logLevel"].choices or ()):
+            self.values["logLevel"] = level
+        else:
+            self.note(line, f"{line.value} is no level here; left at the default")
+
+    def _debug(self, line: Line) -> None:
+        if parse_flag(line.words):
             self.values["logLevel"] = "debug"
 
 
 def _value(option: Option, text: str) -> Any:
-    """Value of a file of ours from sr3's; ValueError when we have none like it."""
+    """Return sr3's value as it is written in our files; ValueError if there is no equivalent."""
     match option.kind:
         case "count":
             return units.parse_size(text)

@@ -1,7 +1,7 @@
-"""sr3's configuration language (sr3_options(7)), read line by line as sr3 reads it.
+"""Reads sr3's configuration language (sr3_options(7)) line by line, as sr3 reads it.
 
-Later lines win, the order matters, a comment is a line that begins with #, variables are replaced
-while reading.
+Later lines override earlier ones, their order matters, a comment is a line that begins with #.
+Variables that ``declare`` has defined, and those for names, are replaced while reading.
 """
 
 from __future__ import annotations
@@ -9,66 +9,45 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sarra_lite.config.rules import VARIABLE
 from sarra_lite.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-VARIABLE: Final = re.compile(r"\$\{([^}]*)\}")
-# Up to the last @, so that no part of a password that is not encoded is left.
+# Up to the last @, because a password that is not percent-encoded may contain one.
 _PASSWORD: Final = re.compile(r"(?<=://)([^:/@]*):.*@")
 
-# Old and short names, and what sr3 calls the option now.
+# Present names of the options that are converted, each with its old and short names.
 _SYNONYMS: Final = {
     old: new
     for new, names in {
         "acceptUnmatched": "accept_unmatch accept_unmatched",
-        "attempts": "at",
-        "baseDir": "bd basedir base_dir",
+        "baseDir": "bd basedir base_dir documentRoot document_root",
         "blockSize": "blocksize",
         "broker": "b",
-        "callback": "cb flow_callback flowcb fcb flowCallback callback_prepend cbp"
-        " flow_callback_prepend flowcb_prepend fcbp flowCallbackPrepend",
-        "documentRoot": "document_root",
         "exchange": "ex",
-        "exchangeSplit": "exchange_split",
         "exchangeSuffix": "exchange_suffix",
-        "expire": "expiry",
-        "fileAgeMax": "file_time_limit nodupe_fileAgeMax",
-        "fileAgeMin": "nodupe_fileAgeMin",
-        "fileEvents": "e events",
         "header": "h",
-        "housekeeping": "heartbeat",
         "identity": "sum integrity",
         "include": "config c",
-        "inflight": "lock",
         "instances": "instance",
         "logLevel": "ll loglevel",
-        "messageAgeMax": "message_ttl message-ttl post_messageAgeMax",
-        "messageRateMax": "post_rate_limit",
-        "nodupe_ttl": "cache caching nd no_duplicates sd suppress_duplicates",
-        "overwrite": "o",
         "path": "p",
         "permCopy": "pm preserve_mode",
         "permDefault": "chmod default_mode",
         "permDirDefault": "chmod_dir default_dir_mode",
-        "permLog": "chmod_log default_log_mode",
         "post_baseDir": "pbd post_base_dir post_basedir post_document_root post_documentRoot",
         "post_baseUrl": "pbu post_base_url post_baseurl",
         "post_broker": "pb",
         "post_exchange": "px",
-        "post_exchangeSplit": "post_exchange_split",
         "post_exchangeSuffix": "post_exchange_suffix",
         "post_topicPrefix": "post_topic_prefix",
         "queueName": "qn queue queue_name",
-        "realpathPost": "realpath realpath_post",
-        "rename": "rn",
         "sendTo": "destination remoteUrl",
-        "sourceFromExchange": "source_from_exchange",
         "subtopic": "sub",
         "timeCopy": "preserve_time pt",
-        "tlsRigour": "tls_rigour",
         "topicPrefix": "topic_prefix",
     }.items()
     for old in names.split()
@@ -76,22 +55,22 @@ _SYNONYMS: Final = {
 
 
 class Line(NamedTuple):
-    """One line: ``said`` is its option as written, ``option`` as sr3 calls it now."""
+    """One line: ``written`` is its option as in the file, ``option`` its present name."""
 
     file: Path
     number: int
-    said: str
+    written: str
     option: str
     words: list[str]
 
     @property
     def value(self) -> str:
-        """What stands behind the option."""
+        """Everything after the option."""
         return " ".join(self.words)
 
 
 class Note(NamedTuple):
-    """A line of the file that is not in what came out, and why or what to do instead."""
+    """A line of sr3 that was not converted, or not completely, and what the user must know."""
 
     file: Path
     number: int
@@ -99,31 +78,33 @@ class Note(NamedTuple):
     text: str
 
     def __str__(self) -> str:
-        """One line for people."""
+        """Return the note as one line of text."""
         return f"{self.file}: line {self.number}: {self.option}: {self.text}"
 
 
 class Reader:
-    """Reads the files of one configuration, and replaces the variables that are known."""
+    """Reads the files of one configuration, and collects the notes on its lines."""
 
     def __init__(self, component: str, name: str) -> None:
-        """Begin; ``notes`` will tell what cannot be followed."""
+        """``component`` is sr3's, ``name`` the configuration's; both are values of variables."""
         self.notes: list[Note] = []
-        self._known = {"PROGRAM": component, "COMPONENT": component, "CONFIG": name}
+        self._variables = {"PROGRAM": component, "COMPONENT": component, "CONFIG": name}
         self._open: list[Path] = []
 
     def read(self, file: Path) -> Iterator[Line]:
-        """Yield the lines of a file and of those that it includes.
-
-        Raises ConfigError when the file cannot be read.
-        """
+        """Yield the lines of a file and of the included files; ConfigError if one is unreadable."""
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ConfigError(f"{file}: {reason}") from None
         self._open.append(file.resolve())
-        for number, text in enumerate(_text(file).splitlines(), start=1):
-            said, *words = text.split() or ["#"]
-            if said.startswith("#"):
+        for number, content in enumerate(text.splitlines(), start=1):
+            written, *words = content.split() or ["#"]
+            if written.startswith("#"):
                 continue
-            words = [self._replaced(word) for word in words]
-            line = Line(file, number, said, _SYNONYMS.get(said, said), words)
+            words = [VARIABLE.sub(self._value, word) for word in words]
+            line = Line(file, number, written, _SYNONYMS.get(written, written), words)
             if line.option == "include":
                 yield from self._included(line)
             elif line.option == "declare":
@@ -133,20 +114,18 @@ class Reader:
         self._open.pop()
 
     def note(self, line: Line, text: str) -> None:
-        """Tell that a line is left out, and why."""
-        self.notes.append(Note(line.file, line.number, line.said, text))
+        """Add a note on a line."""
+        self.notes.append(Note(line.file, line.number, line.written, text))
 
-    def _replaced(self, word: str) -> str:
-        def value(variable: re.Match[str]) -> str:
-            name = variable[1]
-            return self._known.get(name, self._known.get(name.upper(), variable[0]))
-
-        return VARIABLE.sub(value, word)
+    def _value(self, variable: re.Match[str]) -> str:
+        """Return the value of a variable, or the variable itself when it is not known."""
+        name = variable[1]
+        return self._variables.get(name, self._variables.get(name.upper(), variable[0]))
 
     def _included(self, line: Line) -> Iterator[Line]:
-        """Lines of the file that is included: beside this one, or above, as sr3 looks for it."""
-        folder = line.file.parent
-        files = [folder / line.value, folder.parent / line.value]
+        """Yield the lines of an included file, from this file's directory or the one above."""
+        directory = line.file.parent
+        files = [directory / line.value, directory.parent / line.value]
         found = next((file for file in files if file.is_file()), None)
         if found is None:
             self.note(line, f"no such file: {line.value}")
@@ -156,32 +135,23 @@ class Reader:
             yield from self.read(found)
 
     def _declare(self, line: Line) -> None:
-        what, text = (*line.words, "", "")[:2]
+        kind, text = (*line.words, "", "")[:2]
         name, equals, value = text.partition("=")
-        if what in ("env", "envvar", "var", "value") and equals:
-            self._known[name] = value
+        if kind in ("env", "envvar", "var", "value") and equals:
+            self._variables[name] = value
         else:
             self.note(line, "accounts and exchanges are made by whoever runs the broker")
 
     def _without_password(self, line: Line) -> Line:
-        """Take passwords out of URLs, and remember the broker's user."""
+        """Remove passwords from URLs; define the variables for the broker's user."""
         if line.option in ("accept", "reject"):
-            return line  # no URLs, though they may look so
+            return line  # expressions that only look like URLs
         words = [_PASSWORD.sub(r"\1@", word) for word in line.words]
         if words != line.words:
             self.note(line, "its password is left out; write it into credentials.conf, mode 0600")
         line = line._replace(words=words)
         user = line.value.partition("://")[2].rpartition("@")[0]
         if user and line.option in ("broker", "post_broker"):
-            self._known[f"{line.option.upper()}_USER"] = user
-            self._known.setdefault("BROKER_USER", user)
+            self._variables[f"{line.option.upper()}_USER"] = user
+            self._variables.setdefault("BROKER_USER", user)
         return line
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{file}: {error}") from None

@@ -1,4 +1,8 @@
-"""sr3's accept and reject lines, and the lines that say where the files accepted after them go."""
+"""Converts sr3's accept and reject lines, and the lines that say where accepted files go.
+
+In sr3, ``directory``, ``mirror``, ``strip`` and ``flatten`` apply to the accept lines after them.
+Here, each rule has these as fields, and the configuration has them for files that match no rule.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,16 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from sarra_lite.config import rules
-from sarra_lite.sr3.reader import VARIABLE
-from sarra_lite.sr3.unsupported import GAPS
+from sarra_lite.config.rules import VARIABLE, template_problems
+from sarra_lite.sr3.unsupported import EXPLANATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sarra_lite.sr3.reader import Line
 
-PLACING: Final = ("directory", "mirror", "strip", "flatten")
-SELECTING: Final = ("accept", "reject")
+PATH_OPTIONS: Final = ("directory", "mirror", "strip", "flatten")
+FIRST_GROUP_IS_ZERO: Final = "sundew_compat_regex_first_match_is_zero"
 _DEFAULTS: Final = {"mirror": True, "strip": 0, "flatten": "/"}
 _VARIABLES: Final = {
     "YYYYMMDD": "%Y%m%d",
@@ -30,56 +33,58 @@ _VARIABLES: Final = {
 }
 
 
-def truth(words: list[str]) -> bool:
-    """Whether a flag of sr3 is on; without a value it is."""
+def parse_flag(words: list[str]) -> bool:
+    """Return the value of a flag of sr3, which is true when the line has no value."""
     return not words or words[0].lower() in ("true", "yes", "on", "1")
 
 
-class Places:
-    """Collects rules as they are met."""
+class RuleConverter:
+    """Takes the lines in order, then returns the rules and path options."""
 
     def __init__(self, note: Callable[[Line, str], None]) -> None:
-        """Begin; ``note`` is told what has no equivalent.
-
-        ``from_zero``: whether the first group of a regular expression is ``${0}`` already.
-        """
-        self.from_zero = False
+        """Call ``note`` with each line that cannot be converted and the reason."""
         self._note = note
-        self._now: dict[str, Any] = {"directory": None, **_DEFAULTS}
+        self._first_group_is_zero = False
+        self._current: dict[str, Any] = {"directory": None, **_DEFAULTS}
         self._rules: list[dict[str, Any]] = []
-        self._whole: list[Line] = []
+        self._whole_match: list[Line] = []  # whose directory uses ${0}
 
     def take(self, line: Line) -> None:
-        """Take one more line, of PLACING or SELECTING."""
+        """Take an accept or reject line, or one of PATH_OPTIONS and FIRST_GROUP_IS_ZERO."""
         match line.option:
             case "accept" | "reject":
-                self._rule(line)
+                self._add_rule(line)
             case "mirror":
-                self._now["mirror"] = truth(line.words)
+                self._current["mirror"] = parse_flag(line.words)
+            case "strip" if line.value.isdecimal():
+                self._current["strip"] = int(line.value)
             case "strip":
-                count = line.value.isdecimal()
-                self._now["strip"] = int(line.value) if count else 0
-                if not count:
-                    self._note(line, "only a number of directories can be left out, no expression")
+                self._current["strip"] = 0
+                self._note(line, "only a number of directories can be left out, no expression")
             case "flatten":
-                self._now["flatten"] = line.value
+                self._current["flatten"] = line.value
+            case "directory":
+                self._current["directory"] = self._directory(line)
             case _:
-                self._now["directory"] = self._directory(line)
+                self._first_group_is_zero = parse_flag(line.words)
 
-    def values(self, directory: str) -> dict[str, Any]:
-        """Return rules and options of ours; ``directory`` is for what has none."""
-        final = self._placed(self._now, directory)
-        made = []
+    def values(self, default_directory: str) -> dict[str, Any]:
+        """Return ``rules`` and PATH_OPTIONS as a configuration has them, without defaults.
+
+        ``default_directory`` is where files go for which no line names a directory.
+        """
+        final = self._with_directory(self._current, default_directory)
+        rules = []
         for rule in self._rules:
-            placed = self._placed(rule, directory) if "accept" in rule else rule
-            made.append({k: v for k, v in placed.items() if k in SELECTING or v != final[k]})
-        if not self.from_zero:
-            for line in self._whole:
+            complete = self._with_directory(rule, default_directory) if "accept" in rule else rule
+            rules.append({k: v for k, v in complete.items() if k not in final or v != final[k]})
+        if not self._first_group_is_zero:
+            for line in self._whole_match:
                 self._note(line, "${0}: put the whole regular expression into ( ) for this")
-        kept = {key: value for key, value in final.items() if value != _DEFAULTS.get(key, "")}
-        return kept | ({"rules": made} if made else {})
+        values = {key: value for key, value in final.items() if value != _DEFAULTS.get(key, "")}
+        return values | ({"rules": rules} if rules else {})
 
-    def _rule(self, line: Line) -> None:
+    def _add_rule(self, line: Line) -> None:
         pattern, *name = line.words or [""]
         try:
             re.compile(pattern)
@@ -90,30 +95,29 @@ class Places:
             self._note(line, f"{unknown[0]} is not known here; write what it stands for")
             return
         if name:
-            self._note(line, f"{' '.join(name)} is left out: {GAPS['filename']}")
-        placed = self._now if line.option == "accept" else {}
-        self._rules.append({line.option: pattern, **placed})
+            self._note(line, f"{' '.join(name)} is left out: {EXPLANATIONS['filename']}")
+        options = self._current if line.option == "accept" else {}
+        self._rules.append({line.option: pattern, **options})
 
     def _directory(self, line: Line) -> str | None:
-        def ours(variable: re.Match[str]) -> str:
-            return f"${{{_VARIABLES.get(variable[1], variable[1])}}}"
-
+        """Return the directory with its variables as we spell them; None for sr3's None."""
         if line.value == "None":
             return None
-        text = VARIABLE.sub(ours, os.path.expanduser(line.value))  # noqa: PTH111  a template
-        for problem in rules.template_problems(text):
+        directory = VARIABLE.sub(
+            lambda variable: f"${{{_VARIABLES.get(variable[1], variable[1])}}}",
+            os.path.expanduser(line.value),  # noqa: PTH111  a template
+        )
+        for problem in template_problems(directory):
             self._note(line, f"{problem.removeprefix('directory: ')}; change it by hand")
-        if "${0}" in text:
-            self._whole.append(line)
-        return text
+        if "${0}" in directory:
+            self._whole_match.append(line)
+        return directory
 
-    def _placed(self, rule: dict[str, Any], directory: str) -> dict[str, Any]:
-        """Fill in the directory, and count groups as we do: the first is ``${0}``."""
-
-        def ours(variable: re.Match[str]) -> str:
-            return f"${{{int(variable[1]) - 1}}}" if variable[1] != "0" else variable[0]
-
-        text = directory if rule["directory"] is None else rule["directory"]
-        if not self.from_zero:
-            text = re.sub(r"\$\{([0-9]+)\}", ours, text)
-        return {**rule, "directory": text}
+    def _with_directory(self, rule: dict[str, Any], default_directory: str) -> dict[str, Any]:
+        """Fill in the directory, with the first group of the expression as ``${0}``."""
+        directory = default_directory if rule["directory"] is None else rule["directory"]
+        if not self._first_group_is_zero:
+            directory = re.sub(
+                r"\$\{([1-9][0-9]*)\}", lambda group: f"${{{int(group[1]) - 1}}}", directory
+            )
+        return {**rule, "directory": directory}

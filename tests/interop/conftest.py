@@ -14,5 +14,5 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def sr3(site: Site) -> Sr3:
-    """Sr3 with nothing configured yet."""
+    """Return sr3 without any configuration."""
     return Sr3(site)

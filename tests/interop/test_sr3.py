@@ -11,7 +11,7 @@ import pytest
 
 from tests.lab.demo_checks import queue_state
 from tests.lab.site import wait_until
-from tests.lab.sr3 import OURS
+from tests.lab.sr3 import SR3_NAMES
 from tests.lab.trees import listing, same, write_tree
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.lab.site import Site
     from tests.lab.sr3 import Sr3
 
-# sr3 posts reports beside its re-announcements.
+# Makes a sender of sr3 post reports, with its announcements of the files that it has sent.
 REPORTING = """\
 report_broker {broker}
 callback report
@@ -31,9 +31,9 @@ post_baseUrl {send_to}
 post_baseDir {dest}
 reject .*secret.*
 """
-# An sr3 sender bound to v03.# takes reports for announcements, and sends the files again.
+# A sender of sr3 bound to v03.# would take reports for announcements, and send the files again.
 TOPIC = "v03.post"
-# Brings reports to where our reports are.
+# Copies the reports of sr3 to the exchange and topic of our reports.
 SHOVEL_REPORTS = """\
 exchange {exchange}_sent
 post_exchange {exchange}
@@ -48,12 +48,12 @@ xlogStream = "q_xlog_{user}"
 acceptUnproven = true
 """
 
-# sr3 looks for new messages less and less often, at last every 6.4 seconds.
-LATE = 15.0
+# Seconds to wait for sr3, which polls for messages with a growing interval, up to 6.4 seconds.
+SR3_SECONDS = 15.0
 
 
 def wait_same(left: Path, right: Path) -> None:
-    wait_until(lambda: listing(left) == listing(right), LATE, lambda: str(same(left, right)))
+    wait_until(lambda: listing(left) == listing(right), SR3_SECONDS, lambda: str(same(left, right)))
 
 
 def write_odd_names(root: Path) -> None:
@@ -61,12 +61,12 @@ def write_odd_names(root: Path) -> None:
     directory.mkdir(parents=True)
     for name in ("a b#1", "été *", "%20", "+", "q'\""):
         (directory / name).write_text(name)
-    # sr3 loses a digit of a time that is so little above the whole second.
+    # sr3 loses a digit of a time that is less than 100 µs above the whole second.
     os.utime(directory / "+", ns=(1_796_000_000_000_020_027, 1_796_000_000_000_020_027))
 
 
 def change(root: Path) -> None:
-    """Update, rename and remove what `write_tree` has written."""
+    """Update, rename and remove files that ``write_tree`` has written."""
     (root / "a" / "hello.txt").write_text("hello again\n")
     (root / "with blank" / "été #1").rename(root / "with blank" / "renamed #2")
     (root / "a" / "b" / "2 MB").unlink()
@@ -75,8 +75,8 @@ def change(root: Path) -> None:
 
 
 @contextmanager
-def taps(site: Site, *exchanges: str) -> Iterator[Callable[[], list[list[dict[str, Any]]]]]:
-    """Give a function that returns all that was published meanwhile, on each exchange."""
+def recording(site: Site, *exchanges: str) -> Iterator[Callable[[], list[list[dict[str, Any]]]]]:
+    """Yield a function that returns all messages published in the context, for each exchange."""
     with site.rabbit.channel() as channel:
         queues = []
         for exchange in exchanges:
@@ -95,18 +95,18 @@ def taps(site: Site, *exchanges: str) -> Iterator[Callable[[], list[list[dict[st
 
 
 def reported(lines: str) -> set[tuple[str, int]]:
-    """Paths and codes in what sr_log tells."""
+    """Return the paths and codes in the output of sr_log."""
     reports = [json.loads(line) for line in lines.splitlines()]
     return {(report["relPath"], report["code"]) for report in reports}
 
 
-def test_what_sr3_post_announces_our_sender_delivers(site: Site, sr3: Sr3) -> None:
+def test_our_sender_delivers_what_sr3_post_announces(site: Site, sr3: Sr3) -> None:
     sr3.configure("post")
-    sr3.ours("sender")
+    sr3.configure_ours("sender")
     write_tree(site.source)
     write_odd_names(site.source)
     site.run("sr_sender", "--declare")
-    # By itself, sr3 announces no link to nowhere.
+    # In a tree, sr3 does not announce links without a target.
     sr3.post(site.source, site.source / "dangling")
     site.drain()
     assert same(site.source, site.dest)
@@ -114,10 +114,10 @@ def test_what_sr3_post_announces_our_sender_delivers(site: Site, sr3: Sr3) -> No
     assert {code for codes in site.codes().values() for code in codes} <= {201, 304}
 
 
-def test_what_sr3_sees_changing_our_sender_changes_there(site: Site, sr3: Sr3) -> None:
+def test_our_sender_applies_the_changes_that_sr3_watch_announces(site: Site, sr3: Sr3) -> None:
     sr3.configure("post")
     watch = sr3.configure("watch")
-    sr3.ours("sender")
+    sr3.configure_ours("sender")
     write_tree(site.source)
     (site.source / "dangling").unlink()
     site.run("sr_sender", "--declare")
@@ -131,14 +131,14 @@ def test_what_sr3_sees_changing_our_sender_changes_there(site: Site, sr3: Sr3) -
     assert by_name["a/b/2 MB"]["message"] == "removed"
 
 
-def test_what_our_post_announces_an_sr3_sender_delivers(site: Site, sr3: Sr3) -> None:
+def test_a_sender_of_sr3_delivers_what_our_post_announces(site: Site, sr3: Sr3) -> None:
     sender = sr3.configure("sender")
-    sr3.ours("post", "blockSize = 1\n")
+    sr3.configure_ours("post", "blockSize = 1\n")
     write_tree(site.source)
     write_odd_names(site.source)
     for name, *_ in os.walk(site.source):
-        os.chmod(name, 0o775)  # noqa: PTH101, S103  as sr3 makes them all
-    site.run("sr_post", site.source)  # which declares the queue, too
+        os.chmod(name, 0o775)  # noqa: PTH101, S103  the mode that sr3 gives to all
+    site.run("sr_post", site.source)  # declares the queue, too
     with sr3.running(sender):
         wait_same(site.source, site.dest)
         old = site.source / "with blank" / "été #1"
@@ -159,7 +159,7 @@ def test_reports_of_an_sr3_sender_are_shown_by_sr_log_and_copied_by_sr_src2log(
         credentials.write(site.rabbit.url("admin", site.rabbit.admin_password) + "\n")
     (site.config / "src2log").mkdir()
     (site.config / "src2log" / "default.toml").write_text(
-        (OURS + SRC2LOG).format(topic=TOPIC, broker=admin, user=user, exchange=exchange)
+        (SR3_NAMES + SRC2LOG).format(topic=TOPIC, broker=admin, user=user, exchange=exchange)
     )
     (site.source / "sent").write_text("sent")
     (site.source / "secret").write_text("rejected")
@@ -172,7 +172,7 @@ def test_reports_of_an_sr3_sender_are_shown_by_sr_log_and_copied_by_sr_src2log(
         ),
     )
     shovel = sr3.configure("shovel", SHOVEL_REPORTS.format(exchange=exchange), "reports")
-    sr3.ours("post", topic=TOPIC)
+    sr3.configure_ours("post", topic=TOPIC)
     site.run("sr_post", "--remove", site.source / "nothing")  # declares the stream of reports
     with ExitStack() as running:
         running.enter_context(site.running("sr_src2log"))
@@ -180,26 +180,26 @@ def test_reports_of_an_sr3_sender_are_shown_by_sr_log_and_copied_by_sr_src2log(
         running.enter_context(sr3.running(shovel))
         wait_until(lambda: queue_state(site.rabbit, f"q_src2log_{user}").consumers > 0)
         sr3.post(site.source)
-        wait_until(lambda: {"sent", "secret"} <= site.codes().keys(), LATE)
+        wait_until(lambda: {"sent", "secret"} <= site.codes().keys(), SR3_SECONDS)
         xlog = ("--broker", admin, "--queue-name", f"q_xlog_{user}", "--user", user, "--json")
         wait_until(
             lambda: {("sent", 201), ("secret", 404)} <= reported(site.run("sr_log", *xlog).stdout),
-            LATE,
+            SR3_SECONDS,
         )
     assert site.codes() == {"sent": [201], "secret": [404]}
 
 
-def test_our_announcements_and_reports_pass_an_sr3_shovel_unharmed(site: Site, sr3: Sr3) -> None:
+def test_a_shovel_of_sr3_copies_our_messages_unchanged(site: Site, sr3: Sr3) -> None:
     shovel = sr3.configure("shovel")
-    sr3.ours("post", 'blockSize = "1Mi"\nheader = { project = "ocean" }\n')
-    sr3.ours("sender")
+    sr3.configure_ours("post", 'blockSize = "1Mi"\nheader = { project = "ocean" }\n')
+    sr3.configure_ours("sender")
     write_tree(site.source)
     site.run("sr_sender", "--declare")
-    with sr3.running(shovel), taps(site, sr3.exchange, f"{sr3.exchange}_copy") as published:
+    with sr3.running(shovel), recording(site, sr3.exchange, f"{sr3.exchange}_copy") as published:
         site.run("sr_post", site.source)
         site.run("sr_post", "--remove", site.source / "empty dir/")
         site.drain()
-        wait_until(lambda: len(published()[0]) == len(published()[1]), LATE)
+        wait_until(lambda: len(published()[0]) == len(published()[1]), SR3_SECONDS)
         sent, passed = published()
     assert passed == sent
     assert {fields.get("project") for fields in sent} == {"ocean"}
@@ -208,46 +208,48 @@ def test_our_announcements_and_reports_pass_an_sr3_shovel_unharmed(site: Site, s
 
 
 @pytest.mark.parametrize("first", ["sr3", "ours"])
-def test_exchanges_and_queues_are_shared_whoever_declares_them_first(
+def test_exchanges_and_queues_are_shared_whichever_side_declares_them_first(
     site: Site, sr3: Sr3, first: str
 ) -> None:
     post, sender = sr3.configure("post"), sr3.configure("sender")
-    sr3.ours("post")
-    sr3.ours("sender")
+    sr3.configure_ours("post")
+    sr3.configure_ours("sender")
 
-    def theirs() -> str:
+    def declare_sr3() -> str:
         return sr3.declare(post) + sr3.declare(sender)
 
-    def ours() -> str:
+    def declare_ours() -> str:
         site.run("sr_post", "--remove", site.source / "nothing")
         return site.run("sr_sender", "--declare").stderr
 
-    said = theirs() + ours() if first == "sr3" else ours() + theirs()
-    assert f"queue declared {site.queue}" in said
-    assert f"binding {site.queue}" in said
-    for complaint in ("PRECONDITION_FAILED", "failed queue declare", "failed connection"):
-        assert complaint not in said
+    both = [declare_sr3, declare_ours] if first == "sr3" else [declare_ours, declare_sr3]
+    output = "".join(declare() for declare in both)
+    assert f"queue declared {site.queue}" in output
+    assert f"binding {site.queue}" in output
+    for error in ("PRECONDITION_FAILED", "failed queue declare", "failed connection"):
+        assert error not in output
 
 
-def test_a_queue_that_sr3_made_is_taken_whatever_type_is_configured(site: Site, sr3: Sr3) -> None:
+def test_a_queue_of_sr3_is_used_whatever_queue_type_is_configured(site: Site, sr3: Sr3) -> None:
     sr3.declare(sr3.configure("post"))
     sr3.declare(sr3.configure("sender"))
-    site.configure("sender", OURS.format(topic="v03"))  # quorum, by default
+    site.configure("sender", SR3_NAMES.format(topic="v03"))  # by default a quorum queue
     site.run("sr_sender", "--declare")
     assert "PRECONDITION_FAILED" not in sr3.declare("sender/earnest")
 
 
-def test_sr3_refuses_a_quorum_queue_so_there_is_an_option(site: Site, sr3: Sr3) -> None:
-    site.configure("sender", OURS.format(topic="v03"))
+def test_sr3_refuses_our_quorum_queue(site: Site, sr3: Sr3) -> None:
+    """So there is the option queueType."""
+    site.configure("sender", SR3_NAMES.format(topic="v03"))
     site.run("sr_sender", "--declare")
-    said = sr3.declare(sr3.configure("sender"))
-    assert "failed queue declare" in said
-    assert "PRECONDITION_FAILED - inequivalent arg 'x-queue-type'" in said
+    output = sr3.declare(sr3.configure("sender"))
+    assert "failed queue declare" in output
+    assert "PRECONDITION_FAILED - inequivalent arg 'x-queue-type'" in output
 
 
-def test_a_credentials_conf_of_sr3_serves_our_programs_unchanged(site: Site, sr3: Sr3) -> None:
+def test_our_programs_use_the_credentials_conf_of_sr3_unchanged(site: Site, sr3: Sr3) -> None:
     post = sr3.configure("post")
-    sr3.ours("sender")
+    sr3.configure_ours("sender")
     assert site.credentials.read_bytes() == sr3.credentials.read_bytes()
     (site.source / "f").write_text("sent with the key of ssh_keyfile=")
     site.run("sr_sender", "--declare")

@@ -1,4 +1,4 @@
-"""Mounts disks so small that they fill up, or that can be made read-only."""
+"""Mounts small memory disks, for tests of a full or read-only destination."""
 
 from __future__ import annotations
 
@@ -16,39 +16,32 @@ if TYPE_CHECKING:
 
 @contextmanager
 def small_disk(directory: Path, size: int, *, names: int = 0) -> Iterator[Path]:
-    """Mount a memory disk of so many bytes at the directory, which is made when missing.
+    """Mount a memory disk of ``size`` bytes at a directory, which is created if necessary.
 
-    `names`: how many files may be on it; 0: any number.
+    ``names`` is the largest number of files on it; 0 means any number.
     """
     if os.geteuid() != 0:
-        raise Unavailable("a small disk needs root, who alone may mount")
+        raise Unavailable("a small disk needs root, because only root may mount")
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        _run(
-            "mount",
-            "-t",
-            "tmpfs",
-            "-o",
-            f"size={size},nr_inodes={names},mode=0755",
-            "lab",
-            str(directory),
-        )
-    except LabError as error:  # root of a container
+        options = f"size={size},nr_inodes={names},mode=0755"
+        _run("mount", "-t", "tmpfs", "-o", options, "lab", str(directory))
+    except LabError as error:  # root in a container without the capability
         raise Unavailable(f"a small disk needs the right to mount: {error}") from None
     try:
         yield directory
     finally:
-        # Lazily, since a server that still has a file open would keep it and all tests after it.
+        # --lazy, because umount fails while a server has a file open, and later tests would too.
         _run("umount", "--lazy", str(directory))
 
 
 def remount_read_only(directory: Path) -> None:
-    """Make the small disk refuse every write; fails while a file on it is open for writing."""
+    """Remount a small disk read-only; LabError while a file on it is open for writing."""
     _run("mount", "-o", "remount,ro", str(directory))
 
 
 def grow(directory: Path, size: int) -> None:
-    """Give a small disk, mounted at the directory, so many bytes."""
+    """Change the size of a small disk to ``size`` bytes."""
     _run("mount", "-o", f"remount,size={size}", str(directory))
 
 

@@ -1,4 +1,4 @@
-"""Installs the real sr3 (metpx-sr3) and runs it for the user of a site, beside our own programs."""
+"""Installs the real sr3 (metpx-sr3) and runs its programs for the user of a site."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
     from tests.lab.site import Site
 
-# sr3 itself asks for neither amqp nor paramiko; with the others it keeps identities in extended
-# attributes and announces content types, as most of its users have it.
+# metpx-sr3 does not depend on amqp and paramiko, although it needs them.  With xattr it stores
+# identities in extended attributes, with python-magic it announces content types.
 PACKAGES: Final = ("metpx-sr3==3.3.1", "amqp", "paramiko", "xattr", "python-magic")
 VENV: Final = Path(__file__).parents[2] / ".venv-sr3"
 
-#: What makes our programs use the exchanges and topics that sr3 uses.
-OURS: Final = """\
+# Options of our programs that make them use the exchanges and topics of sr3.
+SR3_NAMES: Final = """\
 exchangePrefix = "xs_"
 userPrefix = ""
 topicPrefix = "{topic}"
 """
 CREDENTIALS: Final = """\
-# as sr3_credentials(7) shows it: one URL a line, options behind it
+# in the form of sr3_credentials(7): one URL a line, followed by options
 {broker}
 ftp://anonymous:me%40here@ftp.example.org/ passive,binary
 ftps://user7:De%3Aize@ftp.example.org  passive,binary,tls
@@ -46,7 +46,7 @@ post_baseDir {source}
 post_format v03
 identity sha512
 """
-# fileAgeMin and sleep: announce at once what changes.
+# fileAgeMin and sleep: announce changes without delay.
 WATCH: Final = (
     POST
     + """\
@@ -55,7 +55,7 @@ fileAgeMin 0
 sleep 0.1
 """
 )
-# baseDir: without, it looks for the files of file:/some/where below file:/.
+# baseDir: without it, sr3 looks for the files of file:/some/where below file:/.
 SENDER: Final = """\
 broker {broker}
 exchange {exchange}
@@ -75,26 +75,29 @@ post_exchange {exchange}_copy
 instances 1
 """
 _TEMPLATES: Final = {"post": POST, "watch": WATCH, "sender": SENDER, "shovel": SHOVEL}
-# Binds what the lines before have named, and nothing that is named after it.
-_LAST: Final = {"sender": "subtopic #\n", "shovel": "subtopic #\n"}
-# What each component says when nothing that is announced from now on can be missed.
+# Last lines, because subtopic binds the queue with the options of the lines before it.
+_BINDINGS: Final = {"sender": "subtopic #\n", "shovel": "subtopic #\n"}
+# Log text of each component after which it misses no announcement and no change.
 _READY: Final = {"watch": "now active on", "sender": "binding q_", "shovel": "binding q_"}
 
 
 class Sr3:
-    """sr3 with a home of its own, for the user of a site, who gets the rights that sr3 gives."""
+    """sr3 with its own home directory, for the user of a site."""
 
     def __init__(self, site: Site) -> None:
-        """Install sr3 if it is not, give the user his rights and both programs one file of keys."""
+        """Install sr3 if necessary, and give the user the permissions that sr3 sets.
+
+        sr3 and our programs get the same credentials.conf.
+        """
         self.site = site
         self.exchange = f"xs_{site.user}"
         self.directory = site.directory / "sr3"
         self._bin = install()
         self._config = self.directory / "config" / "sr3"
         self._config.mkdir(parents=True)
-        own = f"^q_{site.user}.*|^xs_{site.user}.*"
+        write = f"^q_{site.user}.*|^xs_{site.user}.*"
         read = f"^q_{site.user}.*|^x[lrs]_{site.user}.*|^x.*public$"
-        site.rabbit.add_users(User(site.user, site.password, own, own, read))
+        site.rabbit.add_users(User(site.user, site.password, write, write, read))
         text = CREDENTIALS.format(
             broker=site.rabbit.url(site.user, site.password),
             sftp=site.sshd.url,
@@ -114,7 +117,10 @@ class Sr3:
         }
 
     def configure(self, component: str, more: str = "", name: str = "earnest") -> str:
-        """Write a configuration that works; of options given once more, sr3 takes the last."""
+        """Write a working configuration; options in ``more`` override those of the template.
+
+        Return its name as sr3's commands take it.
+        """
         site = self.site
         file = self._config / component / f"{name}.conf"
         file.parent.mkdir(exist_ok=True)
@@ -128,27 +134,26 @@ class Sr3:
             user=site.user,
             name=name,
         )
-        file.write_text(text + more + _LAST.get(component, ""))
+        file.write_text(text + more + _BINDINGS.get(component, ""))
         return f"{component}/{name}"
 
-    def ours(self, component: str, more: str = "", *, topic: str = "v03") -> Path:
-        """Write the default configuration of one of our programs for the world of sr3."""
-        world = OURS.format(topic=topic)
-        return self.site.configure(component, f'{world}queueType = "classic"\n{more}')
+    def configure_ours(self, component: str, more: str = "", *, topic: str = "v03") -> None:
+        """Write the default configuration of one of our programs, to work together with sr3."""
+        names = SR3_NAMES.format(topic=topic)
+        self.site.configure(component, f'{names}queueType = "classic"\n{more}')
 
-    def post(self, *paths: Path, name: str = "earnest") -> str:
-        """Announce paths with sr3_post; raise when it did not announce them, which it hides."""
-        output = self.run("sr3_post", "-c", name, "-p", *map(str, paths))
+    def post(self, *paths: Path) -> None:
+        """Announce paths with sr3_post, whose exit status is 0 even if it fails; LabError then."""
+        output = self.run("sr3_post", "-c", "earnest", "-p", *map(str, paths))
         if "could not post" in output or "after_post posted" not in output:
             raise LabError(f"sr3_post announced nothing:\n{output}")
-        return output
 
     def declare(self, configuration: str) -> str:
-        """Let sr3 declare exchanges and queues; return its log, for it tells no other way."""
+        """Declare exchanges and queues with sr3; return its log, the only sign of a failure."""
         return self.run("sr3", "declare", configuration)
 
     def run(self, program: str, *arguments: str) -> str:
-        """Run a program of sr3 to its end; return what it says."""
+        """Run a program of sr3 to its end; return its output."""
         done = subprocess.run(
             [str(self._bin / program), *arguments],
             env=self.env,
@@ -166,25 +171,25 @@ class Sr3:
 
     @contextmanager
     def running(self, configuration: str) -> Iterator[Process]:
-        """Run a component meanwhile, from when it misses nothing on."""
+        """Run a component in the context, which begins when the component is ready."""
         command = [str(self._bin / "sr3"), "foreground", configuration]
         log = self.directory / f"{configuration.replace('/', '-')}.log"
         process = Process(command, log, env=self.env, cwd=self.directory)
-        said = _READY[configuration.partition("/")[0]]
-        process.wait_ready(lambda: said in process.output(), seconds=20)
+        ready = _READY[configuration.partition("/")[0]]
+        process.wait_ready(lambda: ready in process.output(), seconds=20)
         try:
             yield process
         finally:
-            process.kill()  # in good order it takes up to seven seconds
+            process.kill()  # because an orderly end takes up to seven seconds
 
 
 def install() -> Path:
-    """Return the directory of sr3's programs, in a virtual environment made at the first call."""
+    """Return the directory of sr3's programs; the first call creates its virtual environment."""
     return environment(VENV, PACKAGES)
 
 
 def environment(venv: Path, packages: Sequence[str]) -> Path:
-    """Return the directory of the programs of a virtual environment, made if it has not these."""
+    """Create a virtual environment unless it has these packages; return its bin directory."""
     stamp = venv / "installed"
     wanted = "\n".join(packages)
     if not stamp.exists() or stamp.read_text() != wanted:

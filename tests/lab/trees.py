@@ -1,4 +1,4 @@
-"""Trees of files: making one with all that can be in it, and comparing two."""
+"""Creates and compares directory trees."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MIB = 1024 * 1024
 
 
 def write_tree(root: Path) -> None:
-    """Write files, empty ones, directories, links and modes."""
+    """Write a tree with files, an empty file, directories, links, modes and unusual names."""
     for name in ("a/b", "with blank", "empty dir"):
         (root / name).mkdir(parents=True)
     (root / "a" / "hello.txt").write_text("hello\n")
@@ -30,7 +30,7 @@ def write_tree(root: Path) -> None:
 
 
 def write_files(root: Path, count: int, size: int) -> None:
-    """Write so many files of so many bytes, all alike, into ten directories."""
+    """Write ``count`` files of ``size`` bytes with equal content into ten directories."""
     content = os.urandom(min(size, _MIB))
     for number in range(count):
         directory = root / f"d{number % 10}"
@@ -41,30 +41,30 @@ def write_files(root: Path, count: int, size: int) -> None:
 
 
 def listing(root: Path) -> dict[bytes, Entry]:
-    """Return kind, mode, time and content of all that is below a directory, by name."""
+    """Return kind, mode, mtime and content digest of each path below a directory."""
     top = os.fsencode(root)
-    found = {}
+    entries = {}
     for directory, names, files in os.walk(top):
         for name in names + files:
             path = os.path.join(directory, name)  # noqa: PTH118  bytes
-            found[path[len(top) + 1 :]] = _entry(path)
-    return found
+            entries[path[len(top) + 1 :]] = _entry(path)
+    return entries
 
 
 def same(left: Path, right: Path) -> bool:
-    """Whether two trees are equal: names, content, modes, links, times to the second."""
+    """Assert that two trees have equal names, content, modes, links and mtimes (in seconds)."""
     a, b = listing(left), listing(right)
     assert a == b, f"{dict(a.items() - b.items())} != {dict(b.items() - a.items())}"
     return True
 
 
 def _entry(path: bytes) -> Entry:
-    found = os.lstat(path)
-    if stat.S_ISLNK(found.st_mode):
+    status = os.lstat(path)
+    if stat.S_ISLNK(status.st_mode):
         return ("link", os.fsdecode(os.readlink(path)))
-    mode = f"{stat.S_IMODE(found.st_mode):o}"
-    if stat.S_ISDIR(found.st_mode):
+    mode = f"{stat.S_IMODE(status.st_mode):o}"
+    if stat.S_ISDIR(status.st_mode):
         return ("directory", mode)
     with open(path, "rb") as file:  # noqa: PTH123  bytes
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return ("file", mode, str(int(found.st_mtime)), digest)
+    return ("file", mode, str(int(status.st_mtime)), digest)

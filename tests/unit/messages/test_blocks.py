@@ -1,4 +1,4 @@
-"""Blocks cover a file exactly once, whatever its size."""
+"""Blocks cover a file exactly once, and fingerprints are those of sr3."""
 
 import hashlib
 from pathlib import Path
@@ -33,25 +33,25 @@ def test_blocks_cover_the_file_once_and_in_order(size: int, step: int) -> None:
 
 
 @given(SIZES)
-def test_all_messages_of_a_file_belong_together_and_are_told_apart(size: int) -> None:
+def test_announcements_of_a_file_have_one_version_and_different_keys(size: int) -> None:
     pieces = list(blocks.split(whole(size), 50 * MIB))
     assert len({piece.key for piece in pieces}) == len(pieces)
     assert len({(piece.pub_time, piece.version) for piece in pieces}) == 1
 
 
-def test_block_size_grows_with_the_file_between_its_bounds() -> None:
+def test_block_size_grows_with_the_file_between_two_limits() -> None:
     assert blocks.block_size(10, 0) == 16 * MIB
     assert blocks.block_size(500 * 1024**3, 0) == 512 * MIB
     assert blocks.block_size(10 * 1024**4, 0) == 1024 * MIB
     assert blocks.block_size(3 * 1024**4, 0) == 1024 * MIB
 
 
-def test_one_never_cuts_and_a_number_is_taken_as_it_is() -> None:
+def test_block_size_1_never_divides_a_file_and_larger_values_are_used_unchanged() -> None:
     assert blocks.block_size(10**12, 1) == 10**12
     assert blocks.block_size(10**12, 12345) == 12345
 
 
-def test_only_large_whole_files_that_tell_their_time_are_cut() -> None:
+def test_only_large_files_announced_in_one_piece_with_an_mtime_are_divided() -> None:
     large = whole(200 * MIB)
     assert blocks.should_split(large, 0)
     assert not blocks.should_split(whole(16 * MIB), 0)
@@ -60,14 +60,14 @@ def test_only_large_whole_files_that_tell_their_time_are_cut() -> None:
     assert not blocks.should_split(msgspec.structs.replace(large, file_op={"rename": "/x"}), 0)
 
 
-def test_a_block_looks_the_same_on_the_other_side() -> None:
+def test_a_block_is_decoded_as_it_was_encoded() -> None:
     for piece in blocks.split(whole(3_000_000), 10**6):
         assert v03.decode(v03.encode(piece)) == piece
 
 
-def test_a_file_is_fingerprinted_as_sr3_does(tmp_path: Path) -> None:
+def test_the_fingerprint_of_a_file_is_that_of_sr3(tmp_path: Path) -> None:
     file = tmp_path / "hello.txt"
     file.write_text("hello\n")
-    found = blocks.hash_file(str(file), "sha512")
-    assert found.value.startswith("58IrmUxZ2c8rSOVJseJGZmNgRZMNPafBrLKZ0cO3")
-    assert found == blocks.identity("sha512", hashlib.sha512(b"hello\n").digest())
+    identity = blocks.hash_file(str(file), "sha512")
+    assert identity.value.startswith("58IrmUxZ2c8rSOVJseJGZmNgRZMNPafBrLKZ0cO3")
+    assert identity == blocks.identity("sha512", hashlib.sha512(b"hello\n").digest())

@@ -1,4 +1,4 @@
-"""The v03 format: what is written can be read, and nothing that is read can do harm."""
+"""Messages survive encoding and decoding; no input makes decoding fail with another error."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FIELDS = (
 
 
 def announced(**fields: Any) -> Announcement:
-    """What is read from the least that sr3 takes for a message, with more fields."""
+    """Decode the smallest message that sr3 accepts, with more fields."""
     return v03.decode(json.dumps({**MINIMAL, **fields}).encode())
 
 
@@ -35,7 +35,7 @@ def optional(strategy: SearchStrategy[Any]) -> SearchStrategy[Any]:
     return st.none() | strategy
 
 
-# Any bytes but NUL may be in a name on disk.
+# Names on disk may contain any byte except NUL.
 NAMES = (
     st.binary(min_size=1, max_size=300)
     .map(lambda raw: raw.replace(b"\0", b"0").lstrip(b"/") or b"f")
@@ -70,7 +70,7 @@ REPORTS = st.builds(
 
 
 @st.composite
-def pieces(draw: st.DrawFn) -> Blocks:
+def any_blocks(draw: st.DrawFn) -> Blocks:
     size = draw(st.integers(1, 2**31))
     count = draw(st.integers(1, 2**31))
     remainder = draw(st.integers(0, size - 1))
@@ -79,18 +79,18 @@ def pieces(draw: st.DrawFn) -> Blocks:
 
 
 @st.composite
-def announcements(draw: st.DrawFn) -> Announcement:
-    piece = draw(optional(pieces()))
+def any_announcement(draw: st.DrawFn) -> Announcement:
+    division = draw(optional(any_blocks()))
     return Announcement(
         pub_time=draw(TIMES),
         base_url=draw(TEXTS.filter(lambda text: "\0" not in text)),
         rel_path=draw(NAMES),
-        size=piece.file_size if piece else draw(optional(st.integers(0, LARGEST))),
+        size=division.file_size if division else draw(optional(st.integers(0, LARGEST))),
         mtime=draw(optional(TIMES)),
         atime=draw(optional(TIMES)),
         mode=draw(optional(st.integers(0, 0o7777))),
         identity=draw(optional(IDENTITIES)),
-        blocks=piece,
+        blocks=division,
         file_op=draw(optional(st.dictionaries(TEXTS, NAMES, max_size=3))),
         source=draw(optional(TEXTS)),
         content_type=draw(optional(TEXTS)),
@@ -99,39 +99,41 @@ def announcements(draw: st.DrawFn) -> Announcement:
     )
 
 
-@given(announcements())
-def test_what_is_written_is_read_as_it_was_unknown_fields_included(made: Announcement) -> None:
-    assert v03.decode(v03.encode(made)) == made
+@given(any_announcement())
+def test_an_encoded_message_is_decoded_unchanged(announcement: Announcement) -> None:
+    assert v03.decode(v03.encode(announcement)) == announcement
 
 
-@given(announcements())
-def test_what_is_written_is_plain_ascii_json_in_one_line(made: Announcement) -> None:
-    body = v03.encode(made)
+@given(any_announcement())
+def test_an_encoded_message_is_ascii_json_on_one_line(announcement: Announcement) -> None:
+    body = v03.encode(announcement)
     assert body.isascii()
     assert b"\n" not in body
     json.loads(body, parse_constant=pytest.fail)
 
 
 @given(NAMES, NAMES)
-def test_names_of_any_bytes_arrive_byte_for_byte(name: str, other: str) -> None:
-    made = Announcement("20261123T222859", "file:/", name, file_op={"rename": other})
-    found = v03.decode(v03.encode(made))
-    assert found.rel_path.encode(errors="surrogateescape") == name.encode(errors="surrogateescape")
-    assert found.file_op == {"rename": other}
+def test_names_of_any_bytes_are_decoded_byte_for_byte(name: str, other: str) -> None:
+    announcement = Announcement("20261123T222859", "file:/", name, file_op={"rename": other})
+    decoded = v03.decode(v03.encode(announcement))
+    assert decoded.rel_path.encode(errors="surrogateescape") == name.encode(
+        errors="surrogateescape"
+    )
+    assert decoded.file_op == {"rename": other}
 
 
-def used(found: Announcement) -> None:
-    """Do with a message all that is done with messages."""
-    assert v03.decode(v03.encode(found)) == found
-    assert len(v03.topic("v03.post", found.rel_path).encode()) <= 255
-    assert len(found.version) == 8
-    assert found.mtime_ns is None or isinstance(found.mtime_ns, int)
-    assert isinstance(found.key, tuple)
-    units.printable(f"{found.source} {found.base_url} {found.rel_path}")
-    if found.report is not None:
-        units.printable(f"{found.report.message} {found.report.host}")
-        units.show_size(found.report.bytes or 0)
-    units.show_size(found.size or 0)
+def use(decoded: Announcement) -> None:
+    """Do everything with a message that the programs do with it."""
+    assert v03.decode(v03.encode(decoded)) == decoded
+    assert len(v03.topic("v03.post", decoded.rel_path).encode()) <= 255
+    assert len(decoded.version) == 8
+    assert decoded.mtime_ns is None or isinstance(decoded.mtime_ns, int)
+    assert isinstance(decoded.key, tuple)
+    units.printable(f"{decoded.source} {decoded.base_url} {decoded.rel_path}")
+    if decoded.report is not None:
+        units.printable(f"{decoded.report.message} {decoded.report.host}")
+        units.show_size(decoded.report.bytes or 0)
+    units.show_size(decoded.size or 0)
 
 
 @given(st.binary(max_size=200))
@@ -142,25 +144,29 @@ def used(found: Announcement) -> None:
 @example(b"null")
 @example(b'"text"')
 @example(b"1" * 10_000)
-def test_any_bytes_are_a_message_or_a_message_error(body: bytes) -> None:
-    with pytest.raises(MessageError) as told:
-        used(v03.decode(body))
-    assert told.value.code == 417
-    assert str(told.value).isprintable()
+def test_any_bytes_are_decoded_or_raise_message_error(body: bytes) -> None:
+    with pytest.raises(MessageError) as raised:
+        use(v03.decode(body))
+    assert raised.value.code == 417
+    assert str(raised.value).isprintable()
 
 
-INNER = (
+INNER_FIELDS = (
     *("size", "count", "remainder", "number", "manifest", "method", "finish", "0", "1"),
     *("code", "message", "timeCompleted", "host", "bytes", "seconds", "rate", "willRetry"),
     *("resultCode", "elapsedTime", "identity", "value", "link", "rename", "remove"),
 )
 VALUES = JSON | TIMES | st.integers(0, 9) | st.integers(0, 9).map(str) | st.just("inplace")
-ALMOST: SearchStrategy[Any] = st.recursive(
-    VALUES, lambda inner: st.dictionaries(st.sampled_from(INNER), inner, max_size=8), max_leaves=20
+NEARLY_VALID: SearchStrategy[Any] = st.recursive(
+    VALUES,
+    lambda inner: st.dictionaries(st.sampled_from(INNER_FIELDS), inner, max_size=8),
+    max_leaves=20,
 )
 
 
-@given(st.dictionaries(st.sampled_from(FIELDS), ALMOST), st.dictionaries(TEXTS, JSON, max_size=2))
+@given(
+    st.dictionaries(st.sampled_from(FIELDS), NEARLY_VALID), st.dictionaries(TEXTS, JSON, max_size=2)
+)
 @example({"source": "\ud800"}, {})
 @example({"baseUrl": "\ud800"}, {})
 @example({"relPath": "\udfff"}, {})
@@ -174,20 +180,20 @@ ALMOST: SearchStrategy[Any] = st.recursive(
 @example({"report": {"code": 201, "timeCompleted": None}}, {})
 @example({"blocks": {"size": 0, "manifest": {"0": {"size": 0}}}}, {})
 @example({"blocks": {"size": 1, "manifest": {}}}, {})
-def test_any_json_in_any_field_is_a_message_or_a_message_error(
+def test_any_json_in_any_field_is_decoded_or_raises_message_error(
     fields: dict[str, Any], more: dict[str, Any]
 ) -> None:
     try:
-        found = v03.decode(json.dumps({**MINIMAL, **more, **fields}).encode())
+        decoded = v03.decode(json.dumps({**MINIMAL, **more, **fields}).encode())
     except MessageError as error:
-        told = str(error)
+        text = str(error)
     else:
-        used(found)
-        told = ""
-    assert told.isprintable()
+        use(decoded)
+        text = ""
+    assert text.isprintable()
 
 
-WRONG: dict[str, list[Any]] = {
+INVALID: dict[str, list[Any]] = {
     "pubTime": [None, 5, "yesterday", "20261399T000000", "", []],
     "baseUrl": [None, 5, {}],
     "relPath": [None, 5, ["d/f"], "a\0b", "\ud800"],
@@ -214,28 +220,28 @@ WRONG: dict[str, list[Any]] = {
 }
 
 
-@pytest.mark.parametrize(("field", "value"), [(f, v) for f, vs in WRONG.items() for v in vs])
-def test_a_field_of_a_wrong_kind_makes_the_message_unusable(field: str, value: Any) -> None:
-    with pytest.raises(MessageError, match=r"^unusable announcement: .") as told:
+@pytest.mark.parametrize(("field", "value"), [(f, v) for f, vs in INVALID.items() for v in vs])
+def test_an_invalid_field_makes_the_message_unusable(field: str, value: Any) -> None:
+    with pytest.raises(MessageError, match=r"^unusable announcement: .") as raised:
         announced(**{field: value})
-    assert str(told.value).isprintable()
+    assert str(raised.value).isprintable()
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 5000])
-def test_numbers_that_could_not_be_written_again_are_refused(number: str) -> None:
+def test_numbers_that_json_cannot_express_are_refused(number: str) -> None:
     body = json.dumps({**MINIMAL, "x": 0}).replace(": 0", f": {number}")
     with pytest.raises(MessageError, match=r"^not JSON"):
         v03.decode(body.encode())
 
 
-def test_unknown_fields_may_be_nested_but_not_without_end() -> None:
+def test_unknown_fields_may_be_nested_up_to_a_limit() -> None:
     assert announced(x=[[[["deep"]]]]).extra == {"x": [[[["deep"]]]]}
     body = json.dumps({**MINIMAL, "x": 0}).replace(": 0", ": " + "[" * 300 + "]" * 300)
     with pytest.raises(MessageError, match="nested too deeply"):
         v03.decode(body.encode())
 
 
-def test_a_body_larger_than_any_of_sr3_is_not_even_parsed() -> None:
+def test_a_body_larger_than_any_of_sr3_is_refused_without_parsing() -> None:
     with pytest.raises(MessageError, match=r"^body of 8388609 bytes"):
         v03.decode(b" " * (8 * 1024 * 1024 + 1))
 
@@ -245,17 +251,17 @@ def test_v02_is_refused_by_its_content_type() -> None:
         v03.decode(json.dumps(MINIMAL).encode(), "text/plain")
 
 
-def test_the_least_that_sr3_writes_is_enough() -> None:
-    found = announced()
-    assert (found.rel_path, found.size, found.mode, found.extra) == ("d/f", None, None, {})
+def test_the_three_required_fields_are_enough() -> None:
+    decoded = announced()
+    assert (decoded.rel_path, decoded.size, decoded.mode, decoded.extra) == ("d/f", None, None, {})
 
 
-def test_absent_and_null_are_the_same() -> None:
+def test_a_null_field_is_the_same_as_an_absent_one() -> None:
     assert announced(size=None, mode=None, blocks=None, report=None) == announced()
 
 
-def test_numbers_may_be_texts_as_sr3_cpost_writes_them() -> None:
-    found = announced(
+def test_numbers_may_be_strings_as_sr3_cpost_writes_them() -> None:
+    decoded = announced(
         size="10485760",
         blocks={
             "method": "inplace",
@@ -265,11 +271,11 @@ def test_numbers_may_be_texts_as_sr3_cpost_writes_them() -> None:
             "number": "2",
         },
     )
-    assert found.size == 25_000_000
-    assert found.blocks == Blocks(10_485_760, 3, 4_028_480, 2)
+    assert decoded.size == 25_000_000
+    assert decoded.blocks == Blocks(10_485_760, 3, 4_028_480, 2)
 
 
-def test_both_shapes_of_blocks_mean_the_same() -> None:
+def test_both_shapes_of_blocks_are_decoded_alike() -> None:
     manifest = {str(n): {"size": size, "identity": "x"} for n, size in enumerate([10, 10, 4])}
     python = {"method": "inplace", "size": 10, "number": 1, "manifest": manifest}
     c = {"method": "inplace", "size": 10, "number": 1, "count": 3, "remainder": 4}
@@ -277,15 +283,15 @@ def test_both_shapes_of_blocks_mean_the_same() -> None:
     assert announced(blocks=c).size == 24
 
 
-def test_a_last_block_as_long_as_the_others_leaves_no_remainder() -> None:
+def test_a_last_block_of_full_length_gives_remainder_0() -> None:
     manifest = {str(n): {"size": 10} for n in range(3)}
-    found = announced(blocks={"size": 10, "number": 2, "manifest": manifest})
-    assert found.blocks == Blocks(10, 3, 0, 2)
-    assert found.blocks.length == 10
-    assert found.size == 30
+    decoded = announced(blocks={"size": 10, "number": 2, "manifest": manifest})
+    assert decoded.blocks == Blocks(10, 3, 0, 2)
+    assert decoded.blocks.length == 10
+    assert decoded.size == 30
 
 
-@given(pieces())
+@given(any_blocks())
 def test_blocks_cover_the_file_without_gap_or_overlap(piece: Blocks) -> None:
     last = msgspec.structs.replace(piece, number=piece.count - 1)
     assert last.offset + last.length == last.file_size
@@ -294,35 +300,35 @@ def test_blocks_cover_the_file_without_gap_or_overlap(piece: Blocks) -> None:
         assert piece.offset + piece.length == following.offset
 
 
-def test_the_finish_of_a_file_is_the_blocks_without_a_number() -> None:
+def test_blocks_without_a_number_are_the_finish() -> None:
     assert announced(blocks={"size": 10, "count": 3, "remainder": 4}).is_finish
     assert not announced(blocks={"size": 10, "count": 3, "remainder": 4, "number": 0}).is_finish
     assert not announced().is_finish
 
 
-def test_announcements_of_blocks_are_small_however_many_there_are() -> None:
-    """sr3 repeats the identities of all blocks in each."""
+def test_the_announcement_of_a_block_is_small_whatever_the_number_of_blocks() -> None:
+    """In sr3, each contains the identities of all blocks."""
     whole = announced(
         relPath="some/directories/on/the/way/to/a file.nc",
-        size=100_000 * blocks.LEAST,
+        size=100_000 * blocks.MIN_SIZE,
         mtime="20261123T222859.512931347",
         mode="644",
         source="uearnest",
     )
-    made = list(blocks.split(whole, blocks.LEAST))
-    sizes = {len(v03.encode(one)) for one in (made[0], made[50_000], made[-2], made[-1])}
-    assert len(made) == 100_001
+    every = list(blocks.split(whole, blocks.MIN_SIZE))
+    sizes = {len(v03.encode(one)) for one in (every[0], every[50_000], every[-2], every[-1])}
+    assert len(every) == 100_001
     assert max(sizes) < 1024
     assert max(sizes) - min(sizes) < 100
 
 
-def test_mode_is_octal_with_or_without_a_leading_zero_and_only_permissions_count() -> None:
+def test_mode_is_octal_and_reduced_to_its_permission_bits() -> None:
     assert announced(mode="644").mode == announced(mode="0644").mode == 0o644
     assert announced(mode="100644").mode == 0o644
     assert json.loads(v03.encode(announced(mode="0644")))["mode"] == "644"
 
 
-def test_a_leading_slash_of_a_path_is_dropped() -> None:
+def test_a_leading_slash_of_a_path_is_removed() -> None:
     assert announced(relPath="/d/f").rel_path == "d/f"
 
 
@@ -337,17 +343,17 @@ def test_a_path_that_stays_below_its_base_is_returned(path: str) -> None:
     assert v03.check_path(path) == path
 
 
-def test_a_topic_is_the_prefix_and_the_directories() -> None:
+def test_a_topic_is_the_prefix_and_the_directories_of_the_path() -> None:
     assert v03.topic("v03.post", "a/b/f.txt") == "v03.post.a.b"
     assert v03.topic("v03", "f.txt") == "v03"
     assert v03.topic("v03", "with blank/1.5/f") == "v03.with blank.1.5"
 
 
-def test_a_topic_escapes_what_binding_keys_give_a_meaning_as_sr3_does() -> None:
+def test_a_topic_escapes_the_wildcards_of_binding_keys_as_sr3_does() -> None:
     assert v03.topic("v03", "a#1/b*2/f") == "v03.a%231.b%222"
 
 
-def test_bytes_of_a_directory_that_are_no_utf8_are_percent_encoded_in_its_topic() -> None:
+def test_bytes_that_are_not_utf8_are_percent_encoded_in_a_topic() -> None:
     assert v03.topic("v03", "a\udcff\udc80b/f") == "v03.a%FF%80b"
 
 
@@ -358,25 +364,25 @@ def test_a_long_topic_is_cut_between_characters() -> None:
 
 @given(st.sampled_from(["v03", "v03.post"]), NAMES)
 def test_a_topic_fits_into_255_bytes_and_is_utf8(prefix: str, path: str) -> None:
-    made = v03.topic(prefix, path)
-    assert len(made.encode()) <= 255
-    assert made == prefix or made.startswith(f"{prefix}.")
-    assert not {"#", "*"} & set(made)
+    topic = v03.topic(prefix, path)
+    assert len(topic.encode()) <= 255
+    assert topic == prefix or topic.startswith(f"{prefix}.")
+    assert not {"#", "*"} & set(topic)
 
 
 SIZES = st.none() | st.integers(0, LARGEST)
 
 
 @given(NAMES, SIZES, SIZES, TIMES, TIMES)
-def test_a_file_of_another_size_or_time_is_another_version(
+def test_another_size_or_mtime_is_another_version(
     path: str, size: int | None, other_size: int | None, mtime: str, other_mtime: str
 ) -> None:
-    made = Announcement("20261123T222859", "file:/", path, size=size, mtime=mtime)
-    other = msgspec.structs.replace(made, size=other_size, mtime=other_mtime)
-    assert (made.version == other.version) == ((size, mtime) == (other_size, other_mtime))
+    announcement = Announcement("20261123T222859", "file:/", path, size=size, mtime=mtime)
+    other = msgspec.structs.replace(announcement, size=other_size, mtime=other_mtime)
+    assert (announcement.version == other.version) == ((size, mtime) == (other_size, other_mtime))
 
 
-def test_blocks_finish_and_whole_of_a_file_are_one_version_announced_at_any_time() -> None:
+def test_file_blocks_and_finish_have_the_same_version_whenever_they_are_announced() -> None:
     whole = announced(size=25, mtime="20261123T222859")
     versions = {one.version for one in blocks.split(whole, 10)} | {
         whole.version,
@@ -385,7 +391,7 @@ def test_blocks_finish_and_whole_of_a_file_are_one_version_announced_at_any_time
     assert len(versions) == 1
 
 
-def test_a_report_as_sr3_documents_it_is_understood_too() -> None:
+def test_a_report_in_the_form_that_sr3_documents_is_decoded() -> None:
     report = announced(
         report={"elapsedTime": 1.5, "resultCode": 201, "host": "h", "user": "u"}
     ).report
@@ -396,24 +402,24 @@ def test_a_report_as_sr3_documents_it_is_understood_too() -> None:
 @pytest.mark.parametrize(
     ("code", "arrived"), [(201, True), (206, True), (304, True), (404, False), (507, False)]
 )
-def test_a_report_tells_whether_the_file_is_there(code: int, *, arrived: bool) -> None:
+def test_the_code_of_a_report_decides_whether_the_file_arrived(code: int, *, arrived: bool) -> None:
     assert Report(code, "", "20261123T222859").arrived is arrived
 
 
-def test_a_report_that_tells_of_another_attempt_is_not_final() -> None:
+def test_a_report_that_announces_another_attempt_is_not_final() -> None:
     assert not Report(507, "full", "20261123T222859", will_retry=15.0).final
     assert Report(507, "full", "20261123T222859").final
 
 
-def test_a_report_is_the_announcement_with_what_became_of_it() -> None:
-    made = announced(size=6, project="ocean")
-    reported = made.reported(Report(201, "file sent", v03.now()))
-    assert reported.key == made.key
+def test_a_report_message_is_the_announcement_with_a_report_added() -> None:
+    announcement = announced(size=6, project="ocean")
+    reported = announcement.reported(Report(201, "file sent", v03.now()))
+    assert reported.key == announcement.key
     assert reported.extra == {"project": "ocean"}
-    assert msgspec.structs.replace(reported, report=None) == made
+    assert msgspec.structs.replace(reported, report=None) == announcement
 
 
 @pytest.mark.parametrize("fraction", [".00271606e-05", "e-05", ".38418579e-07"])
-def test_a_time_of_which_sr3_lost_a_digit_is_the_whole_second(fraction: str) -> None:
+def test_a_time_to_which_sr3_wrote_an_exponent_is_the_whole_second(fraction: str) -> None:
     whole = announced(mtime="20261130T005320").mtime_ns
     assert announced(mtime=f"20261130T005320{fraction}").mtime_ns == whole

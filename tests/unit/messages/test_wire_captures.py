@@ -1,8 +1,8 @@
-"""Every message in wire/ was published by metpx-sr3 3.3.1 and captured from its exchange.
+"""Decoding of messages in wire/, which metpx-sr3 3.3.1 published, captured from its exchange.
 
-What the files hold: ``post`` a tree announced, ``blocks`` a file of 25,000,000 bytes in blocks of
-10 MiB, ``inline`` content in the message, ``opts`` identity cod and a field added by an option,
-``watch`` changes, ``report`` what a sender said; each as v03, some as v02, too.
+Files: ``post`` a directory tree, ``blocks`` a file of 25,000,000 bytes in blocks of 10 MiB,
+``inline`` content in the message, ``opts`` identity cod and a field that an option adds, ``watch``
+changes, ``report`` reports of a sender.  All are in v03, some also in v02.
 """
 
 from __future__ import annotations
@@ -36,76 +36,78 @@ class Captured(NamedTuple):
 
 
 def captured() -> list[Captured]:
-    found = []
+    messages = []
     for file in sorted((Path(__file__).parent / "wire").glob("*.jsonl")):
         for line in file.read_text().splitlines():
-            told = json.loads(line)
-            content_type = told["properties"]["content_type"]
-            body = told["body"].encode()
-            found.append(Captured(file.stem, told["routing_key"], content_type, body))
-    return found
+            fields = json.loads(line)
+            content_type = fields["properties"]["content_type"]
+            body = fields["body"].encode()
+            messages.append(Captured(file.stem, fields["routing_key"], content_type, body))
+    return messages
 
 
 ALL = captured()
-V02 = [one for one in ALL if "v02" in one.topic]
-V03 = [one for one in ALL if "v02" not in one.topic]
+V02 = [message for message in ALL if "v02" in message.topic]
+V03 = [message for message in ALL if "v02" not in message.topic]
 
 
-def of(file: str) -> list[Announcement]:
-    return [one.decode() for one in V03 if one.file == file]
+def decoded(file: str) -> list[Announcement]:
+    return [message.decode() for message in V03 if message.file == file]
 
 
-def name(one: Captured) -> str:
-    return f"{one.file}-{ALL.index(one)}"
+def name(message: Captured) -> str:
+    return f"{message.file}-{ALL.index(message)}"
 
 
-def test_there_are_messages_of_both_formats() -> None:
+def test_messages_of_both_formats_were_captured() -> None:
     assert (len(V03), len(V02)) == (27, 15)
 
 
-@pytest.mark.parametrize("one", V03, ids=name)
-def test_what_sr3_says_is_understood(one: Captured) -> None:
-    found, fields = one.decode(), one.fields
-    assert found.pub_time == fields["pubTime"]
-    assert found.base_url == fields["baseUrl"]
-    assert v03.check_path(found.rel_path) == fields["relPath"]
-    assert found.source == "uearnest"
-    assert found.file_op == fields.get("fileOp")
-    assert found.content_type == fields.get("contentType")
-    assert found.mode == (int(fields["mode"], 8) if "mode" in fields else None)
-    assert found.mtime == fields.get("mtime")
+@pytest.mark.parametrize("message", V03, ids=name)
+def test_a_message_of_sr3_is_decoded(message: Captured) -> None:
+    announcement, fields = message.decode(), message.fields
+    assert announcement.pub_time == fields["pubTime"]
+    assert announcement.base_url == fields["baseUrl"]
+    assert v03.check_path(announcement.rel_path) == fields["relPath"]
+    assert announcement.source == "uearnest"
+    assert announcement.file_op == fields.get("fileOp")
+    assert announcement.content_type == fields.get("contentType")
+    assert announcement.mode == (int(fields["mode"], 8) if "mode" in fields else None)
+    assert announcement.mtime == fields.get("mtime")
     if "blocks" not in fields:
-        assert found.size == fields.get("size")
+        assert announcement.size == fields.get("size")
     if "identity" in fields:
-        assert found.identity == v03.Identity(**fields["identity"])
+        assert announcement.identity == v03.Identity(**fields["identity"])
 
 
-@pytest.mark.parametrize("one", V03, ids=name)
-def test_what_is_passed_on_says_the_same_and_keeps_what_we_do_not_know(one: Captured) -> None:
-    passed = json.loads(v03.encode(one.decode()))
-    changed = {"blocks", "size"} if "blocks" in one.fields else set()
-    assert {k: v for k, v in passed.items() if k not in changed} == {
-        k: v for k, v in one.fields.items() if k not in changed
+@pytest.mark.parametrize("message", V03, ids=name)
+def test_an_encoded_message_of_sr3_is_the_same_with_its_unknown_fields(message: Captured) -> None:
+    encoded = json.loads(v03.encode(message.decode()))
+    changed = {"blocks", "size"} if "blocks" in message.fields else set()
+    assert {k: v for k, v in encoded.items() if k not in changed} == {
+        k: v for k, v in message.fields.items() if k not in changed
     }
-    assert v03.decode(v03.encode(one.decode())) == one.decode()
+    assert v03.decode(v03.encode(message.decode())) == message.decode()
 
 
-@pytest.mark.parametrize("one", V03, ids=name)
-def test_our_topics_are_those_of_sr3(one: Captured) -> None:
-    assert v03.topic("v03", one.fields["relPath"]) == one.topic
+@pytest.mark.parametrize("message", V03, ids=name)
+def test_the_topic_of_a_message_is_that_of_sr3(message: Captured) -> None:
+    assert v03.topic("v03", message.fields["relPath"]) == message.topic
 
 
-@pytest.mark.parametrize("one", V02, ids=name)
-def test_v02_is_refused_in_one_line_that_tells_the_remedy(one: Captured) -> None:
-    with pytest.raises(MessageError, match=r"^v02 is not spoken here: set post_format v03") as told:
-        one.decode()
-    assert told.value.code == 417
+@pytest.mark.parametrize("message", V02, ids=name)
+def test_v02_is_refused_with_a_line_that_names_the_remedy(message: Captured) -> None:
+    with pytest.raises(
+        MessageError, match=r"^v02 is not spoken here: set post_format v03"
+    ) as raised:
+        message.decode()
+    assert raised.value.code == 417
     with pytest.raises(MessageError, match="v02 is not spoken here"):
-        v03.decode(one.body, None)  # known by its looks, too
+        v03.decode(message.body, None)  # recognised by its body
 
 
-def test_a_tree_is_directories_files_and_links_in_order() -> None:
-    assert [(one.rel_path, one.file_op or one.size) for one in of("post_v03")] == [
+def test_a_tree_is_announced_as_directories_files_and_links_in_order() -> None:
+    assert [(one.rel_path, one.file_op or one.size) for one in decoded("post_v03")] == [
         ("data/src", {"directory": ""}),
         ("data/src/a", {"directory": ""}),
         ("data/src/a/b", {"directory": ""}),
@@ -116,9 +118,9 @@ def test_a_tree_is_directories_files_and_links_in_order() -> None:
     ]
 
 
-def test_of_a_block_size_is_the_length_of_the_whole_file() -> None:
-    """In sr3's message it is that of the block."""
-    blocks = of("blocks_v03")
+def test_the_size_of_a_block_announcement_is_that_of_the_whole_file() -> None:
+    """In the message of sr3 it is the length of the block."""
+    blocks = decoded("blocks_v03")
     assert [one.block for one in blocks] == [0, 1, 2]
     for one in blocks:
         assert one.size == 25_000_000
@@ -131,14 +133,14 @@ def test_of_a_block_size_is_the_length_of_the_whole_file() -> None:
     ]
 
 
-def test_blocks_of_one_file_are_different_messages_on_the_same_version() -> None:
-    blocks = of("blocks_v03")
+def test_blocks_of_one_file_have_different_keys_and_one_version() -> None:
+    blocks = decoded("blocks_v03")
     assert len({one.key for one in blocks}) == 3
     assert len({one.version for one in blocks}) == 1
 
 
-def test_what_sr3_sees_changing_is_a_file_a_rename_a_link_a_directory_and_removals() -> None:
-    file, renamed, link, directory, removed, removed_directory = of("watch_w")
+def test_changes_that_sr3_announces_are_decoded() -> None:
+    file, renamed, link, directory, removed, removed_directory = decoded("watch_w")
     assert file.file_op is None
     assert renamed.file_op == {"rename": "/data/src/w/f1"}
     assert (renamed.size, renamed.identity) == (file.size, file.identity)
@@ -148,15 +150,15 @@ def test_what_sr3_sees_changing_is_a_file_a_rename_a_link_a_directory_and_remova
     assert removed_directory.file_op == {"remove": "", "directory": ""}
 
 
-def test_content_in_the_message_and_fields_of_options_are_kept_apart() -> None:
-    assert of("inline_v03")[0].extra == {"content": {"encoding": "utf-8", "value": "hello\n"}}
-    (with_options,) = of("opts_v03")
+def test_inline_content_and_fields_of_options_are_unknown_fields() -> None:
+    assert decoded("inline_v03")[0].extra == {"content": {"encoding": "utf-8", "value": "hello\n"}}
+    (with_options,) = decoded("opts_v03")
     assert with_options.extra == {"foo": "bar"}
     assert with_options.identity == v03.Identity("cod", "sha512")
 
 
-def test_reports_of_sr3_are_told_from_its_re_announcements() -> None:
-    *again, first, second, third, link = of("report_c")
+def test_reports_of_sr3_differ_from_its_announcements_of_sent_files() -> None:
+    *again, first, second, third, link = decoded("report_c")
     assert [one.report for one in again] == [None] * 4
     for one in (first, second, third, link):
         assert one.report is not None
@@ -170,8 +172,8 @@ def test_reports_of_sr3_are_told_from_its_re_announcements() -> None:
     assert first.report.time_completed == "20261123T224801.907777786"
 
 
-def test_a_report_of_what_a_rule_rejected_is_final_and_no_success() -> None:
-    (rejected,) = of("report_fail")
+def test_the_report_on_a_rejected_file_is_final_and_a_failure() -> None:
+    (rejected,) = decoded("report_fail")
     assert rejected.report is not None
     assert (rejected.report.code, rejected.report.arrived) == (404, False)
     assert rejected.report.final

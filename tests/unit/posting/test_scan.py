@@ -1,4 +1,4 @@
-"""Where in its tree an announced path is."""
+"""The relPath of an announced path."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from sarra_lite.posting import scan
         ("/data/a", "//data", "a"),
     ],
 )
-def test_a_path_is_relative_to_its_base(path: str, base: str, expected: str) -> None:
+def test_a_path_is_relative_to_the_base_directory(path: str, base: str, expected: str) -> None:
     assert scan.relative(path, base) == expected
 
 
 @pytest.mark.parametrize("path", ["/database/a", "/data/../a", "/"])
-def test_what_is_not_below_the_base_is_refused(path: str) -> None:
+def test_a_path_outside_the_base_directory_is_refused(path: str) -> None:
     with pytest.raises(UsageError, match="is not below baseDir /data"):
         scan.relative(path, "/data")

@@ -1,4 +1,4 @@
-"""sr_config convert turns sr3's configurations into ours, and lists what has no equivalent."""
+"""sr_config convert: configurations of sr3 become ours; lines without equivalent are listed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from sarra_lite.sr3 import convert
 if TYPE_CHECKING:
     from pathlib import Path
 
-# As it worked with metpx-sr3 3.3.1.
+    from sarra_lite.sr3.options import ConfigConverter
+
+# Configurations that work with metpx-sr3 3.3.1.
 POST = """\
 post_broker amqp://uearnest@127.0.0.77/
 post_exchange xs_uearnest
@@ -53,31 +55,31 @@ def sr3(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def converted(sr3: Path, text: str, component: str = "sender") -> convert.Converted:
+def converted(sr3: Path, text: str, component: str = "sender") -> ConfigConverter:
     file = sr3 / component / "toscience.conf"
     file.write_text(text)
     return convert.convert(file)
 
 
 def values(sr3: Path, text: str, component: str = "sender") -> dict[str, Any]:
-    """What came out, read back from TOML and checked, without what is always there."""
-    made = converted(sr3, text, component)
-    found = tomllib.loads(files.document(made.values, made.remarks))
-    build(COMMANDS[made.component], found, dict.fromkeys([*found, ""], "out"))
-    return {key: value for key, value in found.items() if BESIDE_SR3.get(key) != value}
+    """Return the converted values, read from TOML and checked, without BESIDE_SR3."""
+    result = converted(sr3, text, component)
+    read = tomllib.loads(files.document(result.values, result.remarks))
+    build(COMMANDS[result.component], read, dict.fromkeys([*read, ""], "out"))
+    return {key: value for key, value in read.items() if BESIDE_SR3.get(key) != value}
 
 
 def notes(sr3: Path, text: str, component: str = "sender") -> list[str]:
-    made = converted(sr3, text, component)
-    return [f"{note.number} {note.option}: {note.text}" for note in made.notes]
+    result = converted(sr3, text, component)
+    return [f"{note.number} {note.option}: {note.text}" for note in result.notes]
 
 
-def placing(sr3: Path, text: str) -> dict[str, Any]:
-    found = values(sr3, NEEDED + text)
-    return {key: value for key, value in found.items() if f"{key} " not in NEEDED}
+def path_options(sr3: Path, text: str) -> dict[str, Any]:
+    result = values(sr3, NEEDED + text)
+    return {key: value for key, value in result.items() if f"{key} " not in NEEDED}
 
 
-def test_a_post_that_worked_with_sr3_becomes_one_of_ours(sr3: Path) -> None:
+def test_a_post_of_sr3_is_converted(sr3: Path) -> None:
     assert values(sr3, POST, "post") == {
         "broker": "amqp://uearnest@127.0.0.77/",
         "exchange": "xs_uearnest",
@@ -88,7 +90,7 @@ def test_a_post_that_worked_with_sr3_becomes_one_of_ours(sr3: Path) -> None:
     assert notes(sr3, POST, "post") == ["5 post_format: nothing to do: messages are v03"]
 
 
-def test_a_sender_that_worked_with_sr3_becomes_one_of_ours(sr3: Path) -> None:
+def test_a_sender_of_sr3_is_converted(sr3: Path) -> None:
     assert values(sr3, SENDER) == {
         "broker": "amqp://uearnest@127.0.0.77/",
         "exchange": "xs_uearnest",
@@ -102,12 +104,12 @@ def test_a_sender_that_worked_with_sr3_becomes_one_of_ours(sr3: Path) -> None:
     assert notes(sr3, SENDER) == ["9 instances: one process with connections = 1 does their work"]
 
 
-def test_what_sr3_declared_and_posts_goes_on_being_used(sr3: Path) -> None:
-    made = converted(sr3, SENDER).values
-    assert {key: made[key] for key in BESIDE_SR3} == BESIDE_SR3
+def test_exchange_topic_and_queue_remain_those_of_sr3(sr3: Path) -> None:
+    result = converted(sr3, SENDER).values
+    assert {key: result[key] for key in BESIDE_SR3} == BESIDE_SR3
 
 
-def test_the_line_of_a_note_names_file_and_number(sr3: Path) -> None:
+def test_a_note_names_file_and_line_number(sr3: Path) -> None:
     (note,) = converted(sr3, NEEDED + "# comment\n\nmessageRateMax 5\n").notes
     file = sr3 / "sender" / "toscience.conf"
     assert (
@@ -116,14 +118,14 @@ def test_the_line_of_a_note_names_file_and_number(sr3: Path) -> None:
     )
 
 
-def test_a_password_is_left_out_and_never_shown(sr3: Path) -> None:
+def test_a_password_is_left_out_and_never_printed(sr3: Path) -> None:
     text = (
         "broker amqp://u:geheim#/x@h/\nsendTo sftp://u:geheim@h/\nreport_broker amqp://u:geheim@h"
     )
-    made = converted(sr3, text)
-    assert made.values["broker"] == "amqp://u@h/"
-    assert made.values["sendTo"] == "sftp://u@h/"
-    assert "geheim" not in str(made)
+    result = converted(sr3, text)
+    assert result.values["broker"] == "amqp://u@h/"
+    assert result.values["sendTo"] == "sftp://u@h/"
+    assert "geheim" not in str((result.values, result.remarks, result.notes))
     assert notes(sr3, text)[0] == (
         "1 broker: its password is left out; write it into credentials.conf, mode 0600"
     )
@@ -155,7 +157,7 @@ def test_a_password_is_left_out_and_never_shown(sr3: Path) -> None:
         ("instances 4", "connections", 4),
     ],
 )
-def test_old_names_and_values_are_understood(sr3: Path, line: str, key: str, value: object) -> None:
+def test_old_names_and_values_are_converted(sr3: Path, line: str, key: str, value: object) -> None:
     assert values(sr3, f"{NEEDED}{line}\n")[key] == value
 
 
@@ -171,33 +173,33 @@ def test_old_names_and_values_are_understood(sr3: Path, line: str, key: str, val
         ("integrity md5", "md5"),
     ],
 )
-def test_every_way_to_name_a_fingerprint_is_understood(sr3: Path, line: str, digest: str) -> None:
+def test_every_name_of_a_fingerprint_method_is_converted(sr3: Path, line: str, digest: str) -> None:
     assert values(sr3, f"{POST}{line}\n", "post")["identity"] == digest
 
 
-def test_later_lines_win(sr3: Path) -> None:
+def test_a_later_line_overrides_an_earlier_one(sr3: Path) -> None:
     assert values(sr3, f"{NEEDED}timeout 5m\ntimeout 2m\n")["timeout"] == "2m"
 
 
-def test_what_is_posted_counts_more_than_what_is_not(sr3: Path) -> None:
+def test_an_option_with_post_prefix_overrides_the_one_without(sr3: Path) -> None:
     text = "post_broker amqp://u@h/\nbroker amqp://other@h/\nexchange a\npost_exchange b\n"
     assert values(sr3, text, "post") == {"broker": "amqp://u@h/", "exchange": "b"}
     assert notes(sr3, text, "post") == ["2 broker: post_broker is what counts"]
 
 
-def test_a_base_url_of_another_host_gets_the_directory_that_sr3_takes(sr3: Path) -> None:
+def test_a_base_url_that_is_no_file_gets_the_base_directory_of_sr3(sr3: Path) -> None:
     text = "post_broker amqp://u@h/\npost_base_url {}\n"
     assert values(sr3, text.format("sftp://u@h/srv"), "post")["baseDir"] == "/srv"
     assert values(sr3, text.format("https://h/srv"), "post")["baseDir"] == "/"
 
 
-def test_headers_are_collected(sr3: Path) -> None:
+def test_headers_of_all_lines_are_collected(sr3: Path) -> None:
     text = f"{POST}header project=ocean\nheader a=b=c\nheader wrong\n"
     assert values(sr3, text, "post")["header"] == {"project": "ocean", "a": "b=c"}
     assert notes(sr3, text, "post")[-1] == "9 header: not a field and its value, joined by ="
 
 
-def test_what_stands_before_an_accept_holds_for_it(sr3: Path) -> None:
+def test_path_options_apply_to_the_accept_lines_after_them(sr3: Path) -> None:
     text = """
 directory /one
 strip 2
@@ -213,7 +215,7 @@ mirror on
 flatten /
 accept .*three
 """
-    assert placing(sr3, text) == {
+    assert path_options(sr3, text) == {
         "directory": "/three",
         "rules": [
             {"accept": ".*one", "directory": "/one", "strip": 2},
@@ -224,42 +226,42 @@ accept .*three
     }
 
 
-def test_without_a_directory_files_go_below_the_root_as_with_sr3(sr3: Path) -> None:
-    assert placing(sr3, "accept a\ndirectory in\n") == {
+def test_without_a_directory_files_go_below_the_root_directory_as_in_sr3(sr3: Path) -> None:
+    assert path_options(sr3, "accept a\ndirectory in\n") == {
         "directory": "in",
         "rules": [{"accept": "a", "directory": "/"}],
     }
-    assert placing(sr3, "post_base_dir /srv\n") == {"directory": "/srv"}
+    assert path_options(sr3, "post_base_dir /srv\n") == {"directory": "/srv"}
 
 
-def test_groups_are_counted_from_zero_here(sr3: Path) -> None:
+def test_groups_of_an_expression_are_renumbered_from_zero(sr3: Path) -> None:
     text = "directory /${1}/${2}\naccept .*/(a)/(b)/\n"
-    assert placing(sr3, text)["directory"] == "/${0}/${1}"
+    assert path_options(sr3, text)["directory"] == "/${0}/${1}"
     old = "sundew_compat_regex_first_match_is_zero True\n"
-    assert placing(sr3, text + old)["directory"] == "/${1}/${2}"
+    assert path_options(sr3, text + old)["directory"] == "/${1}/${2}"
     assert notes(sr3, NEEDED + "directory /${0}\naccept a\n") == [
         "4 directory: ${0}: put the whole regular expression into ( ) for this"
     ]
 
 
-def test_times_and_source_in_a_directory_are_spelt_our_way(sr3: Path) -> None:
+def test_variables_in_a_directory_are_converted(sr3: Path) -> None:
     text = "directory /${YYYYMMDD}/${HH}/${JJJ}/${SOURCE}/${%Y}/${BROKER_USER}\n"
-    assert placing(sr3, text)["directory"] == "/${%Y%m%d}/${%H}/${%j}/${source}/${%Y}/u"
+    assert path_options(sr3, text)["directory"] == "/${%Y%m%d}/${%H}/${%j}/${source}/${%Y}/u"
 
 
 @pytest.mark.parametrize("name", ["YYYYMMDD-1D", "%o-1d%Y", "T1", "HOME"])
-def test_a_variable_in_a_directory_that_we_lack_is_told(sr3: Path, name: str) -> None:
+def test_an_unknown_variable_in_a_directory_is_noted(sr3: Path, name: str) -> None:
     assert notes(sr3, f"{NEEDED}directory /${{{name}}}\n") == [
         f"4 directory: unknown variable ${{{name}}}; change it by hand"
     ]
 
 
-def test_declared_variables_and_the_users_name_are_filled_in(sr3: Path) -> None:
+def test_declared_variables_and_the_user_name_are_replaced_by_their_values(sr3: Path) -> None:
     text = "declare env SITE=burlington\nqueueName q_${BROKER_USER}.${SITE}.${PROGRAM}.${CONFIG}\n"
     assert values(sr3, NEEDED + text)["queueName"] == "q_u.burlington.sender.toscience"
 
 
-def test_a_variable_that_is_not_known_is_told_and_the_line_left_out(sr3: Path) -> None:
+def test_a_line_with_an_unknown_variable_is_left_out_with_a_note(sr3: Path) -> None:
     text = "broker amqp://u@h/\nsendTo sftp://u@h/\nqueueName q_u_${RAND8}\naccept .*${X}\n"
     assert "queueName" not in values(sr3, text)
     assert notes(sr3, text) == [
@@ -269,7 +271,7 @@ def test_a_variable_that_is_not_known_is_told_and_the_line_left_out(sr3: Path) -
     assert any("queueName = that name" in remark for remark in converted(sr3, text).remarks)
 
 
-def test_included_files_are_read_in_their_place(sr3: Path) -> None:
+def test_included_files_are_read_where_they_are_included(sr3: Path) -> None:
     (sr3 / "sender" / "beside.inc").write_text("timeout 2m\nbatch 3\n")
     (sr3 / "above.inc").write_text("include above.inc\nstrip 1\n")
     text = f"{NEEDED}timeout 1m\ninclude beside.inc\ninclude above.inc\ninclude nowhere.inc\n"
@@ -282,10 +284,10 @@ def test_included_files_are_read_in_their_place(sr3: Path) -> None:
     ]
 
 
-def test_the_defaults_of_all_configurations_are_read_first(sr3: Path) -> None:
+def test_default_conf_is_read_first(sr3: Path) -> None:
     (sr3 / "default.conf").write_text("timeout 2m\nstrip 1\n")
-    found = values(sr3, NEEDED + "strip 2\n")
-    assert (found["timeout"], found["strip"]) == ("2m", 2)
+    result = values(sr3, NEEDED + "strip 2\n")
+    assert (result["timeout"], result["strip"]) == ("2m", 2)
 
 
 @pytest.mark.parametrize(
@@ -314,42 +316,42 @@ def test_the_defaults_of_all_configurations_are_read_first(sr3: Path) -> None:
         ("neverHeardOf it", "has no equivalent here"),
     ],
 )
-def test_what_has_no_equivalent_is_listed_with_the_reason(sr3: Path, line: str, text: str) -> None:
+def test_a_line_without_equivalent_is_noted(sr3: Path, line: str, text: str) -> None:
     (note,) = notes(sr3, f"{NEEDED}{line}\n")
     assert note.startswith(f"4 {line.split(maxsplit=1)[0]}: {text}")
     values(sr3, f"{NEEDED}{line}\n")
 
 
-def test_topics_of_two_exchanges_cannot_be_told_apart(sr3: Path) -> None:
+def test_topics_of_two_exchanges_are_noted(sr3: Path) -> None:
     text = "exchange a\nsubtopic x.#\nexchange b\nsubtopic y.#\n"
     assert notes(sr3, NEEDED + text) == [
         "7 subtopic: all topics are bound with the last exchange and topicPrefix here"
     ]
 
 
-def test_an_exchange_of_others_is_remarked_on(sr3: Path) -> None:
+def test_an_exchange_of_other_users_gives_a_remark(sr3: Path) -> None:
     (remark,) = converted(sr3, NEEDED + "exchange xpublic\n").remarks[1:]
     assert "acceptUsers" in remark
 
 
 def test_a_watch_becomes_a_post_with_a_remark_how_to_run_it(sr3: Path) -> None:
     text = f"{POST}path /data/one\ndirectory /x\n"
-    made = converted(sr3, text, "watch")
-    assert made.component == "post"
-    assert "Run it as: sr_post --watch -c toscience DIRECTORY" in made.remarks
+    result = converted(sr3, text, "watch")
+    assert result.component == "post"
+    assert "Run it as: sr_post --watch -c toscience DIRECTORY" in result.remarks
     assert notes(sr3, text, "watch")[1:] == [
         "7 path: goes onto the command line: sr_post --watch -c toscience /data/one",
         "8 directory: only senders say where files go",
     ]
 
 
-def test_the_component_is_told_by_the_directory_or_by_hand(sr3: Path) -> None:
+def test_the_component_is_that_of_the_directory_or_of_the_option(sr3: Path) -> None:
     with pytest.raises(UsageError, match="say --component"):
         converted(sr3, POST, "other")
     assert convert.convert(sr3 / "other" / "toscience.conf", "post").component == "post"
 
 
-def test_a_file_that_cannot_be_read_is_told(sr3: Path) -> None:
+def test_an_unreadable_file_is_an_error_that_names_it(sr3: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         convert.convert(sr3 / "sender" / "nosuch.conf")
     (sr3 / "sender" / "bad.conf").write_bytes(b"broker \xff\n")
@@ -368,7 +370,7 @@ def test_the_command_prints_toml_and_lists_notes_on_standard_error(
     assert f"warning: {file}: line 9: instances: " in err
 
 
-def test_what_comes_out_incomplete_ends_with_status_1(
+def test_an_incomplete_configuration_ends_with_status_1(
     sr3: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = sr3 / "sender" / "toscience.conf"
@@ -377,7 +379,7 @@ def test_what_comes_out_incomplete_ends_with_status_1(
     assert "error: toscience.toml: sendTo is missing" in capsys.readouterr().err
 
 
-def test_what_came_out_is_written_where_it_is_looked_for_and_passes_the_check(
+def test_a_written_configuration_is_found_by_name_and_passes_the_check(
     sr3: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(sr3))
@@ -386,7 +388,7 @@ def test_what_came_out_is_written_where_it_is_looked_for_and_passes_the_check(
         (sr3 / component / "toscience.conf").write_text(text)
         given = ["convert", str(sr3 / component / "toscience.conf"), "--output", str(home)]
         assert config.main(given) == 0
-        assert config.main(given) == 2, "it is not written over"
+        assert config.main(given) == 2, "an existing file is not overwritten"
     secrets = home / "credentials.conf"
     secrets.write_text("amqp://uearnest:earnestpw@127.0.0.77/\n")
     secrets.chmod(0o600)

@@ -1,0 +1,143 @@
+"""Announcement, report, blocks and fingerprint as structs; ``messages.v03`` exports them.
+
+Fields are those of metpx-sr3's v03 messages (sr_post(7)) in snake case.  Sizes are in bytes, times
+are Sarracenia time strings in UTC (``units.time_string``).
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from typing import Any
+
+import msgspec
+
+from sarra_lite.units import nanoseconds
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Fingerprint: a digest in base64; with method cod (calculate on delivery) a digest's name."""
+
+    method: str
+    value: str
+
+
+class Blocks(msgspec.Struct, frozen=True, rename="camel"):
+    """How a file is divided into blocks, and which of them this message is about.
+
+    ``number`` counts from 0; None means the finish of the file.  Each block has ``size`` bytes,
+    but the last one has ``remainder`` bytes when that is not 0.  ``finish`` is true when the poster
+    announces a finish after the blocks; sr3 does not.
+    """
+
+    size: int
+    count: int
+    remainder: int
+    number: int | None = None
+    method: str = "inplace"
+    finish: bool = False
+
+    @property
+    def file_size(self) -> int:
+        """Length of the whole file."""
+        return self.size * self.count - (self.size - self.remainder if self.remainder else 0)
+
+    @property
+    def offset(self) -> int:
+        """Offset of this block in the file."""
+        return self.size * (self.number or 0)
+
+    @property
+    def length(self) -> int:
+        """Length of this block."""
+        last = self.number == self.count - 1
+        return self.remainder if last and self.remainder else self.size
+
+
+class Report(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What a sender did with one announcement.
+
+    ``seconds`` is the duration of the transfer, ``rate`` is in MB/s as sr3 writes it.
+    ``will_retry`` is the number of seconds until the sender's next attempt; None when there is no
+    other.  ``rejected`` is the reason why sr_src2log does not trust the report; only it sets this.
+    """
+
+    code: int
+    message: str
+    time_completed: str
+    host: str | None = None
+    user: str | None = None
+    instance: str | None = None
+    bytes: int | None = None
+    seconds: float | None = None
+    rate: float | None = None
+    block: int | None = None
+    identity: Identity | None = None
+    attempt: int | None = None
+    will_retry: float | None = None
+    rejected: str | None = None
+
+    @property
+    def final(self) -> bool:
+        """Whether this is the last report on its announcement."""
+        return self.will_retry is None
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the file or block is at its destination."""
+        return self.code < 300 or self.code == 304  # noqa: PLR2004  codes have HTTP's classes
+
+
+class Announcement(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, dict=True):
+    """Message that a file, a block of it, or an operation on a name is ready to be carried out.
+
+    sr3 calls it notification message.  ``rel_path`` has no leading slash.  ``size`` is the length
+    of the whole file, even where sr3 writes the block's length.  ``file_op`` is set for operations:
+    link, directory, rename, remove.  ``report`` is set in report messages only.  ``extra`` has the
+    unknown fields, which are passed on.
+    """
+
+    pub_time: str
+    base_url: str
+    rel_path: str
+    size: int | None = None
+    mtime: str | None = None
+    atime: str | None = None
+    mode: int | None = None
+    identity: Identity | None = None
+    blocks: Blocks | None = None
+    file_op: dict[str, str] | None = None
+    source: str | None = None
+    content_type: str | None = None
+    report: Report | None = None
+    extra: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    @property
+    def is_finish(self) -> bool:
+        """Whether this asks to complete a file whose blocks were announced before."""
+        return self.blocks is not None and self.blocks.number is None
+
+    @property
+    def block(self) -> int | None:
+        """Number of the block announced; None for a whole file and for a finish."""
+        return self.blocks.number if self.blocks else None
+
+    @property
+    def key(self) -> tuple[str, str, int | None]:
+        """Key that is unique among announcements; a redelivered message has the same."""
+        return (self.pub_time, self.rel_path, self.block)
+
+    @functools.cached_property
+    def mtime_ns(self) -> int | None:
+        """Modification time in nanoseconds since 1970."""
+        return nanoseconds(self.mtime) if self.mtime else None
+
+    @property
+    def version(self) -> str:
+        """Eight hexadecimal digits of path, size and mtime; part of the staging file's name."""
+        seed = f"{self.rel_path}\0{self.size}\0{self.mtime}".encode(errors="surrogateescape")
+        return hashlib.sha256(seed).hexdigest()[:8]
+
+    def reported(self, report: Report) -> Announcement:
+        """Return the report message on this announcement."""
+        return msgspec.structs.replace(self, report=report)
