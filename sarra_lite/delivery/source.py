@@ -15,7 +15,6 @@ from sarra_lite.sftp.sendfile import FileRange, OpenFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import TracebackType
 
     from sarra_lite.messages.v03 import Announcement
 
@@ -49,12 +48,7 @@ class Source:
         """Return the open file."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Release the file; it stays open while ranges of it wait to be sent."""
         del self._file
 

@@ -129,7 +129,7 @@ class Dispatcher:
         """Report a long outage of the destination once, on one of the running jobs."""
         if not down.lasts(_LONG_OUTAGE):
             return
-        for pending in self._schedule.pending():
+        for pending in self._schedule.values():
             if pending.running and pending.attempt == 1:
                 pending.attempt += 1
                 self._reporting.retry(pending.job.announcement, 503, down.reason, 1, 60.0)
@@ -138,7 +138,7 @@ class Dispatcher:
     @property
     def waiting_for_space(self) -> bool:
         """Whether all that is in progress waits for space at the destination."""
-        pending = self._schedule.pending()
+        pending = self._schedule.values()
         return any(one.attempt > 1 for one in pending) and not any(
             one.running or one.report is not None for one in pending
         )

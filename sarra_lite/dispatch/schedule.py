@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 from sarra_lite.dispatch.ordering import PathOrder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from sarra_lite.broker.client import Delivery
     from sarra_lite.broker.report_stream import Key
     from sarra_lite.delivery.job import Job
@@ -43,37 +41,24 @@ class Pending:
         return time.monotonic() > self.begun + seconds
 
 
-class Schedule:
-    """Gives jobs to the worker pool, in the order of their announcements, and again for retries."""
+class Schedule(dict["Key", Pending]):
+    """Announcements in progress, in the order in which they were taken.
+
+    Their jobs are given to the worker pool in the order of ``PathOrder``, and again for retries.
+    """
 
     def __init__(self, pool: WorkerPool) -> None:
         """Start without any announcement."""
+        super().__init__()
         self._pool = pool
-        self._pending: dict[Key, Pending] = {}
         self._order: PathOrder[Key] = PathOrder()
         self._timers: list[tuple[float, Key]] = []
-
-    def __len__(self) -> int:
-        """Return the number of announcements in progress."""
-        return len(self._pending)
-
-    def __contains__(self, key: Key) -> bool:
-        """Whether an announcement is in progress."""
-        return key in self._pending
-
-    def __getitem__(self, key: Key) -> Pending:
-        """Return an announcement in progress."""
-        return self._pending[key]
-
-    def pending(self) -> Iterable[Pending]:
-        """Return all announcements in progress, in the order in which they were taken."""
-        return self._pending.values()
 
     def add(self, pending: Pending) -> None:
         """Add an announcement; start its job unless it has to wait for an earlier one."""
         job = pending.job
         key, operation = job.announcement.key, job.announcement.file_op or {}
-        self._pending[key] = pending
+        self[key] = pending
         if self._order.add(
             key,
             *(path for path in (job.path, job.old_path) if path),
@@ -85,12 +70,12 @@ class Schedule:
 
     def reported(self, key: Key, report: Announcement) -> None:
         """Note the final report of an announcement; start the jobs that waited for it."""
-        self._pending[key].report = report
+        self[key].report = report
         self._start_unblocked(key)
 
     def drop(self, key: Key) -> None:
         """Remove an announcement; start the jobs that waited for it."""
-        if self._pending.pop(key).report is None:
+        if self.pop(key).report is None:
             self._start_unblocked(key)
 
     def drop_idle(self) -> None:
@@ -100,7 +85,7 @@ class Schedule:
         """
         self._timers.clear()
         # The latest first: dropping an earlier one would start the later ones that wait for it.
-        for key, pending in reversed(list(self._pending.items())):
+        for key, pending in reversed(list(self.items())):
             pending.delivery = None
             if not pending.running and pending.report is None:
                 self.drop(key)
@@ -112,10 +97,10 @@ class Schedule:
 
     def retry_later(self, key: Key, wait: float) -> None:
         """Start a job again after ``wait`` seconds; drop it if the broker redelivers it anyway."""
-        if self._pending[key].delivery is None:
+        if self[key].delivery is None:
             self.drop(key)
         else:
-            self._pending[key].waiting = True
+            self[key].waiting = True
             heapq.heappush(self._timers, (time.monotonic() + wait, key))
 
     def start_due(self) -> float:
@@ -123,7 +108,7 @@ class Schedule:
         now = time.monotonic()
         while self._timers and self._timers[0][0] <= now:
             _, key = heapq.heappop(self._timers)
-            pending = self._pending.get(key)
+            pending = self.get(key)
             if pending is not None and not pending.running and pending.report is None:
                 self._start(pending)
         return min(1.0, self._timers[0][0] - now) if self._timers else 1.0
@@ -131,10 +116,10 @@ class Schedule:
     def start_finish_after(self, block: Key) -> None:
         """Start the finish of a file at once when the last of its blocks held here is done."""
         file = block[:2]
-        finish = self._pending.get((*file, None))
+        finish = self.get((*file, None))
         if finish is None or not finish.waiting:
             return
-        for key, pending in self._pending.items():
+        for key, pending in self.items():
             if key[:2] == file and pending is not finish and pending.report is None:
                 return
         self._start(finish)
@@ -145,4 +130,4 @@ class Schedule:
 
     def _start_unblocked(self, key: Key) -> None:
         for unblocked in self._order.done(key):
-            self._start(self._pending[unblocked])
+            self._start(self[unblocked])
