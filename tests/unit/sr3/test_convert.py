@@ -63,7 +63,7 @@ def values(sr3: Path, text: str, component: str = "sender") -> dict[str, Any]:
     """What came out, read back from TOML and checked, without what is always there."""
     made = converted(sr3, text, component)
     found = tomllib.loads(files.document(made.values, made.remarks))
-    build(COMMANDS[made.component], found, dict.fromkeys([*found, ""], "out"))
+    build(COMMANDS[made.component], found, "out")
     return {key: value for key, value in found.items() if BESIDE_SR3.get(key) != value}
 
 
