@@ -1,24 +1,7 @@
-"""Every error the package raises, the exit status each ends a command with, and report codes.
+"""All exceptions of the package, the exit status that each gives a command, and report codes.
 
-::
-
-    SarraError                  1   something could not be done
-    ├── UsageError              2   the command line makes no sense
-    ├── ConfigError            78   a setting is wrong; restarting does not help
-    │   └── HostKeyError       78   the SFTP host is unknown, or not who it was
-    ├── BrokerError            69   the broker cannot be reached, or was lost
-    │   └── BrokerRefused      77   the broker said no: password, permission
-    ├── DestinationRefused     77   the SFTP host refused us: user, key or password
-    ├── DestinationAway    69   the SFTP host cannot be reached
-    ├── Interrupted            75   asked to stop in the middle of it
-    ├── MessageError            -   a message that cannot be used (report 417)
-    └── TransferError           -   one file was not sent (report ``code``)
-        ├── SourceLost      -   its announced version is no more to be had (410, 403)
-        ├── DestinationDown     -   the SFTP host does not answer (503): wait, try again
-        └── DestinationFull     -   disk full or over quota (507): try again, slowly
-
-Exit statuses follow sysexits(3) where it has a name for them.  ``EXIT_STATUSES`` is what manual
-pages and ``--help`` print.
+Exit statuses are those of sysexits(3) where it has one.  A ``TransferError`` concerns one file and
+becomes a report with its ``code``; the reference page of exit statuses is made from this module.
 """
 
 from __future__ import annotations
@@ -26,13 +9,13 @@ from __future__ import annotations
 from typing import Final
 
 EXIT_STATUSES: Final = {
-    0: "all is done: every path announced, every file arrived, the queue is empty",
-    1: "some files or paths failed; each has its line on standard error",
-    2: "the command line makes no sense",
+    0: "success: every path was announced, every file arrived, the queue is empty",
+    1: "some files or paths failed; standard error has a line for each",
+    2: "the command line is wrong",
     69: "the broker or the SFTP host cannot be reached",
-    75: "not finished in the time given, or left in the queue; run it again",
+    75: "not finished in time, or files are left in the queue; run the command again",
     77: "the broker or the SFTP host refused the user: password, key or permission",
-    78: "the configuration, credentials or host key is wrong; the line names file and key",
+    78: "the configuration, credentials or host key is wrong; the message names file and key",
 }
 
 EX_OK: Final = 0
@@ -42,37 +25,37 @@ EX_TEMPFAIL: Final = 75
 
 
 class SarraError(Exception):
-    """Something could not be done; ``str()`` of it is one line for the user."""
+    """Something failed; ``str()`` of it is the message for the user, mostly one line."""
 
     exit_status = EX_FAILED
 
 
 class UsageError(SarraError):
-    """The command line makes no sense."""
+    """The command line is wrong."""
 
     exit_status = 2
 
 
 class ConfigError(SarraError):
-    """A setting is wrong; every line names file and key.  Restarting does not help."""
+    """A setting is wrong.  Each line of the message names a file and key."""
 
     exit_status = 78
 
 
 class HostKeyError(ConfigError):
-    """The SFTP host's key is not known, or not the one that is known."""
+    """The key of the SFTP host is unknown, or differs from the known one."""
 
 
 class BrokerError(SarraError):
-    """The broker cannot be reached, or the connection was lost.  Trying again may help."""
+    """The broker is unreachable, or the connection was lost.  A retry may help."""
 
     exit_status = EX_UNAVAILABLE
 
 
 class BrokerRefused(BrokerError):
-    """The broker answered, and refused: wrong password, vhost or permission.
+    """The broker answered with an error: wrong password, vhost or permission.
 
-    ``code`` is AMQP's reply code (404: no such queue or exchange), 0 where there is none.
+    ``code`` is the AMQP reply code (404: no such queue or exchange), 0 if there is none.
     """
 
     exit_status = 77
@@ -80,53 +63,53 @@ class BrokerRefused(BrokerError):
 
 
 class DestinationRefused(SarraError):
-    """The SFTP host does not let us in: user, key or password."""
+    """The SFTP host refused the login: user, key or password."""
 
     exit_status = 77
 
 
 class DestinationUnreachable(SarraError):
-    """The SFTP host was not reached for so long that nobody wants to wait for it any more."""
+    """The SFTP host was unreachable for longer than the command waits."""
 
     exit_status = EX_UNAVAILABLE
 
 
 class Interrupted(SarraError):
-    """Asked to stop in the middle; what was begun is taken up again by the next run."""
+    """The command was asked to stop before its work was complete; the next run continues it."""
 
     exit_status = EX_TEMPFAIL
 
 
 class MessageError(SarraError):
-    """A message cannot be used: not JSON, wrong types, a path outside the base."""
+    """A message cannot be used: not JSON, wrong types, a path outside the base directory."""
 
     code = 417
 
 
 class TransferError(SarraError):
-    """One file was not sent.  ``code`` is the code of its report."""
+    """One file was not sent.  ``code`` is the code of its report (docs/reference/reports.md)."""
 
     def __init__(self, code: int, message: str) -> None:
-        """Keep the report code (see docs/reference/reports.md) beside the line for people."""
+        """Keep the report code beside the message."""
         super().__init__(message)
         self.code = code
 
 
 class SourceUnavailable(TransferError):
-    """The version that was announced is not to be had any more, now or later (410, 403)."""
+    """The announced version of the file no longer exists or cannot be read (410, 403)."""
 
 
 class DestinationDown(TransferError):
-    """The SFTP host does not answer or hung up.  The file is not to blame."""
+    """The SFTP host does not answer, or closed the connection.  The file is not the cause."""
 
     def __init__(self, message: str) -> None:
-        """Report code 503."""
+        """Set report code 503."""
         super().__init__(503, message)
 
 
 class DestinationFull(TransferError):
-    """No room: disk full, or over quota.  Worth another try later."""
+    """The destination's disk is full, or the user is over quota.  A later retry may succeed."""
 
     def __init__(self, message: str) -> None:
-        """Report code 507."""
+        """Set report code 507."""
         super().__init__(507, message)

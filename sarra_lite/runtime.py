@@ -1,7 +1,8 @@
-"""What every command needs to run well: signals, systemd, logging, back-off, exit status."""
+"""What every command needs to run: exit status, signals, logging, systemd, back-off."""
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import random
@@ -19,29 +20,37 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sarra_lite")
 
-INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells report it
 _SYSLOG: Final = {"CRITICAL": 2, "ERROR": 3, "WARNING": 4, "INFO": 6, "DEBUG": 7}
 
 
-def run(command: Callable[[], int]) -> int:
-    """Run a command and return its exit status; an error of ours becomes one line, not a trace."""
-    log_to_stderr("info")  # until the configuration says otherwise
-    try:
-        return command()
-    except SarraError as error:
-        for line in str(error).splitlines():
-            log.error("%s", line)  # noqa: TRY400  for users, so without a trace
-        return error.exit_status
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output went away (``sr_log | head``): nobody is left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EX_OK
+def command(main: Callable[[list[str] | None], int]) -> Callable[..., int]:
+    """Decorate the main function of a command, which takes arguments and returns an exit status.
+
+    The decorated function logs a SarraError without a traceback and returns its exit status.
+    """
+
+    @functools.wraps(main)
+    def run(argv: list[str] | None = None) -> int:
+        log_to_stderr("info")  # until the configuration is read
+        try:
+            return main(argv)
+        except SarraError as error:
+            for line in str(error).splitlines():
+                log.error("%s", line)  # noqa: TRY400  users need no traceback
+            return error.exit_status
+        except KeyboardInterrupt:
+            return _INTERRUPTED
+        except BrokenPipeError:
+            # The reader of the output has ended (``sr_log | head``), so Python must not write more.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return EX_OK
+
+    return run
 
 
 def stop_on_signals(wake: Callable[[], object] = lambda: None) -> threading.Event:
-    """Return an event that SIGTERM or SIGINT sets; the second such signal kills.
+    """Return an event that SIGTERM or SIGINT sets; a second such signal ends the process at once.
 
     The handler only sets the event and calls ``wake``, which must be safe in a signal handler
     (``SimpleQueue.put`` is).
@@ -60,76 +69,71 @@ def stop_on_signals(wake: Callable[[], object] = lambda: None) -> threading.Even
 
 
 def log_to_stderr(level: str) -> None:
-    """Send log lines to standard error, with systemd's priorities when it reads them.
-
-    See sd-daemon(3) for the ``<N>`` prefix.
-    """
-    handler = _ToStderr()
-    under_systemd = bool(os.environ.get("JOURNAL_STREAM") or os.environ.get("NOTIFY_SOCKET"))
-    handler.setFormatter(_ForJournal() if under_systemd else _ForPeople())
+    """Log to standard error, at least messages of this level."""
+    handler = _StderrHandler()
+    handler.setFormatter(_Formatter())
     log.handlers[:] = [handler]
     log.setLevel(level.upper())
     log.propagate = False
 
 
-class _ToStderr(logging.StreamHandler[TextIO]):
-    """Writes to what is standard error now: while progress is drawn, to the lines above it."""
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to the current ``sys.stderr``, which rich replaces while it draws progress."""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr
         super().emit(record)
 
 
-class _ForJournal(logging.Formatter):
-    """``<4>text``: the journal has time, unit and process already."""
+class _Formatter(logging.Formatter):
+    """``sr_post: warning: text``, or ``<4>text`` (sd-daemon(3)) for the journal of systemd."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return f"<{_SYSLOG.get(record.levelname, 6)}>{super().format(record)}"
-
-
-class _ForPeople(logging.Formatter):
-    """``sr_post: text``, with the level where it is not plain information."""
-
-    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        if os.environ.get("JOURNAL_STREAM") or os.environ.get("NOTIFY_SOCKET"):
+            return f"<{_SYSLOG.get(record.levelname, 6)}>{text}"
         name = os.path.basename(sys.argv[0]).removesuffix(".py")  # noqa: PTH119  a string, no file
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        return f"{name}: {level}{super().format(record)}"
+        return f"{name}: {level}{text}"
 
 
-def notify(state: str) -> None:
-    """Tell systemd our state, see sd_notify(3).  Nothing happens elsewhere."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.connect("\0" + address[1:] if address[0] == "@" else address)
-        sock.sendall(state.encode())
-
-
-class Status:
-    """Tells systemd what we are doing, only when that changed, and that we are alive."""
+class SystemdStatus:
+    """The state of the process for systemd (sd_notify(3)); does nothing elsewhere."""
 
     def __init__(self) -> None:
-        """Nothing is said yet."""
-        self._said = ""
+        """Read where systemd listens."""
+        self._address = os.environ.get("NOTIFY_SOCKET", "")
+        self._text = ""
 
     def ready(self) -> None:
-        """Started up: the unit is active."""
-        notify("READY=1")
+        """Report that the unit is started."""
+        self._notify("READY=1")
 
     def alive(self, text: str) -> None:
-        """Feed the watchdog; show ``text`` in ``systemctl status`` when it is new."""
-        notify("WATCHDOG=1" if text == self._said else f"WATCHDOG=1\nSTATUS={text}")
-        self._said = text
+        """Reset the watchdog; show ``text`` in ``systemctl status`` if it is new."""
+        self._notify("WATCHDOG=1" if text == self._text else f"WATCHDOG=1\nSTATUS={text}")
+        self._text = text
 
     def stopping(self) -> None:
-        """The unit is on its way down."""
-        notify("STOPPING=1")
+        """Report that the process is ending."""
+        self._notify("STOPPING=1")
+
+    def _notify(self, state: str) -> None:
+        if not self._address:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            # "@" stands for the null byte of an abstract socket.
+            abstract = self._address.startswith("@")
+            sock.connect("\0" + self._address[1:] if abstract else self._address)
+            sock.sendall(state.encode())
 
 
-def backoff(first: float = 0.5, most: float = 60.0) -> Iterator[float]:
-    """Seconds to wait before each further attempt: doubling, with jitter that parts a crowd."""
-    delay = first
+def backoff() -> Iterator[float]:
+    """Yield the seconds to wait before each next attempt: 0.5, doubling up to 60, with jitter.
+
+    The jitter keeps many clients from reconnecting at the same moment.
+    """
+    delay = 0.5
     while True:
         yield delay * random.uniform(0.5, 1.0)
-        delay = min(most, delay * 2)
+        delay = min(60.0, delay * 2)

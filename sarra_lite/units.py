@@ -1,4 +1,4 @@
-"""Times, sizes and durations as Sarracenia writes them, and as people read them."""
+"""Conversion of times, sizes and durations: Sarracenia's notation, and text for people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
-# sr3 writes a fraction below 0.0001 s with exponent, and loses its first digit: .00271606e-05
+# sr3 writes a fraction below 0.0001 s with an exponent and without its first digit: .00271606e-05
 _TIME: Final = re.compile(r"([0-9]{8})T?([0-9]{6})(?:\.([0-9]{1,18})|\.?[0-9]*e-[0-9]+)?Z?")
 _NUMBER: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
 _SIZES: Final = {
@@ -21,27 +21,30 @@ _BINARY: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def time_string(nanoseconds: int) -> str:
-    """``YYYYMMDDTHHMMSS.fffffffff`` in UTC, from nanoseconds since 1970 (sr_post(7), pubTime)."""
+    """Return ``YYYYMMDDTHHMMSS.fffffffff`` in UTC for a time in nanoseconds since 1970.
+
+    This is the format of sr_post(7), pubTime.
+    """
     seconds, fraction = divmod(nanoseconds, 10**9)
     return f"{_whole_second(seconds)}.{fraction:09d}"
 
 
-@functools.lru_cache(4096)  # files of one tree, and the present, share many
+@functools.lru_cache(4096)  # many files of one tree have the same second
 def _whole_second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%dT%H%M%S")
 
 
 def nanoseconds(text: str) -> int:
-    """Nanoseconds since 1970 from a Sarracenia time string; ValueError when it is none.
+    """Return the nanoseconds since 1970 of a Sarracenia time string; raise ValueError if invalid.
 
-    What sr3 writes with an exponent, as in ``20261130T005320.00271606e-05``, is less than 100 µs
-    above the whole second, which is returned.
+    A fraction with an exponent, as sr3 writes in ``20261130T005320.00271606e-05``, is less than
+    100 µs and is dropped.
     """
     match = _TIME.fullmatch(text)
     if match is None:
         raise ValueError(f"not a time like 20261123T222859.5: {text[:40]!r}")
     day, clock, fraction = match.groups()
-    # int(), since strptime takes a time zone and locale into account and is ten times slower.
+    # int() is ten times faster than strptime, which also considers time zone and locale.
     moment = datetime(
         int(day[:4]), int(day[4:6]), int(day[6:]),
         int(clock[:2]), int(clock[2:4]), min(int(clock[4:]), 59),
@@ -51,24 +54,35 @@ def nanoseconds(text: str) -> int:
 
 
 def parse_size(value: str | int) -> int:
-    """Bytes from ``10Mi``, ``64MiB``, ``5k``, ``1024``: with ``i`` powers of 1024, else of 1000."""
+    """Return bytes for ``10Mi``, ``64MiB``, ``5k``, ``1024``; units with ``i`` are powers of 1024.
+
+    Raises ValueError for any other text, as ``parse_duration`` does.
+    """
     number, unit = _split(value, "a size like 64Mi")
-    factor = _SIZES.get(unit.lower().removesuffix("b") if len(unit) > 1 else unit.lower())
+    factor = _SIZES.get(unit.removesuffix("b") if len(unit) > 1 else unit)
     if factor is None:
         raise ValueError(f"not a size like 64Mi: {value!r}")
     return int(number * factor)
 
 
 def parse_duration(value: str | float) -> float:
-    """Seconds from ``300``, ``5m``, ``1.5h``, ``2d``, ``1w`` (units as in sr3_options(7))."""
+    """Return seconds for ``300``, ``5m``, ``1.5h``, ``2d``, ``1w`` (units of sr3_options(7))."""
     number, unit = _split(value, "a duration like 5m")
-    if unit.lower() not in _SECONDS:
+    if unit not in _SECONDS:
         raise ValueError(f"not a duration like 5m: {value!r}")
-    return number * _SECONDS[unit.lower()]
+    return number * _SECONDS[unit]
+
+
+def _split(value: str | float, expected: str) -> tuple[float, str]:
+    """Return the number and the unit in lower case."""
+    match = _NUMBER.fullmatch(str(value))
+    if match is None:
+        raise ValueError(f"not {expected}: {value!r}")
+    return float(match[1]), match[2].lower()
 
 
 def plain_size(count: int) -> str | int:
-    """Bytes as ``parse_size`` reads them: ``64Mi``; a number where no unit fits."""
+    """Return a number of bytes as ``parse_size`` reads it: ``64Mi``, or the number itself."""
     for power, unit in ((5, "Pi"), (4, "Ti"), (3, "Gi"), (2, "Mi"), (1, "Ki")):
         if count and count % 1024**power == 0:
             return f"{count // 1024**power}{unit}"
@@ -76,40 +90,22 @@ def plain_size(count: int) -> str | int:
 
 
 def plain_duration(seconds: float) -> str:
-    """Seconds as ``parse_duration`` reads them: ``5m``, ``0.5s``."""
+    """Return seconds as ``parse_duration`` reads them: ``5m``, ``0.5s``."""
     for unit in "dhm":
         if seconds and seconds % _SECONDS[unit] == 0:
             return f"{seconds / _SECONDS[unit]:.0f}{unit}"
     return f"{int(seconds) if seconds == int(seconds) else seconds}s"
 
 
-def _split(value: str | float, want: str) -> tuple[float, str]:
-    match = _NUMBER.fullmatch(str(value))
-    if match is None:
-        raise ValueError(f"not {want}: {value!r}")
-    return float(match[1]), match[2]
-
-
 def show_size(count: float) -> str:
-    """``1.5 GiB``: a number of bytes for people."""
+    """Return a number of bytes for people: ``1.5 GiB``."""
     unit = 0
     while count >= 1024 and unit < len(_BINARY) - 1:  # noqa: PLR2004  the step of binary units
         count, unit = count / 1024, unit + 1
     return f"{count:.0f} {_BINARY[unit]}" if unit == 0 else f"{count:.1f} {_BINARY[unit]}"
 
 
-def show_duration(seconds: float) -> str:
-    """``0.12 s``, ``75 s`` or ``2 h 05 min``: a span of time for people."""
-    if seconds < 10:  # noqa: PLR2004  below, hundredths tell something
-        return f"{seconds:.2f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
 def printable(name: str) -> str:
-    r"""Return a name as one line safe for a terminal: controls and stray bytes as ``\xNN``."""
+    r"""Return a name as one line that is safe for a terminal, with ``\xNN`` for unsafe bytes."""
     raw = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in raw)

@@ -1,1 +1,1 @@
-"""One module a command: its command line, its main loop, its exit status."""
+"""The commands, one module for each: command line, main loop, exit status."""

@@ -1,4 +1,4 @@
-"""Command lines: the options of a configuration, and what all commands have in common."""
+"""Command lines: the flags of a configuration's options, and what all commands have in common."""
 
 from __future__ import annotations
 
@@ -6,69 +6,86 @@ import argparse
 import sys
 import textwrap
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sarra_lite import __version__
+from sarra_lite import __version__, runtime
 from sarra_lite.config import files, schema
 from sarra_lite.config.shared import BrokerConfig
 from sarra_lite.errors import EXIT_STATUSES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sarra_lite.config.schema import Option
 
 Config = TypeVar("Config", bound=BrokerConfig)
 Examples = Sequence[tuple[str, str]]
 
-_SHELLS: Final = ("bash", "zsh", "tcsh", "fish", "powershell")  # that shtab knows
+_SHELLS: Final = ("bash", "zsh", "tcsh", "fish", "powershell")  # those that shtab supports
 _FILES: Final = """\
 ~/.config/sarra_lite/{component}/NAME.toml, /etc/sarra_lite/{component}/NAME.toml
-    configurations; "sr_config example {component}" shows one with all that can be set
+    configurations; "sr_config example {component}" prints one with all options
 ~/.config/sarra_lite/credentials.conf
-    passwords and keys, mode 0600; one line each: amqps://user:password@host/
+    passwords and keys, mode 0600; one line for each host: amqps://user:password@host/
 """
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """Return key and value of ``KEY=VALUE``."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"not KEY=VALUE: {text}")
+    return key, value
+
+
+def _rule(action: str, regex: str) -> dict[str, str]:
+    return {action: regex}
+
+
+# Settings of argparse for kinds of options that take more than one text.
+_SETTINGS: Final[dict[str, dict[str, Any]]] = {
+    "count": {"metavar": "N", "type": int},
+    "list": {"metavar": "TEXT", "action": "append"},
+    "table": {"metavar": "KEY=VALUE", "action": "append", "type": _pair},
+}
 
 
 def make_parser(
     program: str, doc: str | None, config: type[BrokerConfig], examples: Examples
 ) -> argparse.ArgumentParser:
-    """Return the command line of a program: ``doc`` explains it, ``config`` has its options.
+    """Return the parser of a command with the options of ``config``, and ``doc`` as its help.
 
-    ``examples``: what one may want to do, and the command that does it.
+    ``examples`` are pairs of a purpose and a command line.
     """
-    files = _FILES.format(component=config.component)
-    parser = bare_parser(program, doc, examples, files=files)
+    parser = bare_parser(program, doc, examples, config.component)
     parser.add_argument(
-        "-c",
-        "--config",
-        metavar="CONFIG",
-        help="configuration: a name, or a file (default: default)",
+        "-c", "--config", metavar="CONFIG", help="configuration name or file (default: default)"
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="show no progress")
     parser.add_argument("-v", "--verbose", action="store_true", help="same as --log-level debug")
     group = parser.add_argument_group(
-        "configuration", "Each may stand in the configuration, too; what is given here wins."
+        "configuration", "Options of the configuration. The command line overrides the file."
     )
     for option in schema.options(config):
-        _add(group, option)
+        _add_option(group, option)
     return parser
 
 
 def bare_parser(
-    program: str, doc: str | None, examples: Examples, *, files: str = ""
+    program: str, doc: str | None, examples: Examples, component: str
 ) -> argparse.ArgumentParser:
-    """Return a command line with nothing in it but help, version and shell completion."""
+    """Return a parser with help, version and shell completion only."""
     sections = {
-        "examples": "\n".join(f"{text}\n    {command}" for text, command in examples),
+        "examples": "\n".join(f"{purpose}\n    {line}" for purpose, line in examples),
         "exit status": "\n".join(f"{code:>2}  {text}" for code, text in EXIT_STATUSES.items()),
-        "files": files,
+        "files": _FILES.format(component=component),
     }
     parser = argparse.ArgumentParser(
         program,
         description=doc,
         epilog="\n\n".join(
-            f"{title}:\n{textwrap.indent(text.rstrip(), '  ')}"
-            for title, text in sections.items()
-            if text
+            f"{title}:\n{textwrap.indent(text.rstrip(), '  ')}" for title, text in sections.items()
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -76,9 +93,9 @@ def bare_parser(
     parser.add_argument("--version", action="version", version=f"{program} {__version__}")
     parser.add_argument(
         "--print-completion",
-        action=_Completion,
+        action=_PrintCompletion,
         choices=_SHELLS,
-        help="print the completion script for a shell",
+        help="print a completion script for a shell",
     )
     return parser
 
@@ -86,82 +103,81 @@ def bare_parser(
 def configured(
     parser: argparse.ArgumentParser, argv: Sequence[str] | None, config: type[Config]
 ) -> tuple[argparse.Namespace, Config]:
-    """Read the command line, and the configuration that it names.
+    """Parse the command line, read the configuration that it names, and set the log level.
 
-    Raises ConfigError, with a line for each thing that is wrong.
+    Raises ConfigError with one line for each error.
     """
     args = parser.parse_args(argv)
-    given: dict[str, Any] = {
-        key.removeprefix("set_"): value
-        for key, value in vars(args).items()
-        if key.startswith("set_")
-    }
+    overrides: dict[str, Any] = {}
+    for option in schema.options(config):
+        if (value := vars(args).get(f"set_{option.key}")) is not None:
+            overrides[option.key] = dict(value) if option.kind == "table" else value
     if args.verbose:
-        given.setdefault("logLevel", "debug")
-    return args, load(config, args.config, given)
+        overrides.setdefault("logLevel", "debug")
+    effective = load(config, args.config, overrides)
+    runtime.log_to_stderr(effective.logLevel)
+    return args, effective
 
 
-def load(config: type[Config], name: str | None, given: dict[str, Any]) -> Config:
-    """Read a configuration; what is ``given`` on the command line wins.
+def load(config: type[Config], name: str | None, overrides: dict[str, Any]) -> Config:
+    """Read a configuration; ``overrides`` are values from the command line.
 
-    Without a name, the one called "default" is read where there is one.
+    Without a name, the configuration ``default`` is read if it exists.  Otherwise the command may
+    borrow the options for the broker from the ``default`` of another command.
     """
-    file = files.find(config.component, name or "default")
-    told = name is not None or file.exists()
-    values = files.read(file) if told else _borrowed(config)
-    where = {key: f"{file}: {key}" for key in values}
-    where |= {option.key: option.flag for option in schema.options(config) if option.key in given}
-    where[""] = str(file) if told else "neither -c CONFIG nor all that is needed is given"
-    return schema.build(config, {**values, **given}, where, name=file.stem)
+    components = (config.component, *(config.borrows if name is None else ()))
+    candidates = [files.find(component, name or "default") for component in components]
+    file = next((file for file in candidates if file.exists()), candidates[0])
+    source, values = str(file), {}
+    if name is None and not file.exists():
+        source = "neither -c CONFIG nor all that is needed is given"
+    else:
+        values = files.read(file)
+    if file is not candidates[0]:
+        shared = {option.key for option in schema.options(BrokerConfig)}
+        values = {key: value for key, value in values.items() if key in shared}
+    flags = {option.key: option.flag for option in schema.options(config)}
+    return schema.build(
+        config,
+        values | overrides,
+        source,
+        flags={key: flags[key] for key in overrides},
+        name=file.stem,
+    )
 
 
-def _borrowed(config: type[Config]) -> dict[str, Any]:
-    """Values for a command that has no configuration, from one that shares its broker."""
-    candidates = (files.find(component, "default") for component in config.borrows)
-    file = next((file for file in candidates if file.exists()), None)
-    if file is None:
-        return {}
-    shared = {option.key for option in schema.options(BrokerConfig)}
-    return {key: value for key, value in files.read(file).items() if key in shared}
-
-
-def _add(group: argparse._ArgumentGroup, option: Option) -> None:
-    """Add an option of the configuration to a command line."""
-    text = _help(option)
-    common: dict[str, Any] = {"dest": f"set_{option.key}", "default": argparse.SUPPRESS}
-    metavar = option.metavar or {
-        "size": "SIZE",
-        "duration": "TIME",
-        "count": "N",
-        "mode": "MODE",
-    }.get(option.kind, "TEXT")
+def _add_option(group: argparse._ArgumentGroup, option: Option) -> None:
+    """Add the flags of an option; their value is stored as ``set_<key>``."""
+    settings: dict[str, Any] = {"dest": f"set_{option.key}", "help": _help(option)}
     match option.kind:
-        case "flag":
-            action = argparse.BooleanOptionalAction
-            group.add_argument(option.flag, action=action, help=text, **common)
-        case "count":
-            group.add_argument(option.flag, type=int, metavar=metavar, help=text, **common)
-        case "list":
-            group.add_argument(option.flag, action="append", metavar=metavar, help=text, **common)
-        case "table":
-            group.add_argument(option.flag, action=_Pair, metavar="KEY=VALUE", help=text, **common)
         case "rules":
-            for flag in ("--accept", "--reject"):
-                said = f"{flag[2:]} what matches; rules are tried in order, the first one decides"
-                group.add_argument(flag, action=_AddRule, metavar="REGEX", help=said, **common)
+            for action in ("accept", "reject"):
+                group.add_argument(
+                    f"--{action}",
+                    dest=f"set_{option.key}",
+                    metavar="REGEX",
+                    action="append",
+                    type=partial(_rule, action),
+                    help=f"{action} what matches; rules are tried in order, the first one decides",
+                )
+            return
+        case "flag":
+            settings["action"] = argparse.BooleanOptionalAction
         case _ if option.choices:
-            group.add_argument(option.flag, choices=option.choices, help=text, **common)
-        case _:
-            group.add_argument(option.flag, metavar=metavar, help=text, **common)
+            settings["choices"] = option.choices
+        case kind:
+            settings |= _SETTINGS.get(kind, {"metavar": kind.upper()})
+    group.add_argument(option.flag, **settings)
 
 
 def _help(option: Option) -> str:
-    text = option.text[:1].lower() + option.text[1:].removesuffix(".")
-    default = schema.shown(option)
+    text, default = option.text.removesuffix("."), option.default_text
+    if text[1].islower():  # not an abbreviation such as SFTP
+        text = text[0].lower() + text[1:]
     return (f"{text} (default: {default})" if default else text).replace("%", "%%")
 
 
-class _Completion(argparse.Action):
+class _PrintCompletion(argparse.Action):
     """Prints the completion script of a shell, and ends the program."""
 
     def __call__(
@@ -171,45 +187,21 @@ class _Completion(argparse.Action):
         values: Any,
         option_string: str | None = None,  # noqa: ARG002
     ) -> None:
-        """Print it: files and directories are completed where such are meant."""
-        import shtab  # noqa: PLC0415  it takes longer to import than all else here
+        """Print the script; it completes files and directories where an argument is one."""
+        import shtab  # noqa: PLC0415  its import takes longer than all others here
 
-        known = {"CONFIG": shtab.FILE, "FILE": shtab.FILE, "DIR": shtab.DIRECTORY}
-        for action in parser._actions:  # noqa: SLF001  argparse has no public list of them
-            if isinstance(action.metavar, str) and action.metavar in known:
-                completed: Any = action
-                completed.complete = known[action.metavar]
+        complete = {"CONFIG": shtab.FILE, "FILE": shtab.FILE, "DIRECTORY": shtab.DIRECTORY}
+        for action in _all_actions(parser):
+            if isinstance(action.metavar, str) and action.metavar in complete:
+                action.complete = complete[action.metavar]  # type: ignore[attr-defined]
         sys.stdout.write(shtab.complete(parser, values))
         parser.exit()
 
 
-class _Pair(argparse.Action):
-    """Collects ``KEY=VALUE`` in a dictionary."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        """Take one more."""
-        key, equals, value = str(values).partition("=")
-        if not equals:
-            parser.error(f"{option_string}: not KEY=VALUE: {values}")
-        setattr(namespace, self.dest, {**getattr(namespace, self.dest, {}), key: value})
-
-
-class _AddRule(argparse.Action):
-    """Collects rules in the order in which they are given."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,  # noqa: ARG002  argparse gives it
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        """Take one more."""
-        rule = {str(option_string).removeprefix("--"): str(values)}
-        setattr(namespace, self.dest, [*getattr(namespace, self.dest, []), rule])
+def _all_actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """Yield the actions of a parser and of its subparsers, which argparse does not publish."""
+    for action in parser._actions:  # noqa: SLF001
+        yield action
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            for subparser in action.choices.values():
+                yield from _all_actions(subparser)

@@ -1,7 +1,7 @@
-"""Check configurations, show what is in effect, print an example, convert those of sr3.
+"""Check configurations, show the values in effect, print an example, convert those of sr3.
 
-check says every error at once, each with file and key, of the configuration and of the passwords
-and keys that it needs.  No connection is made.
+The check reports all errors at once, each with file and key, of a configuration and of the
+passwords and keys that it needs.  It makes no connection.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-
-import shtab
 
 from sarra_lite import runtime
 from sarra_lite.commands import arguments, connections
@@ -23,85 +21,65 @@ from sarra_lite.sr3 import convert
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable
 
 log = logging.getLogger("sarra_lite")
 
-_FILES: Final = """\
-~/.config/sarra_lite/COMMAND/NAME.toml, /etc/sarra_lite/COMMAND/NAME.toml
-    configurations
-~/.config/sarra_lite/credentials.conf
-    passwords and keys, mode 0600; one line each: amqps://user:password@host/
-"""
-# Stands for what another check complains of.
-_ANY_BROKER: Final = "amqp://user@localhost/"
 EXAMPLES: Final = (
-    ("Begin a configuration with all that can be in it:", "sr_config example sender"),
-    ("Is everything right, before a unit is started?", "sr_config check sender"),
-    (
-        "Turn a configuration of sr3 into one of ours:",
-        "sr_config convert ~/.config/sr3/sender/science.conf",
-    ),
+    ("Begin a configuration from an example with all options:", "sr_config example sender"),
+    ("Check all configurations of a command:", "sr_config check sender"),
+    ("Convert a configuration of sr3:", "sr_config convert ~/.config/sr3/sender/science.conf"),
 )
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the command line of sr_config."""
-    parser = arguments.bare_parser("sr_config", __doc__, EXAMPLES, files=_FILES)
+    parser = arguments.bare_parser("sr_config", __doc__, EXAMPLES, "COMMAND")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     check = actions.add_parser(
-        "check", help="say all that is wrong with a configuration, or that it is ok"
+        "check", help="report all errors of a configuration, or that it is ok"
     )
-    show = actions.add_parser("show", help="print what is in effect, without passwords")
-    example = actions.add_parser("example", help="print all that can be set, explained")
-    for sub, text in (
-        (check, "a name, or a file (default: all there are of COMMAND)"),
-        (show, "a name, or a file (default: default)"),
-        (example, ""),
-    ):
-        sub.add_argument(
+    show = actions.add_parser("show", help="print the values in effect, without passwords")
+    example = actions.add_parser("example", help="print a configuration that explains all options")
+    for subparser in (check, show, example):
+        subparser.add_argument(
             "command",
             metavar="COMMAND",
             type=lambda name: name.removeprefix("sr_"),
             choices=tuple(COMMANDS),
             help=f"one of {', '.join(COMMANDS)}",
         )
-        if text:
-            _file(sub, "config", "CONFIG", text, nargs="?")
-    _convert_parser(actions)
+    for subparser, default in ((check, "all configurations of COMMAND"), (show, "default")):
+        subparser.add_argument(
+            "config",
+            metavar="CONFIG",
+            help=f"configuration name or file (default: {default})",
+            nargs="?",
+        )
+    _add_convert_parser(actions)
     return parser
 
 
-def _convert_parser(actions: Any) -> None:
+def _add_convert_parser(actions: Any) -> None:
     parser = actions.add_parser(
-        "convert",
-        help="turn a file of sr3 into one of ours; say which lines have no equivalent",
+        "convert", help="convert a file of sr3; list the lines that have no equivalent"
     )
-    _file(parser, "file", "FILE", "as in ~/.config/sr3/sender/NAME.conf")
-    output = parser.add_argument(
+    parser.add_argument("file", metavar="FILE", help="for example ~/.config/sr3/sender/NAME.conf")
+    parser.add_argument(
         "--output",
-        metavar="DIR",
-        help="write it below DIR, as in ~/.config/sarra_lite, instead of printing it",
+        metavar="DIRECTORY",
+        help="write it below DIRECTORY, for example ~/.config/sarra_lite, instead of printing it",
     )
-    output.complete = shtab.DIRECTORY
     parser.add_argument(
         "--component",
         choices=tuple(convert.COMPONENTS),
-        help="what FILE is for, if its directory does not tell",
+        help="sr3 component that FILE is for (default: the name of its directory)",
     )
 
 
-def _file(parser: argparse.ArgumentParser, dest: str, metavar: str, text: str, **more: Any) -> None:
-    added: Any = parser.add_argument(dest, metavar=metavar, help=text, **more)
-    added.complete = shtab.FILE
-
-
+@runtime.command
 def main(argv: list[str] | None = None) -> int:
     """Run sr_config; return its exit status."""
-    return runtime.run(lambda: _main(argv))
-
-
-def _main(argv: list[str] | None) -> int:
     args = make_parser().parse_args(argv)
     match args.action:
         case "check":
@@ -109,27 +87,27 @@ def _main(argv: list[str] | None) -> int:
         case "show":
             return _show(COMMANDS[args.command], args.config)
         case "example":
-            print(files.example(COMMANDS[args.command]), end="")  # noqa: T201  what is asked for
+            sys.stdout.write(files.example(COMMANDS[args.command]))
             return EX_OK
         case _:
             return _convert(Path(args.file), args.component, args.output)
 
 
 def _check(config: type[BrokerConfig], name: str | None) -> int:
-    found = _all(config.component) if name is None else []
-    wrong: list[str] = []
-    for file in found or [files.find(config.component, name or "default")]:
-        problems = list(errors(config, file))
-        wrong += problems
-        if not problems:
-            print(f"{file}: ok")  # noqa: T201  what is asked for
-    if wrong:
-        raise ConfigError("\n".join(dict.fromkeys(wrong)))
+    checked = _all_files(config.component) if name is None else []
+    problems: list[str] = []
+    for file in checked or [files.find(config.component, name or "default")]:
+        problems_of_file = _problems(config, file)
+        problems += problems_of_file
+        if not problems_of_file:
+            sys.stdout.write(f"{file}: ok\n")
+    if problems:
+        raise ConfigError("\n".join(dict.fromkeys(problems)))
     return EX_OK
 
 
-def _all(component: str) -> list[Path]:
-    """Every configuration of a command that can be named, which its first place decides."""
+def _all_files(component: str) -> list[Path]:
+    """Return the file of each configuration of a command."""
     names = {
         file.stem
         for directory in files.directories()
@@ -138,86 +116,70 @@ def _all(component: str) -> list[Path]:
     return [files.find(component, name) for name in sorted(names)]
 
 
-def errors(config: type[BrokerConfig], file: Path) -> Iterator[str]:
-    """Yield a line for each thing that is wrong with a configuration or with its credentials."""
+def _problems(config: type[BrokerConfig], file: Path) -> list[str]:
+    """Return a line for each error of a configuration and of its credentials.
+
+    Credentials are checked even if the configuration has errors, as far as it names the hosts.
+    An error in the URL of a host appears twice; ``_check`` removes duplicates.
+    """
     try:
         values = files.read(file)
     except ConfigError as error:
-        yield str(error)
-        return
-    try:
-        schema.build(config, values, _where(file, values))
-    except ConfigError as error:
-        yield from str(error).splitlines()
-    yield from _credentials(config, file, values)
+        return [str(error)]
+    problems = _errors(lambda: schema.build(config, values, str(file)))
+    file_problems = list(credentials.file_problems(credentials.find_file(files.directories())))
+    if file_problems:
+        return problems + file_problems
 
+    def part(kind: type[schema.Config], *keys: str, **placeholder: str) -> schema.Config:
+        known = {key: values[key] for key in keys if key in values}
+        return schema.build(kind, placeholder | known, str(file))
 
-def _where(file: Path, values: Mapping[str, Any]) -> dict[str, str]:
-    return {key: f"{file}: {key}" for key in values} | {"": str(file)}
-
-
-def _credentials(config: type[BrokerConfig], file: Path, values: dict[str, Any]) -> Iterator[str]:
-    """What is wrong with passwords and keys, as far as it is known where to connect."""
-    wrong = list(credentials.file_problems(credentials.find_file(files.directories())))
-    yield from wrong
-    if wrong:
-        return
-    try:
-        part = _part(BrokerConfig, file, values)
-        if part is not None:
-            connections.broker_factory(part, f"sr_{config.component}")
-    except ConfigError as error:
-        yield str(error)
+    problems += _errors(
+        lambda: connections.broker_factory(part(BrokerConfig, "broker", "tlsCaFile"))
+    )
     if config is SenderConfig:
-        try:
-            sender = _part(SenderConfig, file, {**values, "broker": _ANY_BROKER})
-            if sender is not None:
-                connections.sftp_factory(sender)
-        except ConfigError as error:
-            yield str(error)
+        problems += _errors(
+            lambda: connections.sftp_factory(
+                part(SenderConfig, "sendTo", "stream", "knownHosts", broker="amqp://user@host/")
+            )
+        )
+    return problems
 
 
-def _part(
-    config: type[schema.Config], file: Path, values: Mapping[str, Any]
-) -> schema.Config | None:
-    """Return a configuration of what is said about where to connect, None when that is wrong."""
-    keys = ("broker", "tlsCaFile", "sendTo", "stream", "knownHosts")
-    known = {option.key for option in schema.options(config)}
-    chosen = {key: values[key] for key in keys if key in values and key in known}
+def _errors(check: Callable[[], object]) -> list[str]:
+    """Return the lines of the ConfigError that a check raises, none if it raises no error."""
     try:
-        return schema.build(config, chosen, _where(file, chosen), name=file.stem)
-    except ConfigError:
-        return None
+        check()
+    except ConfigError as error:
+        return str(error).splitlines()
+    return []
 
 
 def _show(config: type[BrokerConfig], name: str | None) -> int:
     file = files.find(config.component, name or "default")
-    told = files.read(file)
-    secrets = credentials.find_file(files.directories())
-    text = files.effective(arguments.load(config, str(file), {}), told, file, secrets)
-    print(text, end="")  # noqa: T201  what is asked for
+    keys = files.read(file)
+    credentials_file = credentials.find_file(files.directories())
+    effective = arguments.load(config, str(file), {})
+    sys.stdout.write(files.effective(effective, keys, file, credentials_file))
     return EX_OK
 
 
 def _convert(file: Path, component: str | None, output: str | None) -> int:
-    made = convert.convert(file, component)
-    text = files.document(made.values, made.remarks)
-    for note in made.notes:
+    converted = convert.convert(file, component)
+    text = files.document(converted.values, converted.remarks)
+    for note in converted.notes:
         log.warning("%s", note)
+    file_name = f"{converted.name}.toml"
     if output is None:
-        print(text, end="")  # noqa: T201  what is asked for
+        sys.stdout.write(text)
     else:
-        _save(Path(output) / made.component / f"{made.name}.toml", text)
-    try:
-        where = {key: f"{made.name}.toml: {key}" for key in made.values}
-        schema.build(
-            COMMANDS[made.component], made.values, where | {"": f"{made.name}.toml"}, name=made.name
-        )
-    except ConfigError as error:
-        for line in str(error).splitlines():
-            log.error("%s", line)  # noqa: TRY400  for users, so without a trace
-        return EX_FAILED
-    return EX_OK
+        _save(Path(output) / converted.component / file_name, text)
+    config = COMMANDS[converted.component]
+    errors = _errors(lambda: schema.build(config, converted.values, file_name))
+    for line in errors:
+        log.error("%s", line)
+    return EX_FAILED if errors else EX_OK
 
 
 def _save(file: Path, text: str) -> None:

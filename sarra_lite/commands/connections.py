@@ -1,4 +1,4 @@
-"""Where a configuration says to connect to, with passwords and keys: the broker, the SFTP host."""
+"""Connections to the broker and the SFTP host of a configuration, with their credentials."""
 
 from __future__ import annotations
 
@@ -20,15 +20,19 @@ if TYPE_CHECKING:
 BrokerFactory = Callable[[], Broker]
 
 
-def broker_factory(config: BrokerConfig, program: str) -> BrokerFactory:
-    """Return what makes a connection to the broker; ConfigError when there is no password."""
+def broker_factory(config: BrokerConfig) -> BrokerFactory:
+    """Return a function that makes a connection to the broker.
+
+    RabbitMQ lists it with the names of the command and of the configuration.  Raises ConfigError
+    when there is no password.
+    """
     file = credentials.find_file(files.directories())
-    where = credentials.complete(config.endpoint, file)
-    if where.password is None:
-        url = str(where).replace("@", ":PASSWORD@", 1)
-        place = "add" if file.exists() else "no such file; make it, mode 0600, with"
-        raise ConfigError(f"{file}: no password for {where}; {place} the line: {url}")
-    return partial(Broker, where, f"{program} {config.name}", _tls(config))
+    endpoint = credentials.complete(config.endpoint, file)
+    if endpoint.password is None:
+        line = str(endpoint).replace("@", ":PASSWORD@", 1)
+        action = "add" if file.exists() else "no such file; make it, mode 0600, with"
+        raise ConfigError(f"{file}: no password for {endpoint}; {action} the line: {line}")
+    return partial(Broker, endpoint, f"sr_{config.component} {config.name}", _tls(config))
 
 
 def _tls(config: BrokerConfig) -> ssl.SSLContext | None:
@@ -43,28 +47,28 @@ def _tls(config: BrokerConfig) -> ssl.SSLContext | None:
 
 
 def sftp_factory(config: SenderConfig) -> Callable[[], SftpClient]:
-    """Return what makes connections to the SFTP host."""
-    # Here, since paramiko takes longer to import than all that sr_post needs.
+    """Return a function that makes a connection to the SFTP host.
+
+    Raises ConfigError when the key file does not exist, or ``stream`` cannot be used.
+    """
+    # Imported here because sr_post does without paramiko, whose import takes long.
     from sarra_lite.sftp.client import SftpClient  # noqa: PLC0415
     from sarra_lite.sftp.target import Target, ssh_installed  # noqa: PLC0415
 
     file = credentials.find_file(files.directories())
-    where = credentials.complete(config.destination, file)
-    key_file = where.options.get("ssh_keyfile")
+    endpoint = credentials.complete(config.destination, file)
+    key_file = endpoint.options.get("ssh_keyfile")
     if key_file is not None and not Path(key_file).expanduser().is_file():
-        raise ConfigError(f"{file}: ssh_keyfile of {where}: no such file: {key_file}")
-    program = config.stream == "ssh" or (
-        config.stream == "auto" and where.password is None and ssh_installed()
-    )
+        raise ConfigError(f"{file}: ssh_keyfile of {endpoint}: no such file: {key_file}")
     if config.stream == "ssh" and not ssh_installed():
         raise ConfigError("stream is ssh, but there is no ssh program on this host")
-    if config.stream == "ssh" and where.password is not None:
-        raise ConfigError(f"{file}: {where} has a password, which needs stream auto or paramiko")
+    if config.stream == "ssh" and endpoint.password is not None:
+        raise ConfigError(f"{file}: {endpoint} has a password, which needs stream auto or paramiko")
     target = Target(
-        endpoint=where,
+        endpoint=endpoint,
         key_file=None if key_file is None else str(Path(key_file).expanduser()),
         known_hosts=config.knownHosts,
-        program=program,
+        program=config.stream != "paramiko" and endpoint.password is None and ssh_installed(),
         timeout=config.timeout,
     )
     return partial(SftpClient, target)

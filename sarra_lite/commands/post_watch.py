@@ -1,4 +1,4 @@
-"""sr_post --watch: announce what is completed, changed, renamed or removed, for ever."""
+"""sr_post --watch: announces files that are completed, changed, renamed or removed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import contextlib
 import hashlib
 import itertools
 import logging
+import math
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite import runtime
@@ -25,21 +27,19 @@ if TYPE_CHECKING:
     from pathlib import Path
     from threading import Event
 
-    from sarra_lite.broker.client import Broker
     from sarra_lite.config.commands import PostConfig
     from sarra_lite.messages.v03 import Announcement
 
 log = logging.getLogger("sarra_lite")
 
-_TURN: Final = 0.5  # seconds after which the broker's answers and the stop event are looked at
-_FOREVER: Final = float("inf")
+_TURN: Final = 0.5  # seconds between two checks of the broker's answers and of the stop event
 
 
 def serve(directories: Sequence[str], config: PostConfig, stop: Event) -> int:
-    """Watch and announce until told to stop; return the exit status.
+    """Watch directories and announce changes until ``stop``; return the exit status.
 
-    Order: announce, be confirmed, record in the ledger.  Killed between the last two, a change is
-    announced twice, never not at all.
+    A change is recorded in the ledger after the broker has confirmed its announcements.  If the
+    process is killed in between, the change is announced a second time.
     """
     roots = [os.path.abspath(directory) for directory in directories]  # noqa: PTH100  any bytes
     for root in roots:
@@ -47,58 +47,53 @@ def serve(directories: Sequence[str], config: PostConfig, stop: Event) -> int:
             raise UsageError(f"{root} is no directory; --watch takes directories")
         scan.relative(root, config.base_dir)
     with (
-        Ledger(ledger_file(config, roots)) as ledger,
-        Watcher(roots, ledger, config.settle) as watch,
+        Ledger(_ledger_file(config, roots)) as ledger,
+        Watcher(roots, ledger, config.settle) as watcher,
     ):
-        return _Watching(config, watch, stop).run()
+        return _Watching(config, watcher, stop).run()
 
 
-def ledger_file(config: PostConfig, roots: Iterable[str]) -> Path:
-    """Return where is kept what was announced: a file for each exchange and set of directories."""
-    # What the rules rejected is recorded, too: with other rules all is looked at anew.
-    shape = [config.base_dir, repr(config.rules), str(config.acceptUnmatched)]
-    told = "\0".join([config.broker, config.exchange_name, *shape, *sorted(roots)])
-    name = hashlib.sha256(os.fsencode(told)).hexdigest()[:16]
+def _ledger_file(config: PostConfig, roots: Iterable[str]) -> Path:
+    """Return the file that records what was announced on an exchange from a set of directories."""
+    # The ledger records files that the rules rejected, too.  Other rules need another ledger.
+    selection = [config.base_dir, repr(config.rules), str(config.acceptUnmatched)]
+    seed = "\0".join([config.broker, config.exchange_name, *selection, *sorted(roots)])
+    name = hashlib.sha256(os.fsencode(seed)).hexdigest()[:16]
     return config.state_directory / f"watch-{config.name}-{name}.ledger"
 
 
 @dataclass
-class _Opened:
+class _PendingChange:
     """A change whose announcements are not all confirmed yet."""
 
     change: Change
-    waiting: int = 0
+    unconfirmed: int = 0
     posted: bool = False
-    failed: bool = False
 
 
 class _Watching:
-    """One run of sr_post --watch."""
+    """One run of sr_post --watch: publishes changes and records those that are confirmed."""
 
-    def __init__(self, config: PostConfig, watch: Watcher, stop: Event) -> None:
+    def __init__(self, config: PostConfig, watcher: Watcher, stop: Event) -> None:
         self._config = config
-        self._watch = watch
+        self._watcher = watcher
         self._stop = stop
-        self._status = runtime.Status()
-        self._open: dict[tuple[str, str, int | None], _Opened] = {}
-        self._told = 0
-        self._announcer = Announcer(
-            config,
-            connections.broker_factory(config, "sr_post"),
-            stop,
-            self._opened,
-            self._confirmed,
-        )
-        self._announcer.patience = _FOREVER
+        self._status = runtime.SystemdStatus()
+        self._pending: dict[tuple[str, str, int | None], _PendingChange] = {}
+        self._reported_unroutable = 0
+        connect = connections.broker_factory(config)
+        declare = partial(topology.declare_for_posting, config=config)
+        self._announcer = Announcer(config, connect, stop, declare, self._confirmed)
+        self._announcer.patience = math.inf
         self._announcer.away = lambda: self._status.alive("the broker is away")
 
     def run(self) -> int:
-        """Announce changes until told to stop."""
+        """Announce changes until asked to stop; return the exit status."""
         try:
             with self._announcer:
                 self._status.ready()
                 while not self._stop.is_set():
-                    for change in self._watch.changes(_TURN):
+                    for change in self._watcher.changes(_TURN):
                         if change is not None:
                             self._announce(change)
                         self._announcer.collect()
@@ -112,82 +107,70 @@ class _Watching:
         log.info("%d announced", self._announcer.published)
         return EX_OK
 
-    def _opened(self, broker: Broker) -> None:
-        topology.declare_for_posting(broker, self._config)
-
     def _announce(self, change: Change) -> None:
-        """Publish what a change means; it is complete when every message of it is confirmed."""
-        opened = _Opened(change)
+        """Publish the announcements of a change."""
+        pending = _PendingChange(change)
         try:
-            for announcement in self._messages(change):
-                opened.waiting += 1
-                self._open[announcement.key] = opened
+            for announcement in self._announcements(change):
+                pending.unconfirmed += 1
+                self._pending[announcement.key] = pending
                 self._announcer.post(announcement)
+        except (BrokerError, Interrupted):
+            raise
         except SarraError as error:
-            if isinstance(error, BrokerError | Interrupted):
-                raise
-            # Gone again, or changing: what comes next on that name will be seen.
+            # The file was removed or is being changed, so the watcher will see another change.
             log.info("%s", error)
-            opened.failed = True
-            self._watch.failed(change)
-            return
-        opened.posted = True
-        self._complete(opened)
+            self._watcher.failed(change)
+        else:
+            pending.posted = True
+            self._record_if_complete(pending)
 
-    def _messages(self, change: Change) -> Iterator[Announcement]:
-        """Announcements of a change, without those that the rules reject."""
+    def _announcements(self, change: Change) -> Iterator[Announcement]:
+        """Yield the announcements of a change that the rules accept."""
+        config = self._config
         match change.kind:
             case "removed":
-                yield from self._accepted(
-                    scan.removal(change.path, self._config, is_dir=change.is_dir)
-                )
+                removal = scan.removal(change.path, config, is_dir=change.is_dir)
+                yield from matching.accepted(config, [removal])
             case "renamed" if change.old is not None:
                 yield from self._renaming(change, change.old)
             case _:
-                found = scan.announcements(change.path, self._config)
-                if (first := next(found, None)) is not None and self._accepts(first):
-                    yield first
-                    yield from found
+                yield from matching.accepted(config, scan.announcements(change.path, config))
 
     def _renaming(self, change: Change, old: str) -> Iterator[Announcement]:
-        renaming = scan.renaming(old, change.path, self._config)
-        if self._accepts(renaming):
+        config = self._config
+        renaming = scan.renaming(old, change.path, config)
+        if matching.accepts(config, renaming):
             yield renaming
         else:
-            yield from self._accepted(scan.removal(old, self._config, is_dir=change.is_dir))
+            removal = scan.removal(old, config, is_dir=change.is_dir)
+            yield from matching.accepted(config, [removal])
         if not change.is_dir:
             return
-        # What was announced under the old name, and not sent yet, cannot be sent any more.
-        below = scan.walk([change.path], lambda line: log.debug("%s", line))
-        for path in itertools.islice(filter(None, below), 1, None):
-            with contextlib.suppress(SarraError):  # gone again: that will be seen, too
-                for announcement in scan.announcements(path, self._config):
-                    yield from self._accepted(announcement)
-
-    def _accepted(self, announcement: Announcement) -> Iterator[Announcement]:
-        if self._accepts(announcement):
-            yield announcement
-
-    def _accepts(self, announcement: Announcement) -> bool:
-        return matching.accepts(self._config, announcement)
+        # Senders can no longer send files that were announced under the old name.
+        paths = scan.walk([change.path], lambda line: log.debug("%s", line))
+        for path in itertools.islice(filter(None, paths), 1, None):
+            with contextlib.suppress(SarraError):  # removed: the watcher will see another change
+                for announcement in scan.announcements(path, config):
+                    yield from matching.accepted(config, [announcement])
 
     def _confirmed(self, announcement: Announcement) -> None:
-        if (opened := self._open.pop(announcement.key, None)) is not None:
-            opened.waiting -= 1
-            self._complete(opened)
+        if (pending := self._pending.pop(announcement.key, None)) is not None:
+            pending.unconfirmed -= 1
+            self._record_if_complete(pending)
 
-    def _complete(self, opened: _Opened) -> None:
-        if opened.posted and not opened.failed and opened.waiting == 0:
-            self._watch.done(opened.change)
+    def _record_if_complete(self, pending: _PendingChange) -> None:
+        if pending.posted and pending.unconfirmed == 0:
+            self._watcher.done(pending.change)
 
     def _show(self) -> None:
         self._status.alive(f"{self._announcer.published} announced")
-        if self._announcer.unroutable > self._told:
-            self._told = self._announcer.unroutable
+        if self._announcer.unroutable > self._reported_unroutable:
+            self._reported_unroutable = self._announcer.unroutable
             log.warning(
                 "%d announcements reached no queue so far, so nobody will send them: start"
                 " sr_sender once on exchange %s, or set queueName, and remove %s to announce anew",
-                self._told,
+                self._reported_unroutable,
                 self._config.exchange_name,
                 self._config.state_directory,
             )

@@ -1,20 +1,18 @@
 """Take announcements from the broker, push the files by SFTP, and report on every one.
 
-Runs in the foreground, under systemd (Type=notify), or with --drain until the queue is empty.  Any
-number of senders, on any number of hosts, may share a queue.  Killed at any moment, it loses
-nothing: what is not acknowledged is delivered again, and blocks that are written are not sent
-twice.
+Runs in the foreground, for example under systemd (Type=notify), until it is stopped, or with
+--drain until the queue is empty.  Any number of senders, on any number of hosts, may share a queue.
+If a sender is killed, the broker redelivers the announcements that it has not acknowledged; blocks
+that are already written are not sent again.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import queue
 import sys
 import threading
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite import runtime, units
@@ -43,16 +41,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sarra_lite")
 
-_GRACE: Final = 2.5  # seconds that files in the middle have to end after SIGTERM
-_TURN: Final = 0.2  # seconds that events are handled before anything else is looked at
-_EMPTY: Final = 0.5  # seconds without a delivery after which --drain asks if the queue is empty
+_GRACE: Final = 2.5  # seconds to complete transfers after SIGTERM
+_TURN: Final = 0.2  # seconds to handle events before timers, progress and the connection's state
+_EMPTY: Final = 0.5  # seconds without a delivery before --drain asks for the length of the queue
 EXAMPLES: Final = (
-    ("Make queue and bindings, before anything is posted:", "sr_sender --declare"),
-    ("Send what is in the queue, then end:", "sr_sender --drain"),
-    (
-        "Serve the configuration science, four connections at once:",
-        "sr_sender -c science --connections 4",
-    ),
+    ("Declare queue and bindings before the first announcement:", "sr_sender --declare"),
+    ("Send all files in the queue, then end:", "sr_sender --drain"),
+    ("Run a configuration with four connections:", "sr_sender -c science --connections 4"),
 )
 
 
@@ -60,21 +55,15 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the command line of sr_sender."""
     parser = arguments.make_parser("sr_sender", __doc__, SenderConfig, EXAMPLES)
     parser.add_argument("--drain", action="store_true", help="end when the queue is empty")
-    parser.add_argument(
-        "--declare", action="store_true", help="declare queue and bindings, send nothing"
-    )
+    parser.add_argument("--declare", action="store_true", help="only declare queue and bindings")
     return parser
 
 
+@runtime.command
 def main(argv: list[str] | None = None) -> int:
     """Run sr_sender; return its exit status."""
-    return runtime.run(lambda: _main(argv))
-
-
-def _main(argv: list[str] | None) -> int:
     args, config = arguments.configured(make_parser(), argv, SenderConfig)
-    runtime.log_to_stderr(config.logLevel)
-    connect = connections.broker_factory(config, "sr_sender")
+    connect = connections.broker_factory(config)
     if args.declare:
         with connect() as broker:
             topology.declare_for_sending(broker, config)
@@ -84,49 +73,47 @@ def _main(argv: list[str] | None) -> int:
         return _Sender(config, progress, drain=args.drain).run(connect)
 
 
-class _Lost:
-    """The consumer is gone: the broker took it away, for a time-out or a deleted queue."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-
-
-_Event = Delivery | Done | Down | Fatal | Confirmed | _Lost | None
+# BrokerError: the broker ended the consumer.  None: a signal asked to stop.
+_Event = Delivery | Done | Down | Fatal | Confirmed | BrokerError | None
 
 
 class _Sender:
-    """Everything meets in one inbox, which the main thread alone reads."""
+    """The main loop.  All threads put events into one inbox; only the main thread takes them.
+
+    Lives as long as the process and uses one broker connection after the other.
+    """
 
     def __init__(self, config: SenderConfig, progress: Progress, *, drain: bool) -> None:
         self._config = config
         self._progress = progress
         self._drain = drain
         self._inbox: queue.SimpleQueue[_Event] = queue.SimpleQueue()
-        self._stop = runtime.stop_on_signals(partial(self._inbox.put, None))
-        self._status = runtime.Status()
-        self._moved = 0
-        self._moved_lock = threading.Lock()
+        put = self._inbox.put
+        self._stop = runtime.stop_on_signals(lambda: put(None))
+        self._status = runtime.SystemdStatus()
+        self._sent_bytes = 0
+        self._sent_bytes_lock = threading.Lock()
         self._pool = WorkerPool(
             config.connections,
             connections.sftp_factory(config),
             RateLimit(config.limit),
-            self._inbox.put,
+            put,
             self._count_bytes,
         )
-        link = BrokerLink(config, self._inbox.put, lambda reason: self._inbox.put(_Lost(reason)))
+        link = BrokerLink(config, put, lambda reason: put(BrokerError(reason)))
         self._dispatcher = Dispatcher(config, self._pool, link)
-        self._quiet_since = time.monotonic()
+        self._last_delivery = time.monotonic()
         self._found_empty = False
 
     def run(self, connect: connections.BrokerFactory) -> int:
-        """Serve until told to stop, or drained; return the exit status."""
+        """Send files until asked to stop, or until the queue is empty; return the exit status."""
         delays = runtime.backoff()
         try:
             while not self._stop.is_set():
                 try:
                     with connect() as broker:
                         delays = runtime.backoff()
-                        self._attend(broker)
+                        self._consume(broker)
                         break
                 except BrokerRefused:
                     raise
@@ -135,7 +122,7 @@ class _Sender:
                         raise
                     log.warning("%s; trying again", error)
                     self._dispatcher.detach()
-                    self._forget_broker()
+                    self._discard_broker_events()
                     self._status.alive("the broker is away")
                     self._stop.wait(next(delays))
         finally:
@@ -143,44 +130,41 @@ class _Sender:
             self._pool.close(_GRACE if self._stop.is_set() else 0.5)
         return self._conclude()
 
-    def _attend(self, broker: Broker) -> None:
-        """Consume on one connection until told to stop, or drained; BrokerError when it is lost."""
+    def _consume(self, broker: Broker) -> None:
+        """Work with one connection; raise BrokerError when it is lost."""
         topology.declare_for_sending(broker, self._config)
         self._dispatcher.attach(broker)
         self._status.ready()
         log.debug("ready: %s", self._config.queue)
         while not self._stop.is_set():
-            self._next(self._dispatcher.start_due())
+            self._handle_events(self._dispatcher.start_due())
             self._show()
             if broker.lost.is_set():
                 raise BrokerError(broker.close_reason)
             if self._drain and self._drained(broker):
                 return
 
-    def _forget_broker(self) -> None:
-        """Drop what a connection that is gone has left in the inbox; the workers' events stay."""
-        events = []
-        with contextlib.suppress(queue.Empty):
-            while True:
-                events.append(self._inbox.get_nowait())
-        for event in events:
-            if not isinstance(event, Delivery | Confirmed | _Lost):
+    def _discard_broker_events(self) -> None:
+        """Discard events of a lost connection from the inbox; keep those of the workers."""
+        for _ in range(self._inbox.qsize()):
+            event = self._inbox.get()
+            if not isinstance(event, Delivery | Confirmed | BrokerError):
                 self._inbox.put(event)
 
-    def _next(self, patience: float) -> None:
-        """Handle events until the inbox is empty, or for a while; wait so long for the first."""
-        until = time.monotonic() + patience + _TURN
+    def _handle_events(self, wait: float) -> None:
+        """Handle events until the inbox is empty or a turn is over; wait seconds for the first."""
+        until = time.monotonic() + wait + _TURN
         try:
             while not self._stop.is_set() and time.monotonic() < until:
-                self._handle(self._inbox.get(timeout=max(0.0, patience)))
-                patience = 0.0
+                self._handle(self._inbox.get(timeout=max(0.0, wait)))
+                wait = 0.0
         except queue.Empty:
             self._dispatcher.check_redelivered()
 
     def _handle(self, event: _Event) -> None:
         match event:
             case Delivery():
-                self._quiet_since = time.monotonic()
+                self._last_delivery = time.monotonic()
                 self._found_empty = False
                 self._dispatcher.receive(event)
             case Done():
@@ -193,48 +177,45 @@ class _Sender:
                     raise DestinationUnreachable(f"giving up: {event.reason}")
             case Fatal():
                 raise event.error
-            case _Lost():
-                raise BrokerError(event.reason)
-            case None:
-                pass
+            case BrokerError():
+                raise event
 
     def _drained(self, broker: Broker) -> bool:
-        """Nothing is held, and nothing waits in the queue; or all that is held waits for room."""
-        if time.monotonic() - self._quiet_since < _EMPTY or (
-            len(self._dispatcher) and not self._dispatcher.waiting_for_space
-        ):
+        """Return whether nothing is left, or only files for which the destination has no room."""
+        if time.monotonic() - self._last_delivery < _EMPTY:
             return False
         if self._dispatcher.waiting_for_space:
             return True
+        if len(self._dispatcher):
+            return False
         if broker.declare_queue(self._config.queue):
             self._found_empty = False
             return False
-        # A broker that has much to do answers 0 for a quorum queue that it cannot ask in time.
-        again, self._found_empty = self._found_empty, True
-        self._quiet_since = time.monotonic()
-        return again
+        # A busy broker may report 0 messages for a quorum queue that has some, so ask twice.
+        found_empty_before, self._found_empty = self._found_empty, True
+        self._last_delivery = time.monotonic()
+        return found_empty_before
 
     def _count_bytes(self, count: int) -> None:
-        with self._moved_lock:
-            self._moved += count
+        with self._sent_bytes_lock:
+            self._sent_bytes += count
 
     def _show(self) -> None:
-        tally, progress = self._dispatcher.tally, self._progress
+        tally, held, progress = self._dispatcher.tally, len(self._dispatcher), self._progress
         progress.files, progress.failed = tally.arrived, tally.failed
-        progress.of_files = tally.arrived + tally.failed + len(self._dispatcher)
-        progress.bytes, progress.of_bytes = self._moved, max(tally.expected, self._moved)
+        progress.of_files = tally.arrived + tally.failed + held
+        progress.bytes, progress.of_bytes = self._sent_bytes, tally.expected
         progress.show()
-        self._status.alive(
-            f"{tally.arrived} arrived, {tally.failed} failed, {len(self._dispatcher)} in progress"
-        )
+        self._status.alive(f"{tally.arrived} arrived, {tally.failed} failed, {held} in progress")
 
     def _conclude(self) -> int:
+        """Log the result in one line; return the exit status."""
         tally, left = self._dispatcher.tally, len(self._dispatcher)
         log.info(
             "%d arrived, %d failed, %s moved%s",
             tally.arrived,
             tally.failed,
-            units.show_size(self._moved),
+            units.show_size(self._sent_bytes),
             f"; {left} left in the queue" if left else "",
         )
         if not self._drain:

@@ -1,9 +1,9 @@
-"""Copy every user's reports to xlog, checked and stamped with the user whose they are.
+"""Check the reports of all users, add the user's name, and copy them to the exchange xlog.
 
-A report counts when it is well-formed and its author, proven by the broker (AMQP user_id), owns the
-exchange it was published on.  Anything else goes to xlog as a rejected report with the reason.
-Several instances may share the work; exchanges that are bound to the queue later are served without
-a restart.
+A report is valid when it is well-formed and its author, whom the broker verifies (AMQP user_id),
+owns the exchange that it was published on.  Any other message is copied as a rejected report with
+the reason.  Several instances may share the queue.  Exchanges that are bound to the queue later
+need no restart.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from sarra_lite.messages.v03 import Announcement, Report
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
 
     from sarra_lite.broker.client import Broker
 
@@ -35,12 +34,14 @@ log = logging.getLogger("sarra_lite")
 _REJECTED: Final = 417
 _FORGED: Final = 403
 EXAMPLES: Final = (
-    ("Serve the configuration default, as systemd does it:", "sr_src2log"),
-    ("Bind an exchange that nobody has bound yet, and serve:", "sr_src2log --exchanges xac_b"),
+    ("Run the configuration default, as systemd does:", "sr_src2log"),
+    ("Bind the queue to one more exchange, and run:", "sr_src2log --exchanges xac_b"),
 )
 
 
 class _Answer(NamedTuple):
+    """The broker's answer to the copy of a delivery."""
+
     delivery: Delivery
     outcome: PublishOutcome
     reason: str
@@ -54,56 +55,55 @@ def make_parser() -> argparse.ArgumentParser:
     return arguments.make_parser("sr_src2log", __doc__, Src2logConfig, EXAMPLES)
 
 
+@runtime.command
 def main(argv: list[str] | None = None) -> int:
     """Run sr_src2log; return its exit status."""
-    return runtime.run(lambda: _main(argv))
-
-
-def _main(argv: list[str] | None) -> int:
     _, config = arguments.configured(make_parser(), argv, Src2logConfig)
-    runtime.log_to_stderr(config.logLevel)
-    return _Copier(config).run(connections.broker_factory(config, "sr_src2log"))
+    return _Copier(config).run(connections.broker_factory(config))
 
 
-def checked(delivery: Delivery, config: Src2logConfig) -> Announcement:
-    """Return what goes to xlog for a delivery: the report, stamped, or one that rejects it."""
+def _checked(delivery: Delivery, config: Src2logConfig) -> Announcement:
+    """Return the message for xlog: the report with its user, or a rejected report."""
     owner = config.owner_of(delivery.exchange)
     try:
-        found = v03.decode(delivery.body, delivery.content_type)
+        message = v03.decode(delivery.body, delivery.content_type)
     except MessageError as error:
         unreadable = Announcement(pub_time=v03.now(), base_url="", rel_path="")
         return _rejected(unreadable, owner, _REJECTED, str(error))
-    if found.report is None:
-        return _rejected(found, owner, _REJECTED, "no report, though published as one")
+    if message.report is None:
+        return _rejected(message, owner, _REJECTED, "no report, though published as one")
     if owner is None:
-        return _rejected(found, owner, _FORGED, f"exchange {delivery.exchange} has no owner")
+        return _rejected(message, owner, _FORGED, f"exchange {delivery.exchange} has no owner")
     if delivery.user_id is None and not config.acceptUnproven:
-        return _rejected(found, owner, _FORGED, "author not proven (no user_id)")
+        return _rejected(message, owner, _FORGED, "author not proven (no user_id)")
     if delivery.user_id not in (None, owner):
-        return _rejected(found, owner, _FORGED, f"author {delivery.user_id} is not {owner}")
-    return msgspec.structs.replace(found, source=owner)
+        return _rejected(message, owner, _FORGED, f"author {delivery.user_id} is not {owner}")
+    return msgspec.structs.replace(message, source=owner)
 
 
-def _rejected(found: Announcement, owner: str | None, code: int, reason: str) -> Announcement:
-    """Return the rejected report that tells what came, on whose exchange, and why it is bad."""
-    report = found.report or Report(code=code, message="", time_completed=v03.now())
+def _rejected(message: Announcement, owner: str | None, code: int, reason: str) -> Announcement:
+    """Return the message as a rejected report, with the owner of its exchange and the reason."""
+    report = message.report or Report(code=code, message="", time_completed=v03.now())
     report = msgspec.structs.replace(report, code=code, message=reason, rejected=reason)
-    return msgspec.structs.replace(found, source=owner, report=report)
+    return msgspec.structs.replace(message, source=owner, report=report)
 
 
 class _Copier:
-    """Reads the queue, publishes on xlog, acknowledges what is confirmed there."""
+    """The main loop: consumes the queue, publishes copies on xlog, acknowledges when confirmed.
+
+    Lives as long as the process and uses one broker connection after the other.
+    """
 
     def __init__(self, config: Src2logConfig) -> None:
         self._config = config
         self._inbox: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         self._stop = runtime.stop_on_signals(lambda: self._inbox.put(None))
-        self._status = runtime.Status()
-        self._suspects: list[Delivery] = []
+        self._status = runtime.SystemdStatus()
+        self._redelivered: list[Delivery] = []
         self._copied = self._rejected = 0
 
-    def run(self, connect: Callable[[], Broker]) -> int:
-        """Serve until told to stop; return the exit status."""
+    def run(self, connect: connections.BrokerFactory) -> int:
+        """Copy reports until a signal asks to stop; return the exit status."""
         delays = runtime.backoff()
         while not self._stop.is_set():
             try:
@@ -121,9 +121,9 @@ class _Copier:
         return EX_OK
 
     def _serve(self, broker: Broker) -> None:
-        # A new one, so that nothing of an earlier connection is taken for something of this one.
+        # A new queue, because events of an earlier connection must not be mixed with this one's.
         inbox = self._inbox = queue.SimpleQueue()
-        self._suspects.clear()
+        self._redelivered.clear()
         topology.declare_for_copying(broker, self._config)
         broker.consume(
             self._config.queue,
@@ -134,25 +134,25 @@ class _Copier:
         self._status.ready()
         while not self._stop.is_set():
             try:
-                event = inbox.get(timeout=0.1 if self._suspects else 1.0)
+                event = inbox.get(timeout=0.1 if self._redelivered else 1.0)
             except queue.Empty:
                 event = None
-                self._look_up_suspects(broker)
+                self._copy_redelivered(broker)
             self._handle(broker, event)
             self._status.alive(f"{self._copied} reports copied, {self._rejected} rejected")
             if broker.lost.is_set():
                 raise BrokerError(broker.close_reason)
 
-    def _look_up_suspects(self, broker: Broker) -> None:
-        """Copy what is delivered a second time, unless it was copied before all the same."""
-        if not self._suspects:
+    def _copy_redelivered(self, broker: Broker) -> None:
+        """Copy redelivered reports unless xlog already has the copy."""
+        if not self._redelivered:
             return
-        suspects, self._suspects = self._suspects, []
-        copies = [(delivery, checked(delivery, self._config)) for delivery in suspects]
+        deliveries, self._redelivered = self._redelivered, []
+        copies = [(delivery, _checked(delivery, self._config)) for delivery in deliveries]
         times = [copy.report.time_completed for _, copy in copies if copy.report is not None]
-        there = report_stream.find_copies(broker, self._config.xlogStream, times)
+        existing = report_stream.find_copies(broker, self._config.xlogStream, times)
         for delivery, copy in copies:
-            if copy.report is not None and (copy.key, copy.report.time_completed) in there:
+            if copy.report is not None and (copy.key, copy.report.time_completed) in existing:
                 broker.ack(delivery)
             else:
                 self._copy(broker, delivery, copy)
@@ -160,9 +160,9 @@ class _Copier:
     def _handle(self, broker: Broker, event: _Event) -> None:
         match event:
             case Delivery(redelivered=True):
-                self._suspects.append(event)
+                self._redelivered.append(event)
             case Delivery():
-                self._copy(broker, event, checked(event, self._config))
+                self._copy(broker, event, _checked(event, self._config))
             case _Answer(delivery, PublishOutcome.CONFIRMED | PublishOutcome.UNROUTABLE):
                 broker.ack(delivery)
             case _Answer(_, PublishOutcome.REFUSED, reason):
@@ -170,7 +170,7 @@ class _Copier:
             case BrokerError():
                 raise event
             case _:
-                pass  # lost: the broker delivers it again
+                pass  # no event, or the answer was lost: then the broker redelivers the report
 
     def _copy(self, broker: Broker, delivery: Delivery, copy: Announcement) -> None:
         if copy.report is not None and copy.report.rejected:
@@ -178,14 +178,14 @@ class _Copier:
             log.warning("rejected on %s: %s", delivery.exchange, copy.report.rejected)
         else:
             self._copied += 1
-
-        inbox = self._inbox
-
-        def answered(outcome: PublishOutcome, reason: str) -> None:
-            inbox.put(_Answer(delivery, outcome, reason))
-
+        inbox = self._inbox  # of this connection
         topic = v03.topic(self._config.report_topic, copy.rel_path)
-        broker.publish(self._config.xlog, topic, v03.encode(copy), on_result=answered)
+        broker.publish(
+            self._config.xlog,
+            topic,
+            v03.encode(copy),
+            on_result=lambda outcome, reason: inbox.put(_Answer(delivery, outcome, reason)),
+        )
 
 
 if __name__ == "__main__":

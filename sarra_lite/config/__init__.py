@@ -1,1 +1,1 @@
-"""What can be set: each option declared once, checked, shown; credentials; rules."""
+"""Configuration of the commands: options, their declaration and checks, credentials and rules."""

@@ -1,4 +1,4 @@
-"""Configuration files: where they are, reading them, and writing one for people as TOML."""
+"""Configuration files: finding, reading and writing them (TOML)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ from sarra_lite.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping
 
-    from sarra_lite.config.credentials import Endpoint
     from sarra_lite.config.schema import Option
     from sarra_lite.config.shared import BrokerConfig
 
 _WIDTH: Final = 88
-# What an option comes to where it is not set.
+# Attribute with the value in effect for options whose default is derived from others.
 _DERIVED: Final = {
     "exchange": "exchange_name",
     "queueName": "queue",
@@ -36,7 +35,7 @@ _DERIVED: Final = {
 
 
 def directories() -> list[Path]:
-    """Where configuration is looked for: the user's directory, then the host's."""
+    """Return the directories with configurations: the user's, then the host's."""
     host = Path("/etc/sarra_lite")
     try:
         return [platformdirs.user_config_path("sarra_lite"), host]
@@ -45,7 +44,7 @@ def directories() -> list[Path]:
 
 
 def find(component: str, name: str) -> Path:
-    """Return the file of a configuration: ``name`` is a path, or a name among ``component``'s."""
+    """Return the file of a configuration; ``name`` is a path or a name such as ``default``."""
     if "/" in name or name.endswith(".toml"):
         return Path(name)
     files = [directory / component / f"{name}.toml" for directory in directories()]
@@ -53,7 +52,7 @@ def find(component: str, name: str) -> Path:
 
 
 def read(file: Path) -> dict[str, Any]:
-    """Keys and values of a configuration file; ConfigError when it is no TOML."""
+    """Return keys and values of a configuration file; raise ConfigError when it cannot be read."""
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -65,8 +64,14 @@ def read(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}: {reason}") from None
 
 
-def assignment(key: str, value: Any) -> str:
-    """Return ``key = value``; rules take a line each."""
+def document(values: Mapping[str, Any], remarks: Iterable[str]) -> str:
+    """Return a configuration file with remarks as comments at the beginning."""
+    head = "".join(map(_comment, remarks))
+    return head + "\n" + "".join(f"{_assignment(key, value)}\n" for key, value in values.items())
+
+
+def _assignment(key: str, value: Any) -> str:
+    """Return ``key = value``, with each rule on a line of its own."""
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
         items = "".join(f"    {_inline(item)},\n" for item in value)
         return f"{key} = [\n{items}]"
@@ -74,29 +79,27 @@ def assignment(key: str, value: Any) -> str:
 
 
 def _inline(value: Any) -> str:
-    """Return a value on one line."""
+    """Return a TOML value on one line; tomli_w would break tables and lists."""
     match value:
         case {}:
-            pairs = (f"{_key(key)} = {_inline(item)}" for key, item in value.items())
-            return f"{{ {', '.join(pairs)} }}" if value else "{}"
+            # A key may need quotes, which tomli_w adds.
+            keys = {key: tomli_w.dumps({key: 0}).removesuffix(" = 0\n") for key in value}
+            pairs = ", ".join(f"{keys[key]} = {_inline(item)}" for key, item in value.items())
+            return f"{{ {pairs} }}" if value else "{}"
         case list():
             return f"[{', '.join(map(_inline, value))}]"
         case _:
-            return tomli_w.dumps({"it": value}).removeprefix("it = ").strip()
-
-
-def _key(key: str) -> str:
-    return tomli_w.dumps({key: 0}).removesuffix(" = 0\n")
+            return tomli_w.dumps({"key": value}).removeprefix("key = ").strip()
 
 
 def example(config: type[BrokerConfig]) -> str:
-    """Return a configuration with all that can be set, explained; what must be set comes first."""
+    """Return a configuration file that explains every option, the required ones first."""
     component = config.component
     parts = [
         _comment(
             f"Configuration of sr_{component}. Save it as"
             f" ~/.config/sarra_lite/{component}/NAME.toml or /etc/sarra_lite/{component}/NAME.toml"
-            f" and say: sr_config check {component} NAME"
+            f" and check it with: sr_config check {component} NAME"
         )
         + _comment("Passwords belong into credentials.conf beside that directory, mode 0600.")
     ]
@@ -107,14 +110,14 @@ def example(config: type[BrokerConfig]) -> str:
 
 
 def _explained(option: Option) -> str:
-    said = option.text
+    text = option.text
     if option.choices:
-        said += f" One of {', '.join(option.choices)}."
+        text += f" One of {', '.join(option.choices)}."
     if option.required:
-        return f"{said} Must be set."
-    if option.default is None or "Default:" in said:
-        return said
-    return f"{said} Default: {_inline(option.plain(option.default))}"
+        return f"{text} Must be set."
+    if option.default is None or "Default:" in text:
+        return text
+    return f"{text} Default: {_inline(option.to_toml(option.default))}"
 
 
 def _comment(text: str) -> str:
@@ -122,57 +125,47 @@ def _comment(text: str) -> str:
     return "".join(f"# {line}\n" for line in lines)
 
 
-def effective(config: BrokerConfig, told: Container[str], file: Path, secrets: Path) -> str:
-    """Return what is in effect: ``told`` are the keys that ``file`` has, all others defaults.
+def effective(
+    config: BrokerConfig, file_keys: Container[str], file: Path, credentials_file: Path
+) -> str:
+    """Return the values in effect; those of ``file_keys`` are set in ``file``.
 
-    Of passwords in the file ``secrets`` it says only whether there is one.
+    States for each password only whether ``credentials_file`` has it.
     """
     lines = [f"# sr_{config.component} with configuration {config.name}: {file}", ""]
-    lines += [_in_effect(config, option, option.key in told) for option in options(type(config))]
+    for option in options(type(config)):
+        origin = "from the file" if option.key in file_keys else "default"
+        lines.append(_effective_option(config, option, origin))
     lines.append("")
-    lines += [f"# {line}" for line in (*_topics(config), *_secrets(config, secrets))]
+    if isinstance(config, ExchangeConfig):
+        lines.append(f"# topics bound to the queue: {' '.join(config.binding_keys)}")
+    lines.append(f"# topics of reports: {config.report_topic}.#")
+    lines += [f"# {line}" for line in _credentials(config, credentials_file)]
     return "\n".join(lines) + "\n"
 
 
-def _in_effect(config: BrokerConfig, option: Option, told: bool) -> str:  # noqa: FBT001  private
+def _effective_option(config: BrokerConfig, option: Option, origin: str) -> str:
     value = getattr(config, option.key)
     derived = getattr(config, _DERIVED.get(option.key, ""), None)
     if value is None:
-        known = "is not set" if derived is None else f"= {_inline(str(derived))}  # by default"
-        return f"# {option.key} {known}"
-    remark = "from the file" if told else "default"
+        text = "is not set" if derived is None else f"= {_inline(str(derived))}  # by default"
+        return f"# {option.key} {text}"
     if not value and derived is not None:
-        remark += f", which makes {derived}"
-    return f"{assignment(option.key, option.plain(value))}  # {remark}"
+        origin += f", which makes {derived}"
+    return f"{_assignment(option.key, option.to_toml(value))}  # {origin}"
 
 
-def _topics(config: BrokerConfig) -> Iterator[str]:
-    if isinstance(config, ExchangeConfig):
-        yield f"topics bound to the queue: {' '.join(config.binding_keys)}"
-    yield f"topics of reports: {config.report_topic}.#"
-
-
-def _secrets(config: BrokerConfig, file: Path) -> Iterator[str]:
-    wanted = [config.endpoint]
+def _credentials(config: BrokerConfig, file: Path) -> Iterator[str]:
+    """Yield what a credentials file has for each host, without the password itself."""
+    endpoints = [config.endpoint]
     if isinstance(config, SenderConfig):
-        wanted.append(config.destination)
-    for endpoint in wanted:
+        endpoints.append(config.destination)
+    for endpoint in endpoints:
         try:
-            found = credentials.complete(endpoint, file)
+            complete = credentials.complete(endpoint, file)
         except ConfigError as error:
             yield str(error)
             return
-        yield f"{file} has {_secret(found)} for {endpoint}"
-
-
-def _secret(found: Endpoint) -> str:
-    """Say what a credentials file has for an endpoint, never the password itself."""
-    password = "a password" if found.password is not None else "no password"
-    key = found.options.get("ssh_keyfile")
-    return f"{password}, and ssh_keyfile {key}" if key else password
-
-
-def document(values: Mapping[str, Any], remarks: Iterable[str]) -> str:
-    """Return a configuration with remarks above it."""
-    head = "".join(map(_comment, remarks))
-    return head + "\n" + "".join(f"{assignment(key, value)}\n" for key, value in values.items())
+        password = "no password" if complete.password is None else "a password"
+        key = complete.options.get("ssh_keyfile")
+        yield f"{file} has {password}{f', and ssh_keyfile {key}' if key else ''} for {endpoint}"

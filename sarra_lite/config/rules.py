@@ -1,4 +1,4 @@
-"""Accept and reject rules as a configuration has them, and what can be wrong with them.  Pure.
+"""The accept and reject rules of a configuration, and their check.
 
 ``config.matching`` applies them.
 """
@@ -19,9 +19,9 @@ _NAMES: Final = ("source", "BROKER_USER")
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One rule: ``accept`` or ``reject`` and, for what is accepted, where it goes.
+    """One rule: a regular expression to ``accept`` or ``reject``, and options for accepted files.
 
-    What is None here is taken from the configuration.
+    The configuration's own options apply where those of the rule are None.
     """
 
     accept: str | None = None
@@ -33,23 +33,26 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def problems(rules: Sequence[Rule]) -> Iterator[str]:
-    """Yield what is wrong with rules, each a line for people."""
+    """Yield a message for each error in the rules, with the number of the rule, from 1."""
     for number, rule in enumerate(rules, start=1):
-        if (rule.accept is None) == (rule.reject is None):
-            yield f"rule {number}: needs either accept or reject"
-            continue
-        if rule.flatten is not None and (text := flatten_problem(rule.flatten)):
-            yield f"rule {number}: flatten: {text}"
-        try:
-            re.compile(rule.accept or rule.reject or "")
-        except re.error as error:
-            yield f"rule {number}: not a regular expression: {error}"
-        if rule.directory is not None:
-            yield from (f"rule {number}: {text}" for text in template_problems(rule.directory))
+        yield from (f"rule {number}: {text}" for text in _rule_problems(rule))
+
+
+def _rule_problems(rule: Rule) -> Iterator[str]:
+    if (rule.accept is None) == (rule.reject is None):
+        yield "needs either accept or reject"
+        return
+    if rule.flatten is not None and (text := flatten_problem(rule.flatten)):
+        yield f"flatten: {text}"
+    try:
+        re.compile(rule.accept or rule.reject or "")
+    except re.error as error:
+        yield f"not a regular expression: {error}"
+    yield from template_problems(rule.directory or "")
 
 
 def template_problems(directory: str) -> Iterator[str]:
-    """Yield what is wrong with a directory template."""
+    """Yield a message for each error in a directory with variables."""
     if ".." in directory.split("/"):
         yield "directory: .. is not allowed"
     for name in VARIABLE.findall(directory):
@@ -58,12 +61,12 @@ def template_problems(directory: str) -> Iterator[str]:
 
 
 def flatten_problem(flatten: str) -> str | None:
-    """Say what is wrong with what is written instead of /; None when nothing is."""
+    """Return why a value of the option flatten cannot be used, None if it can."""
     if not flatten:
         return "is empty"
     return "contains /" if "/" in flatten and flatten != "/" else None
 
 
 def is_group(name: str) -> bool:
-    """Whether a variable of a template is the number of a group of the rule."""
+    """Return whether a variable is the number of a group of the rule's regular expression."""
     return name.isascii() and name.isdecimal()

@@ -1,7 +1,4 @@
-"""Options that several commands share: the broker, its exchanges, rules.
-
-Keys are spelt as sr3 spells them (sr3_options(7)), where sr3 has them.
-"""
+"""Options that several commands share: the broker, its exchanges and queues, rules."""
 
 from __future__ import annotations
 
@@ -12,79 +9,78 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 import msgspec
 
 from sarra_lite.config import credentials, rules
-from sarra_lite.config.rules import Rule  # noqa: TC001  msgspec looks it up
+from sarra_lite.config.rules import Rule  # noqa: TC001  msgspec evaluates the annotation
 from sarra_lite.config.schema import BaseConfig, option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 AMQP: Final = ("amqps", "amqp")
-Level = Literal["debug", "info", "warning", "error"]
-QueueType = Literal["quorum", "classic"]
 
 
 class BrokerConfig(BaseConfig, frozen=True, kw_only=True, dict=True):
-    """What every command needs to talk to a broker."""
+    """Options of every command: how to connect to the broker, and how names on it are formed."""
 
-    component: ClassVar[str] = ""
-    borrows: ClassVar[tuple[str, ...]] = ()  # components whose default will do, too
+    component: ClassVar[str] = ""  # the command's name without sr_
+    # Components whose configuration "default" supplies the broker if the command has none itself.
+    borrows: ClassVar[tuple[str, ...]] = ()
     name: str = "default"
 
     broker: Annotated[
         str,
         option(
             "Broker to connect to. Its password is taken from credentials.conf.",
-            metavar="URL",
             example='"amqps://uearnest@svrsftp.science.gc.ca/"',
+            kind="URL",
         ),
     ]
     tlsCaFile: Annotated[
         str | None,
         option(
-            "File with the certificates of authorities to trust for amqps, instead of the host's.",
-            metavar="FILE",
+            "File with the CA certificates to trust for amqps. Default: those of the host.",
             example='"/etc/sarra_lite/ca.pem"',
+            kind="file",
         ),
     ] = None
     exchangePrefix: Annotated[
-        str,
-        option("Exchanges of users begin with this; sr3's begin with xs_.", example='"xs_"'),
+        str, option("Prefix of the names of users' exchanges. sr3 uses xs_.", example='"xs_"')
     ] = "xac_"
     userPrefix: Annotated[
         str,
         option(
-            "What users of the broker begin with and their exchanges leave out: the exchange of"
-            ' uearnest is xac_earnest. Set to "" for the exchanges of sr3.',
+            "Prefix of broker user names that is left out of exchange names: with u, user uearnest"
+            ' has the exchange xac_earnest. Set it to "" for exchanges of sr3.',
             example='""',
         ),
     ] = "u"
     topicPrefix: Annotated[
-        str,
-        option("Topics of announcements begin with this; sr3's begin with v03.", example='"v03"'),
+        str, option("Prefix of the topics of announcements. sr3 uses v03.", example='"v03"')
     ] = "v03.post"
     reportMaxAge: Annotated[
         str,
         option(
-            "How long reports can be read again. All commands on a stream need the same value.",
-            metavar="AGE",
+            "How long a stream keeps reports; the units are Y, M, D, h, m and s. All commands that"
+            " use the same stream need the same value.",
             example='"30D"',
+            kind="age",
         ),
     ] = "30D"
     reportMaxBytes: Annotated[
         int,
         option(
-            "How many bytes of reports can be read again; the oldest go first.",
-            "size",
+            "Maximum size of a stream of reports; the broker deletes the oldest reports first.",
             example='"1Gi"',
+            kind="size",
         ),
     ] = 1024**3
     logLevel: Annotated[
-        Level, option("How much is logged to standard error.", example='"debug"')
+        Literal["debug", "info", "warning", "error"],
+        option("Lowest level of messages that are logged on standard error.", example='"debug"'),
     ] = "info"
 
     @cached_property
     def endpoint(self) -> credentials.Endpoint:
-        """The broker's URL in parts."""
+        """The parsed URL of the broker."""
         return credentials.parse_url(self.broker, AMQP)
 
     @property
@@ -104,7 +100,7 @@ class BrokerConfig(BaseConfig, frozen=True, kw_only=True, dict=True):
 
     @property
     def report_arguments(self) -> dict[str, Any]:
-        """Arguments that the streams of reports are declared with, by whoever comes first."""
+        """Queue arguments of a stream of reports, the same whichever command declares it."""
         return {
             "x-queue-type": "stream",
             "x-max-age": self.reportMaxAge,
@@ -113,50 +109,45 @@ class BrokerConfig(BaseConfig, frozen=True, kw_only=True, dict=True):
         }
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Yield values that no broker could take."""
+        """Yield values that no broker accepts."""
         if (text := credentials.problem(self.broker, AMQP)) is not None:
             yield "broker", text
         if self.tlsCaFile is not None and not Path(self.tlsCaFile).is_file():
             yield "tlsCaFile", f"no such file: {self.tlsCaFile}"
-        if self.reportMaxAge[-1:] not in "YMDhms" or not self.reportMaxAge[:-1].isdecimal():
-            yield (
-                "reportMaxAge",
-                f'not an age like "30D" (units Y, M, D, h, m, s): {self.reportMaxAge}',
-            )
+        age = self.reportMaxAge
+        if age[-1:] not in "YMDhms" or not age[:-1].isdecimal():
+            yield "reportMaxAge", f'not an age like "30D" (units Y, M, D, h, m, s): {age}'
         if not self.topicPrefix:
             yield "topicPrefix", "is empty"
 
 
 class ExchangeConfig(BrokerConfig, frozen=True, kw_only=True):
-    """What poster and sender share."""
+    """Options that sr_post and sr_sender share: both publish announcements on an exchange."""
 
     exchange: Annotated[
         str | None,
         option(
-            "Exchange to post on. Default: exchangePrefix and the user's name without userPrefix.",
+            "Exchange to publish on. Default: exchangePrefix and the user name without userPrefix.",
             example='"xac_earnest"',
         ),
     ] = None
     queueName: Annotated[
         str | None,
         option(
-            "Queue of announcements. A sender's default is q_<user>_<configuration>; sr_post"
-            " declares and binds it only when it is named.",
+            "Queue of announcements. The default of sr_sender is q_<user>_<configuration>; sr_post"
+            " declares and binds a queue only if this option is set.",
             example='"q_uearnest_science"',
         ),
     ] = None
     queueType: Annotated[
-        QueueType,
-        option(
-            "Type of a queue that does not exist yet. classic is what sr3 declares.",
-            example='"classic"',
-        ),
+        Literal["quorum", "classic"],
+        option("Type of a queue that is created. sr3 creates classic.", example='"classic"'),
     ] = "quorum"
     subtopic: Annotated[
         list[str],
         option(
-            "Only these topics are bound to the queue: directories with dots between.",
-            "list",
+            "Topics that the queue is bound to, without the prefix: directories with dots between"
+            " them. * matches one directory, # any number.",
             example='["data.#"]',
         ),
     ] = msgspec.field(default_factory=lambda: ["#"])
@@ -170,39 +161,36 @@ class ExchangeConfig(BrokerConfig, frozen=True, kw_only=True):
     baseDir: Annotated[
         str | None,
         option(
-            "Directory that the paths of announcements are relative to. Default: the path of"
+            "Directory that the paths in announcements are relative to. Default: the path of"
             " baseUrl.",
-            metavar="DIR",
             example='"/home/earnest"',
+            kind="directory",
         ),
     ] = None
     blockSize: Annotated[
         int,
         option(
-            "Files larger than this are sent in blocks of so many bytes: 0 chooses a thousandth of"
-            " the file, between 16 MiB and 1 GiB; 1 never cuts.",
-            "size",
+            "Size of blocks. Larger files are sent as blocks of this size. 0: a thousandth of the"
+            " file, at least 16 MiB and at most 1 GiB. 1: files are never split.",
             example='"256Mi"',
+            kind="size",
         ),
     ] = 0
     rules: Annotated[
         list[Rule],
         option(
-            "What is taken, in order; the first rule whose regular expression matches the"
+            "Rules that accept or reject files. The first rule whose regular expression matches the"
             " beginning of baseUrl and path decides.",
-            "rules",
             example='[{ reject = ".*[.]tmp$" }, { accept = ".*" }]',
+            kind="rules",
         ),
     ] = msgspec.field(default_factory=list)
-    acceptUnmatched: Annotated[
-        bool, option("Whether what no rule matches is taken.", "flag", example="false")
-    ] = True
+    acceptUnmatched: Annotated[bool, option("Accept files that no rule matches.")] = True
 
     @property
     def exchange_name(self) -> str:
-        """Exchange to post on."""
-        name = self.user.removeprefix(self.userPrefix)
-        return self.exchange or f"{self.exchangePrefix}{name}"
+        """Exchange to publish on."""
+        return self.exchange or self.exchangePrefix + self.user.removeprefix(self.userPrefix)
 
     @property
     def report_stream(self) -> str:
@@ -211,10 +199,10 @@ class ExchangeConfig(BrokerConfig, frozen=True, kw_only=True):
 
     @property
     def binding_keys(self) -> list[str]:
-        """Topics of the announcements that the queue is to get, and of their finishes."""
+        """Binding keys of the queue: topics of announcements and of their finishes."""
         prefixes = dict.fromkeys([self.topicPrefix, self.finish_topic])
         if self.finish_topic.startswith(f"{self.topicPrefix}.") and self.subtopic == ["#"]:
-            prefixes.pop(self.finish_topic)  # bound to v03.#, the queue gets all of it
+            prefixes.pop(self.finish_topic)  # the key v03.# matches finishes, too
         return [f"{prefix}.{subtopic}" for prefix in prefixes for subtopic in self.subtopic]
 
     @property
@@ -223,7 +211,7 @@ class ExchangeConfig(BrokerConfig, frozen=True, kw_only=True):
         return self.topicPrefix
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Add rules that are none."""
+        """Add rules that cannot be applied."""
         yield from super().problems()
         yield from (("rules", text) for text in rules.problems(self.rules))
         if self.blockSize < 0:

@@ -1,6 +1,6 @@
-"""``make demo``: a tree crosses from one user's disk to the other, before your eyes.
+"""``make demo``: sends a tree from one directory to another, and shows each command.
 
-Everything is private to the demo and gone afterwards: broker, SFTP server, users, files.
+Broker, SFTP server, users and files are private to the demo, and removed at its end.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tempfile
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import Final
 
 from tests.lab import LabError, demo_checks, demo_people, demo_tree
 from tests.lab.demo_checks import queue_state
@@ -23,24 +23,21 @@ from tests.lab.rabbitmq import Rabbit
 from tests.lab.site import BIN, Site
 from tests.lab.sshd import Sshd
 
-if TYPE_CHECKING:
-    from types import FrameType
-
 _SENDERS: Final = 2
 
 
 class Demo:
-    """Both ends, and what happens between them."""
+    """The steps of the demo, with its broker, SFTP server and users."""
 
     def __init__(self, stage: Stage, directory: Path, stack: ExitStack) -> None:
-        """Start broker and SFTP server, and make the two people."""
+        """Start broker and SFTP server, and create the two users."""
         self._stage = stage
         self._stack = stack
         self._seconds = 0.0
         self._senders: list[Background] = []
         stage.section(
             "Services",
-            "A private RabbitMQ and a private OpenSSH server on loopback stand for Science.",
+            "A private RabbitMQ and a private OpenSSH server on loopback are those of Science.",
         )
         self._rabbit = stack.enter_context(Rabbit(directory / "rabbit"))
         self._sshd = stack.enter_context(Sshd(directory / "sshd"))
@@ -51,7 +48,7 @@ class Demo:
         self._ops = demo_people.operator(self._rabbit, directory / "ops")
 
     def run(self) -> None:
-        """Show all of it; LabError when anything is not as promised."""
+        """Show all steps; raise LabError when a check fails."""
         self._show_user()
         self._make_files()
         self._start_programs()
@@ -109,10 +106,12 @@ class Demo:
             "The transfer",
             "sr_post announces everything and waits until each file is reported.",
         )
-        began = time.monotonic()
+        started = time.monotonic()
         stage.run(self._earnest, "sr_post", "--wait", "--timeout", "5m", "source")
-        self._seconds = time.monotonic() - began
-        self._stop_senders()
+        self._seconds = time.monotonic() - started
+        for sender in self._senders:
+            stage.echo(self._earnest, f"kill {sender.pid}")
+            stage.output(sender.stop())
 
     def _show_reports(self) -> None:
         stage = self._stage
@@ -124,42 +123,42 @@ class Demo:
         stage.run(self._ops, "sr_log", "--queue-name", "q_xlog", *names)
 
     def _verify(self) -> None:
-        """Compare both ends, and the reports with both."""
+        """Compare both trees, and check the reports."""
         stage = self._stage
         stage.section("Every byte", "Both trees are read and compared; so are the reports.")
-        same = demo_tree.compare(self._site.source, self._site.dest)
-        if same.differences:
-            raise LabError("not the same at both ends:\n" + "\n".join(same.differences))
+        diff = demo_tree.compare(self._site.source, self._site.dest)
+        if diff.differences:
+            raise LabError("source and destination differ:\n" + "\n".join(diff.differences))
         stage.good(
-            f"{same.files} files, {same.directories} directories, {same.links} link: names, content"
+            f"{diff.files} files, {diff.directories} directories, {diff.links} link: names, content"
             " (SHA-256), modes, times, link target"
         )
-        rate = same.bytes / self._seconds / 1e6
+        rate = diff.bytes / self._seconds / 1e6
         stage.good(
-            f"{same.bytes / 1e6:,.0f} MB in {self._seconds:.1f} s = {rate:.0f} MB/s, from the start"
+            f"{diff.bytes / 1e6:,.0f} MB in {self._seconds:.1f} s = {rate:.0f} MB/s, from the start"
             " of sr_post to the last report"
         )
         reports = self._reports("--blocks")
         count, instances = demo_checks.blocks(reports)
         shares = ", ".join(f"{number} by {name}" for name, number in sorted(instances.items()))
         stage.good(f"{demo_tree.BIG} crossed in {count} blocks, each sent once: {shares}")
-        names = same.files + same.directories + same.links
+        names = diff.files + diff.directories + diff.links
         demo_checks.one_success_each(reports, names)
         stage.good(f"xlog has one final report, code 201, for each of the {names} names")
 
     def _show_failure(self) -> None:
-        """Let a file vanish between its announcement and its transfer."""
+        """Remove a file between its announcement and its transfer."""
         stage, queue = self._stage, self._site.queue
         stage.section(
             "A failure",
-            "A file vanishes after it was announced. It is reported, and exit statuses tell.",
+            "A file is removed after its announcement: see the report and the exit statuses.",
         )
         (self._site.source / "gone.txt").write_text("soon gone\n")
         post = self._start(self._earnest, "sr_post", "--wait", "source/gone.txt")
         wait_until(lambda: queue_state(self._rabbit, queue).ready == 1, "gone.txt is announced")
         stage.run(self._earnest, "rm", "source/gone.txt")
         stage.run(self._earnest, "sr_sender", "--drain", status=1)
-        wait_until(lambda: post.status is not None, "sr_post --wait hears of the failure")
+        wait_until(lambda: post.status is not None, "sr_post --wait gets the report")
         stage.echo(self._earnest, f"wait {post.pid}")
         stage.output(post.stop())
         stage.ended("sr_post", post.status or 0, 1)
@@ -167,30 +166,27 @@ class Demo:
         demo_checks.one_failure(self._reports("--failed"), "gone.txt", 410)
 
     def keep(self) -> None:
-        """Leave all running until ^C, and say how to play with it."""
+        """Leave everything running until ^C, and show how to use it."""
         stage = self._stage
         stage.heading("All is left running for you")
         self._start_senders()
-        for who, example in (
+        for person, example in (
             (self._earnest, "sr_post --wait source"),
             (self._ops, "sr_log --queue-name q_xlog --follow"),
         ):
-            stage.heading(f"To be {who.prompt} in another terminal; then, for instance: {example}")
-            stage.output(demo_people.how_to_be(who))
+            stage.heading(
+                f"To be {person.prompt} in another terminal; then, for instance: {example}"
+            )
+            stage.output(demo_people.shell_setup(person))
         stage.say("^C here ends all of it and removes everything.")
         with suppress(KeyboardInterrupt):
             while True:
                 signal.pause()
 
-    def _start(self, who: Person, *argv: str) -> Background:
-        started = self._stage.start(who, *argv)
-        self._stack.callback(started.stop)
-        return started
-
-    def _stop_senders(self) -> None:
-        for sender in self._senders:
-            self._stage.echo(self._earnest, f"kill {sender.pid}")
-            self._stage.output(sender.stop())
+    def _start(self, person: Person, *argv: str) -> Background:
+        command = self._stage.start(person, *argv)
+        self._stack.callback(command.stop)
+        return command
 
     def _reports(self, *options: str) -> demo_checks.Reports:
         command = ("sr_log", "--queue-name", "q_xlog", "--json", *options)
@@ -198,7 +194,7 @@ class Demo:
 
 
 def _say_what_next(stage: Stage, seconds: float) -> None:
-    stage.heading(f"That was all, in {seconds:.0f} s; everything is removed. What next?")
+    stage.heading(f"Done in {seconds:.0f} s; everything is removed. What next?")
     program = os.path.relpath(BIN)
     lines = {
         f"{program}/sr_config example sender": "all that can be configured",
@@ -212,19 +208,15 @@ def _say_what_next(stage: Stage, seconds: float) -> None:
         stage.say(f"{command:<36} {text}")
 
 
-def _raise_exit(number: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + number)
-
-
 def _play(*, keep: bool) -> None:
-    began = time.monotonic()
-    room = demo_tree.roomy_directory()
+    started = time.monotonic()
+    base = demo_tree.roomy_directory()
     with ExitStack() as stack:
-        name = stack.enter_context(tempfile.TemporaryDirectory(prefix="sarra_lite-demo-", dir=room))
+        name = stack.enter_context(tempfile.TemporaryDirectory(prefix="sarra_lite-demo-", dir=base))
         logs = Path(name, "logs")
         logs.mkdir()
         stage = Stage(logs)
-        stage.heading("sarra_lite: files cross from EC to Science")
+        stage.heading("sarra_lite: send files from EC to Science")
         stage.say(f"Takes half a minute, and up to {demo_tree.NEEDED} GiB in {name} while it runs.")
         try:
             demo = Demo(stage, Path(name), stack)
@@ -232,8 +224,8 @@ def _play(*, keep: bool) -> None:
             if keep:
                 demo.keep()
         finally:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second ^C would leave some behind
-    _say_what_next(stage, time.monotonic() - began)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second ^C would interrupt the removal
+    _say_what_next(stage, time.monotonic() - started)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -242,7 +234,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--keep", action="store_true", help="leave everything running until ^C")
     args = parser.parse_args(argv)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _raise_exit)
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         _play(keep=args.keep)
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""What the demo waits for at the broker, and what it promises of the reports in xlog."""
+"""The state of a queue, and the checks of the demo on the reports in xlog."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Reports = list[dict[str, Any]]
 
 
 class QueueState(NamedTuple):
-    """How many consumers a queue has, and messages that nobody has taken."""
+    """The number of consumers of a queue, and of messages that are ready in it."""
 
     consumers: int
     ready: int
 
 
 def queue_state(rabbit: Rabbit, queue: str) -> QueueState:
-    """Ask the broker, which answers at once, while its statistics are seconds old."""
+    """Return the current state; the statistics of the management API would be seconds old."""
     with suppress(pika.exceptions.ChannelClosedByBroker), rabbit.channel() as channel:
         method = channel.queue_declare(queue, passive=True).method
         return QueueState(method.consumer_count, method.message_count)
@@ -33,14 +33,14 @@ def queue_state(rabbit: Rabbit, queue: str) -> QueueState:
 
 
 def read(lines: str) -> Reports:
-    """Return the reports that ``sr_log --json`` has printed."""
+    """Return the reports from the output of ``sr_log --json``."""
     return [json.loads(line) for line in lines.splitlines()]
 
 
 def blocks(reports: Reports) -> tuple[int, Counter[str]]:
-    """Return how many blocks there are, and how many each sender's instance has sent.
+    """Return the number of blocks, and how many of them each instance has sent.
 
-    LabError when not each block was sent exactly once.
+    Raises LabError unless each block was sent exactly once.
     """
     sent = [report for report in reports if report["code"] == 206]
     count = next((report["blocks"] for report in reports if "blocks" in report), 0)
@@ -50,7 +50,7 @@ def blocks(reports: Reports) -> tuple[int, Counter[str]]:
 
 
 def one_success_each(reports: Reports, names: int) -> None:
-    """Raise LabError unless each name has one final report, code 201, and there is no other."""
+    """Raise LabError unless each name has one report with code 201, and nothing failed."""
     wrong = [report for report in reports if report["code"] not in (201, 206)]
     arrived = Counter(report["relPath"] for report in reports if report["code"] == 201)
     if wrong or len(arrived) != names or set(arrived.values()) != {1}:
@@ -58,6 +58,6 @@ def one_success_each(reports: Reports, names: int) -> None:
 
 
 def one_failure(reports: Reports, name: str, code: int) -> None:
-    """Raise LabError unless the only report on a failure has this code."""
+    """Raise LabError unless there is one report, with this name and code."""
     if [(report["relPath"], report["code"]) for report in reports] != [(name, code)]:
         raise LabError(f"not one report {code} on {name}: {reports}")

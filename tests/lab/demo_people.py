@@ -1,4 +1,4 @@
-"""The two people of the demo: Earnest, who sends files, and an operator, who reads reports."""
+"""The two users of the demo: Earnest, who sends files, and an operator, who reads reports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.lab.rabbitmq import Rabbit
     from tests.lab.site import Site
 
-_OWN: Final = "q_src2log|q_xlog|xlog"  # what sr_src2log declares and writes
+_OWN: Final = "q_src2log|q_xlog|xlog"  # queues and exchange of sr_src2log
 _CONFIGURATIONS: Final = {
     "src2log": 'broker = "{broker}"\nexchanges = ["xac_earnest"]\n',
     "log": 'broker = "{broker}"\n',
@@ -22,14 +22,14 @@ _CONFIGURATIONS: Final = {
 
 
 def earnest(site: Site) -> Person:
-    """Return the user whom the lab has made at both ends."""
+    """Return the user of a site."""
     return _person("earnest@ec", site.directory)
 
 
 def operator(rabbit: Rabbit, home: Path) -> Person:
-    """Make the broker user as whom sr_src2log runs, with its permissions and configuration."""
-    own = f"^({_OWN})$"
-    user = User("usrc2log", rabbit.admin_password, own, own, f"^({_OWN}|xac_[a-z0-9]+)$")
+    """Create the broker user of sr_src2log with its permissions and configuration."""
+    own, read = f"^({_OWN})$", f"^({_OWN}|xac_[a-z0-9]+)$"
+    user = User("usrc2log", rabbit.admin_password, own, own, read)
     rabbit.add_users(user)
     config = home / "config" / "sarra_lite"
     for component, text in _CONFIGURATIONS.items():
@@ -41,11 +41,11 @@ def operator(rabbit: Rabbit, home: Path) -> Person:
     return _person("ops@science", home)
 
 
-def how_to_be(who: Person) -> str:
-    """Return what to type in another terminal to be one of them."""
-    config, state = who.env["XDG_CONFIG_HOME"], who.env["XDG_STATE_HOME"]
+def shell_setup(person: Person) -> str:
+    """Return the shell commands that make another terminal this user's."""
+    config, state = person.env["XDG_CONFIG_HOME"], person.env["XDG_STATE_HOME"]
     return (
-        f"cd {who.directory}\n"
+        f"cd {person.directory}\n"
         f'export PATH="{BIN}:$PATH" XDG_CONFIG_HOME={config} XDG_STATE_HOME={state}\n'
     )
 

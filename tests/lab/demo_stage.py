@@ -1,4 +1,4 @@
-"""Runs the demo's commands as somebody would type them, each shown before its output."""
+"""Runs the demo's commands, and shows each as a user would type it, before its output."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-_GRACE: Final = 10.0  # seconds a command may take to end
+_GRACE: Final = 10.0  # seconds for a command to end after SIGTERM
 
 
 class Person(NamedTuple):
-    """Who types a command: the name in the prompt, and what the command finds there.
+    """A user who types commands: text of the prompt, working directory and environment.
 
-    ``through`` is a command that runs another: a way to be elsewhere.
+    ``through`` is a command that runs the user's commands on another host.
     """
 
     prompt: str
@@ -33,37 +33,37 @@ class Person(NamedTuple):
     through: tuple[str, ...] = ()
 
     def command(self, argv: Sequence[str]) -> list[str]:
-        """Return what to run here for a command; the path of its program, if it is one of ours."""
+        """Return the command line to run here, with the path of an sr_* program."""
         program = BIN / argv[0]
-        here = not self.through and program.exists()
-        return [*self.through, str(program) if here else argv[0], *argv[1:]]
+        local = not self.through and program.exists()
+        return [*self.through, str(program) if local else argv[0], *argv[1:]]
 
 
 class Background:
-    """A command that was started with ``&``."""
+    """A command that runs in the background, as with ``&`` in a shell."""
 
-    def __init__(self, who: Person, argv: Sequence[str], log: Path) -> None:
-        """Start it; its output goes to the log."""
+    def __init__(self, person: Person, argv: Sequence[str], log: Path) -> None:
+        """Start the command; its output goes to the log."""
         self._log = log
         with log.open("w") as output:
             self._process = subprocess.Popen(
-                who.command(argv),
-                env={**who.env, "PYTHONUNBUFFERED": "1"},
-                cwd=who.directory,
+                person.command(argv),
+                env={**person.env, "PYTHONUNBUFFERED": "1"},
+                cwd=person.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # ^C at the terminal is for the demo to handle
+                start_new_session=True,  # ^C at the terminal is for the demo only
             )
         self.pid = self._process.pid
 
     @property
     def status(self) -> int | None:
-        """Exit status; None while it runs."""
+        """Exit status, None while the command runs."""
         return self._process.poll()
 
     def stop(self) -> str:
-        """Ask it to end, if it has not; return all that it has said."""
+        """End the command if it still runs; return its output."""
         self._process.terminate()
         try:
             self._process.wait(_GRACE)
@@ -74,10 +74,10 @@ class Background:
 
 
 class Stage:
-    """What the spectator sees."""
+    """The terminal of the demo: shows explanations, commands and their output."""
 
     def __init__(self, logs: Path) -> None:
-        """``logs`` is the directory for what commands in the background say."""
+        """``logs`` is the directory for the output of commands in the background."""
         self._console = Console(highlight=False, soft_wrap=True)
         self._logs = logs
         self._sections = 0
@@ -90,44 +90,44 @@ class Stage:
         self._print(f"   {line}\n", "dim")
 
     def say(self, line: str) -> None:
-        """Tell something about what was seen."""
+        """Show a comment."""
         self._print(f"   {line}")
 
     def good(self, line: str) -> None:
-        """Tell what was verified."""
+        """Show the result of a check."""
         self._print(f"   ok: {line}", "green")
 
     def heading(self, title: str) -> None:
         """Begin a part without a number."""
         self._print(f"\n{title}\n", "bold")
 
-    def echo(self, who: Person, text: str) -> None:
-        """Show a prompt and what is typed there."""
-        line = Text(f"{who.prompt}$ ", "cyan")
+    def echo(self, person: Person, text: str) -> None:
+        """Show a prompt and the command typed there."""
+        line = Text(f"{person.prompt}$ ", "cyan")
         line.append(text, "bold")
         self._console.print(line)
 
     def output(self, text: str) -> None:
-        """Show what a command has said."""
+        """Show the output of a command."""
         if text := text.rstrip("\n"):
             self._print(text)
 
-    def run(self, who: Person, *argv: str, status: int = 0) -> None:
-        """Run a command on the spectator's terminal; LabError when it ends with another status."""
-        self.echo(who, shlex.join(argv))
-        # Into a file or pipe goes all of it, in order; at a terminal, progress is to be seen.
+    def run(self, person: Person, *argv: str, status: int = 0) -> None:
+        """Run a command on the terminal; raise LabError when it ends with another status."""
+        self.echo(person, shlex.join(argv))
+        # A file or pipe gets both outputs in order; a terminal must stay stderr for progress.
         errors = None if self._console.is_terminal else subprocess.STDOUT
         done = subprocess.run(
-            who.command(argv), env=who.env, cwd=who.directory, check=False, stderr=errors
+            person.command(argv), env=person.env, cwd=person.directory, check=False, stderr=errors
         )
         self.ended(argv[0], done.returncode, status)
 
-    def ask(self, who: Person, *argv: str) -> str:
-        """Run a command unseen and return its output."""
+    def ask(self, person: Person, *argv: str) -> str:
+        """Run a command without showing it; return its output."""
         done = subprocess.run(
-            who.command(argv),
-            env=who.env,
-            cwd=who.directory,
+            person.command(argv),
+            env=person.env,
+            cwd=person.directory,
             check=False,
             capture_output=True,
             text=True,
@@ -136,15 +136,15 @@ class Stage:
             raise LabError(f"{shlex.join(argv)}: {done.stderr.strip()}")
         return done.stdout
 
-    def start(self, who: Person, *argv: str) -> Background:
+    def start(self, person: Person, *argv: str) -> Background:
         """Start a command in the background."""
-        self.echo(who, f"{shlex.join(argv)} &")
+        self.echo(person, f"{shlex.join(argv)} &")
         self._started += 1
         log = self._logs / f"{self._started}-{argv[0]}.log"
-        return Background(who, argv, log)
+        return Background(person, argv, log)
 
     def ended(self, name: str, got: int, expected: int) -> None:
-        """Show an exit status where it is not 0; LabError when it is not the one expected."""
+        """Show an exit status other than 0; raise LabError when it is not the expected one."""
         if got:
             self._print(f"   exit status of {name}: {got}", "yellow")
         if got != expected:
@@ -155,7 +155,7 @@ class Stage:
 
 
 def environment(config: Path, state: Path) -> dict[str, str]:
-    """Return an environment in which our commands are found, and their configuration."""
+    """Return an environment with the sr_* programs in PATH and these directories."""
     return os.environ | {
         "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
         "XDG_CONFIG_HOME": str(config),
@@ -164,6 +164,6 @@ def environment(config: Path, state: Path) -> dict[str, str]:
 
 
 def complain(line: str, program: str = "demo") -> None:
-    """Tell on standard error why the demo failed."""
+    """Write on standard error why the demo failed."""
     sys.stdout.flush()
     sys.stderr.write(f"{program}: {line}\n")

@@ -1,4 +1,4 @@
-"""The tree that the demo sends, and the comparison of both ends, byte by byte."""
+"""The tree that the demo sends, and the comparison of source and destination."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ GIB: Final = 1024 * MIB
 BIG: Final = "big.bin"
 BIG_SIZE: Final = GIB
 SMALL_FILES: Final = 200
-NEEDED: Final = 2.5  # GiB: the tree twice, and the broker's own files
+NEEDED: Final = 2.5  # GiB: the tree twice, and the files of the broker
 
-# What a name can hold, and what must arrive as it was: modes, times, links.
+# Names with unusual characters, and the modes that must arrive unchanged.
 NAMED: Final = {
     "climate model/run 1, übersicht.txt": 0o644,
     "climate model/Größe & façade (copy).nc": 0o640,
@@ -30,11 +30,11 @@ NAMED: Final = {
 }
 LINK: Final = "latest"
 LINK_TARGET: Final = "climate model/海洋データ.nc"
-_MTIME: Final = 1_700_000_000  # of the files with names: long ago, so that copying it is seen
+_MTIME: Final = 1_700_000_000  # long ago, so that a wrong mtime would be noticed
 
 
 class Diff(NamedTuple):
-    """What was compared; ``differences`` has a line for each name that is not the same."""
+    """The numbers of what was compared; ``differences`` has a line for each differing name."""
 
     files: int
     directories: int
@@ -44,21 +44,21 @@ class Diff(NamedTuple):
 
 
 def roomy_directory() -> Path:
-    """Return a directory for temporary files with enough room; LabError when there is none."""
-    tried = dict.fromkeys([tempfile.gettempdir(), "/var/tmp"])  # noqa: S108  made unique inside
-    free = {name: shutil.disk_usage(name).free / GIB for name in tried if Path(name).is_dir()}
+    """Return a directory for temporary files with enough space; raise LabError without one."""
+    candidates = dict.fromkeys([tempfile.gettempdir(), "/var/tmp"])  # noqa: S108  made unique inside
+    free = {name: shutil.disk_usage(name).free / GIB for name in candidates if Path(name).is_dir()}
     for name, size in free.items():
         if size >= NEEDED:
             return Path(name)
-    found = ", ".join(f"{size:.1f} in {name}" for name, size in free.items())
+    sizes = ", ".join(f"{size:.1f} in {name}" for name, size in free.items())
     raise LabError(
-        f"the demo needs {NEEDED} GiB of temporary space; there is {found}."
+        f"the demo needs {NEEDED} GiB of temporary space; there is {sizes}."
         " Do: TMPDIR=/another/directory make demo"
     )
 
 
 def make(root: Path) -> None:
-    """Write the files that are sent."""
+    """Write the files to send."""
     small = root / "small files"
     small.mkdir()
     for number in range(SMALL_FILES):
@@ -75,7 +75,7 @@ def make(root: Path) -> None:
 
 
 def _make_big(path: Path) -> None:
-    """Write a file in which no two ranges are alike, so that swapped blocks would be noticed."""
+    """Write a file in which no two MiB are equal, so that swapped blocks would be noticed."""
     noise = os.urandom(MIB)
     with path.open("wb") as file:
         for number in range(BIG_SIZE // MIB):
@@ -83,15 +83,15 @@ def _make_big(path: Path) -> None:
 
 
 def compare(source: Path, dest: Path) -> Diff:
-    """Compare names, kinds, content, modes, modification times and targets of links."""
+    """Compare names, types, content, modes, modification times and targets of links."""
     with ThreadPoolExecutor(2) as pool:
-        ours, theirs = pool.map(_facts, (source, dest))
+        sent, arrived = pool.map(_properties, (source, dest))
     differences = [
-        f"{name}: {ours.get(name, 'nothing')} here, {theirs.get(name, 'nothing')} there"
-        for name in sorted(ours.keys() | theirs.keys())
-        if ours.get(name) != theirs.get(name)
+        f"{name}: {sent.get(name, 'nothing')} sent, {arrived.get(name, 'nothing')} arrived"
+        for name in sorted(sent.keys() | arrived.keys())
+        if sent.get(name) != arrived.get(name)
     ]
-    kinds = [facts[0] for facts in ours.values()]
+    kinds = [properties[0] for properties in sent.values()]
     return Diff(
         files=kinds.count("file"),
         directories=kinds.count("directory"),
@@ -101,19 +101,19 @@ def compare(source: Path, dest: Path) -> Diff:
     )
 
 
-def _facts(root: Path) -> dict[str, tuple[str, ...]]:
-    """Return all that can be told of each name below a directory."""
-    return {str(path.relative_to(root)): _fact(path) for path in root.rglob("*")}
+def _properties(root: Path) -> dict[str, tuple[str, ...]]:
+    """Return the properties of each name below a directory."""
+    return {str(path.relative_to(root)): _properties_of(path) for path in root.rglob("*")}
 
 
-def _fact(path: Path) -> tuple[str, ...]:
-    found = path.lstat()
-    mode = f"{stat.S_IMODE(found.st_mode):o}"
-    if stat.S_ISLNK(found.st_mode):
+def _properties_of(path: Path) -> tuple[str, ...]:
+    status = path.lstat()
+    mode = f"{stat.S_IMODE(status.st_mode):o}"
+    if stat.S_ISLNK(status.st_mode):
         return ("link", str(path.readlink()))
-    if stat.S_ISDIR(found.st_mode):
+    if stat.S_ISDIR(status.st_mode):
         return ("directory", mode)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    # SFTP version 3, which all servers speak, has whole seconds.
-    return ("file", mode, f"{int(found.st_mtime)}", f"{found.st_size} bytes", digest)
+    # SFTP version 3, which all servers implement, has times in whole seconds.
+    return ("file", mode, f"{int(status.st_mtime)}", f"{status.st_size} bytes", digest)

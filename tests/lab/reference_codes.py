@@ -1,4 +1,4 @@
-"""Finds every report code in the code, and compares with the page that explains them."""
+"""Finds every report code in the code, and compares them with the page that explains them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAGE: Final = "docs/reference/reports.md"
-# Where, among its arguments, a call has the code of a report.
+# Position of the report code among the arguments of a call.
 _CODE_ARGUMENT: Final = {"Outcome": 0, "__init__": 0, "report": 1, "retry": 1, "_rejected": 2} | {
     name: 0
     for name, kind in vars(errors).items()
@@ -23,31 +23,31 @@ _CODE_ARGUMENT: Final = {"Outcome": 0, "__init__": 0, "report": 1, "retry": 1, "
 
 
 def report_problems(root: Path) -> Iterator[str]:
-    """Yield how the page of report codes differs from the code."""
+    """Yield each difference between the page of report codes and the code."""
     in_code = report_codes(root)
-    told: dict[int, set[str]] = {}
-    page = (root / PAGE).read_text(encoding="utf-8") if (root / PAGE).exists() else ""
+    on_page: defaultdict[int, set[str]] = defaultdict(set)
+    page = (root / PAGE).read_text(encoding="utf-8")
     for row in re.finditer(r"^\| (\d{3}) \|.*$", page, re.MULTILINE):
-        told.setdefault(int(row[1]), set()).update(re.findall(r"`([\w/]+\.py)`", row[0]))
-    for code in sorted(in_code.keys() | told.keys()):
-        for module in sorted(in_code[code] - told.get(code, set())):
+        on_page[int(row[1])].update(re.findall(r"`([\w/]+\.py)`", row[0]))
+    for code in sorted(in_code.keys() | on_page.keys()):
+        for module in sorted(in_code[code] - on_page[code]):
             yield f"{PAGE}: code {code} of {module} is missing; add it by hand"
-        for module in sorted(told.get(code, set()) - in_code[code]):
+        for module in sorted(on_page[code] - in_code[code]):
             yield f"{PAGE}: {module} does not report {code} (any more); remove it by hand"
 
 
 def report_codes(root: Path) -> defaultdict[int, set[str]]:
-    """Return every code that is reported, and the modules that do so."""
-    found: defaultdict[int, set[str]] = defaultdict(set)
+    """Return the modules that report each code."""
+    modules: defaultdict[int, set[str]] = defaultdict(set)
     package = root / "sarra_lite"
     for path in package.rglob("*.py"):
         for code in _codes(ast.parse(path.read_bytes())):
-            found[code].add(str(path.relative_to(package)))
-    return found
+            modules[code].add(str(path.relative_to(package)))
+    return modules
 
 
 def _codes(tree: ast.Module) -> Iterator[int]:
-    """Codes of reports in a module, where they are numbers or constants of the module."""
+    """Yield report codes of a module that are literals or constants of the module."""
     constants = {
         node.target.id: node.value.value
         for node in tree.body
@@ -59,11 +59,11 @@ def _codes(tree: ast.Module) -> Iterator[int]:
         value: object = None
         if isinstance(node, ast.Call):
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-            place = _CODE_ARGUMENT.get(name)
-            if place is not None and place < len(node.args):
-                argument = node.args[place]
+            position = _CODE_ARGUMENT.get(name)
+            if position is not None and position < len(node.args):
+                argument = node.args[position]
                 value = getattr(argument, "value", constants.get(getattr(argument, "id", "")))
         elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "code":
             value = getattr(node.value, "value", None)
-        if isinstance(value, int) and value:  # 0: nothing to report yet
+        if isinstance(value, int) and value:  # BrokerRefused.code = 0 is not a report code
             yield value

@@ -1,4 +1,4 @@
-"""One user at both ends: his broker account, his disk here, his space there, his configuration."""
+"""One user of a test: broker account, source and destination directories, configuration."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ queueName = "q_{user}_default"
 
 
 class Running(subprocess.Popen[str]):
-    """A program of ours, and what it says."""
+    """A running sr_* program and its output."""
 
     log: Path
 
     def said(self) -> str:
-        """Return all that it has said."""
+        """Return its output so far."""
         return self.log.read_text(errors="surrogateescape")
 
     def wait_for(self, text: str, seconds: float = 20.0) -> None:
-        """Return when it has said this."""
+        """Return when the output contains ``text``; fail when it does not in time."""
         wait_until(lambda: text in self.said() or self.poll() is not None, seconds, self.said)
         assert text in self.said(), self.said()
 
     def cpu_seconds(self) -> float:
-        """Return the processor time it has used."""
+        """Return the processor time that it has used."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -57,7 +57,7 @@ class Running(subprocess.Popen[str]):
 def wait_until(
     done: Callable[[], object], seconds: float = 20.0, tell: Callable[[], str] = lambda: ""
 ) -> None:
-    """Return when something is true; fail when it is not in time."""
+    """Return when ``done`` returns true; fail with the text of ``tell`` after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < deadline, f"not within {seconds} s\n{tell()}"
@@ -65,12 +65,12 @@ def wait_until(
 
 
 class Site:
-    """Directories ``source`` and ``dest``, and a home with a working configuration ``default``."""
+    """One user with directories ``source`` and ``dest`` and a working configuration ``default``."""
 
     def __init__(
         self, rabbit: Rabbit, sshd: Sshd, directory: Path, *, name: str = "", tls: bool = False
     ) -> None:
-        """Make the user on the broker, and his files."""
+        """Create the user on the broker, the directories and the configuration."""
         self.rabbit = rabbit
         self.sshd = sshd
         self.name = name or "t" + secrets.token_hex(4)
@@ -78,15 +78,15 @@ class Site:
         self.exchange = f"xac_{self.name}"
         self.queue = f"q_{self.user}_default"
         self.password = secrets.token_urlsafe(12)
-        own = f"^(q_{self.user}[._].*|{self.exchange})$"
-        rabbit.add_users(User(self.user, self.password, own, own, own))
+        permission = f"^(q_{self.user}[._].*|{self.exchange})$"
+        rabbit.add_users(User(self.user, self.password, permission, permission, permission))
         self.directory = directory
         self.source = directory / "source"
         self.dest = directory / "dest"
         self.config = directory / "config" / "sarra_lite"
         self.known_hosts = directory / "known_hosts"
-        for made in (self.source, self.dest, self.config / "post", self.config / "sender"):
-            made.mkdir(parents=True)
+        for folder in (self.source, self.dest, self.config / "post", self.config / "sender"):
+            folder.mkdir(parents=True)
         self.known_hosts.write_text(sshd.host_key_line + "\n")
         self.broker = rabbit.url(self.user, tls=tls)
         self.credentials = self.config / "credentials.conf"
@@ -105,7 +105,7 @@ class Site:
         }
 
     def configure(self, component: str, more: str = "", name: str = "default") -> Path:
-        """Write a configuration that works, with more lines."""
+        """Write a working configuration with additional lines ``more``."""
         text = {"post": POST, "sender": SENDER}[component].format(
             broker=self.broker,
             send_to=self.sshd.url,
@@ -119,13 +119,14 @@ class Site:
         return file
 
     def command(self, program: str, *arguments: object) -> list[str]:
-        """Return what to start for a program of ours."""
-        return [str(BIN / program), *(os.fsdecode(_text(a)) for a in arguments)]
+        """Return the command line of an sr_* program."""
+        texts = (a if isinstance(a, str | bytes) else str(a) for a in arguments)
+        return [str(BIN / program), *map(os.fsdecode, texts)]
 
     def run(
         self, program: str, *arguments: object, status: int | None = 0, **options: Any
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program to its end, which must have this exit status."""
+        """Run a program until it ends; fail when its exit status is another than ``status``."""
         done = subprocess.run(
             self.command(program, *arguments),
             env=self.env,
@@ -145,7 +146,7 @@ class Site:
 
     @contextmanager
     def running(self, program: str, *arguments: object, **options: Any) -> Iterator[Running]:
-        """Run a program meanwhile; killed at the end, if it is still there."""
+        """Run a program in the background; kill it at the end if it still runs."""
         log = self.directory / f"{program}-{secrets.token_hex(3)}.log"
         with log.open("w") as output:
             process = Running(
@@ -164,43 +165,35 @@ class Site:
             process.wait()
 
     def drain(self, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Send all that is in the queue."""
+        """Send all files in the queue."""
         return self.run("sr_sender", "--drain", *arguments, **options)
 
     def reports(self, *, blocks: bool = False) -> list[dict[str, Any]]:
-        """Return what sr_log tells of this user's files."""
+        """Return the reports on this user's files from sr_log."""
         more = ["--blocks"] if blocks else []
         done = self.run("sr_log", "--broker", self.broker, "--json", *self.trust, *more)
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     @property
     def trust(self) -> list[str]:
-        """Options that make a TLS broker trusted."""
+        """Flags with the CA certificate of a TLS broker."""
         secure = self.broker.startswith("amqps")
         return ["--tls-ca-file", str(self.rabbit.ca_file)] if secure else []
 
     def codes(self, **options: Any) -> dict[str, list[int]]:
         """Return the codes of the final reports on each name."""
-        found: dict[str, list[int]] = {}
+        codes: dict[str, list[int]] = {}
         for report in self.reports(**options):
             if "willRetry" not in report:
-                found.setdefault(report["relPath"], []).append(report["code"])
-        return found
+                codes.setdefault(report["relPath"], []).append(report["code"])
+        return codes
 
     def queued(self) -> int:
-        """Return how many announcements are in the queue, and on no sender's desk."""
+        """Return the number of announcements in the queue that no sender has taken."""
         with self.rabbit.channel() as channel:
-            found = channel.queue_declare(self.queue, passive=True)
-            return int(found.method.message_count)
+            return int(channel.queue_declare(self.queue, passive=True).method.message_count)
 
     def leftovers(self) -> list[str]:
-        """Return names at the destination that should not stay."""
-        return [
-            path.name
-            for path in self.dest.rglob(".*")
-            if path.name.endswith((".inflight", ".blocks"))
-        ]
-
-
-def _text(argument: object) -> str | bytes:
-    return argument if isinstance(argument, str | bytes) else str(argument)
+        """Return the names of staging files and block directories at the destination."""
+        names = [path.name for path in self.dest.rglob(".*")]
+        return [name for name in names if name.endswith((".inflight", ".blocks"))]

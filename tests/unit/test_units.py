@@ -1,4 +1,4 @@
-"""Times, sizes and durations as Sarracenia writes them and people read them."""
+"""Times, sizes and durations in the notation of Sarracenia, and text for people."""
 
 import pytest
 from hypothesis import given
@@ -8,13 +8,13 @@ from sarra_lite import units
 
 
 @given(st.integers(0, 4 * 10**18))
-def test_a_time_is_read_as_it_was_written(moment: int) -> None:
+def test_parsing_a_written_time_returns_the_same_time(moment: int) -> None:
     assert units.nanoseconds(units.time_string(moment)) == moment
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "20261301T000000", "2026", "20260101T000000Zx"])
-def test_what_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011  any line will do
+def test_a_text_that_is_not_a_time_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  the text does not matter
         units.nanoseconds(text)
 
 
@@ -23,34 +23,31 @@ def test_what_is_no_time_is_refused(text: str) -> None:
     [("0", 0), (1024, 1024), ("5k", 5000), ("5Ki", 5120), ("10Mi", 10 * 1024**2), ("64MiB", 2**26),
      ("1.5G", 1_500_000_000), ("3 b", 3)],
 )  # fmt: skip
-def test_sizes(text: str | int, count: int) -> None:
+def test_sizes_may_have_units(text: str | int, count: int) -> None:
     assert units.parse_size(text) == count
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"), [("300", 300), ("5m", 300), ("1.5h", 5400), ("2d", 172800), ("1w", 604800)]
 )
-def test_durations(text: str, seconds: float) -> None:
+def test_durations_may_have_units(text: str, seconds: float) -> None:
     assert units.parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "many", "5x", "-1", "1e9"])
-def test_what_is_neither_is_refused(text: str) -> None:
+def test_a_text_that_is_neither_size_nor_duration_is_refused(text: str) -> None:
     for parse in (units.parse_size, units.parse_duration):
-        with pytest.raises(ValueError):  # noqa: PT011  any line will do
+        with pytest.raises(ValueError):  # noqa: PT011  the text does not matter
             parse(text)
 
 
 @given(st.binary(max_size=40))
-def test_any_name_is_one_harmless_line(raw: bytes) -> None:
+def test_any_name_becomes_one_printable_line(raw: bytes) -> None:
     shown = units.printable(raw.decode(errors="surrogateescape"))
     assert shown.isprintable() or not shown
     shown.encode()
 
 
-def test_people_read_sizes_and_times() -> None:
+def test_sizes_are_shown_with_binary_units() -> None:
     assert units.show_size(0) == "0 B"
     assert units.show_size(1.5 * 1024**3) == "1.5 GiB"
-    assert units.show_duration(0.123) == "0.12 s"
-    assert units.show_duration(75) == "1 min 15 s"
-    assert units.show_duration(7500) == "2 h 05 min"

@@ -1,4 +1,4 @@
-"""sr_config says every error at once, shows what is in effect, and prints an example."""
+"""sr_config reports all errors at once, shows the values in effect, and prints an example."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Output = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Directory of a user's configurations, with his password."""
+    """Directory of a user's configurations, with a password."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     folder = tmp_path / "sarra_lite"
@@ -46,9 +46,9 @@ def secrets(home: Path, text: str, mode: int = 0o600) -> Path:
     return file
 
 
-def errors(capsys: Output, *given: str) -> list[str]:
-    """Lines that a check complains with, which must end with status 78."""
-    assert config.main(["check", *given]) == 78
+def errors(capsys: Output, *argv: str) -> list[str]:
+    """Return the errors of a check, which must end with status 78."""
+    assert config.main(["check", *argv]) == 78
     out, err = capsys.readouterr()
     assert out == ""
     return [line.partition(": error: ")[2] for line in err.splitlines()]
@@ -67,19 +67,19 @@ def test_the_example_of_every_command_passes_the_check(
 
 
 @pytest.mark.parametrize("component", COMMANDS)
-def test_the_example_has_every_option_and_sets_only_what_is_needed(
+def test_the_example_has_every_option_and_sets_only_required_ones(
     capsys: Output, component: str
 ) -> None:
     config.main(["example", f"sr_{component}"])
     text = capsys.readouterr().out
-    needed = {option.key for option in options(COMMANDS[component]) if option.required}
-    assert tomllib.loads(text).keys() == needed
+    required = {option.key for option in options(COMMANDS[component]) if option.required}
+    assert tomllib.loads(text).keys() == required
     for option in options(COMMANDS[component]):
         assert f"\n{'' if option.required else '#'}{option.key} = {option.example}\n" in text
     assert all(len(line) <= 100 for line in text.splitlines())
 
 
-def test_errors_of_the_configuration_and_of_the_credentials_are_told_together(
+def test_errors_of_configuration_and_credentials_are_reported_together(
     home: Path, capsys: Output
 ) -> None:
     file = home / "sender" / "bad.toml"
@@ -97,7 +97,7 @@ def test_errors_of_the_configuration_and_of_the_credentials_are_told_together(
     ]
 
 
-def test_an_sftp_key_is_checked_though_the_broker_is_wrong(home: Path, capsys: Output) -> None:
+def test_an_sftp_key_is_checked_even_if_the_broker_is_wrong(home: Path, capsys: Output) -> None:
     (home / "sender" / "bad.toml").write_text(SENDER.replace("amqps:", "mqtt:"))
     secrets(home, "sftp://ear001@sftp.science.gc.ca/ ssh_keyfile=/nowhere/key\n")
     broker, key = errors(capsys, "sender", "bad")
@@ -105,7 +105,7 @@ def test_an_sftp_key_is_checked_though_the_broker_is_wrong(home: Path, capsys: O
     assert "no such file: /nowhere/key" in key
 
 
-def test_credentials_that_others_may_read_are_told_once(home: Path, capsys: Output) -> None:
+def test_credentials_that_others_may_read_are_reported_once(home: Path, capsys: Output) -> None:
     (home / "sender" / "default.toml").write_text(SENDER)
     file = secrets(home, SECRET, 0o644)
     assert errors(capsys, "sender") == [
@@ -137,14 +137,14 @@ def test_without_a_name_all_configurations_of_a_command_are_checked(
     assert f"{home}/sender/two.toml: sendTo is missing" in err
 
 
-def test_where_there_is_no_configuration_it_is_told_how_to_get_one(
+def test_a_missing_configuration_is_reported_with_the_way_to_get_one(
     home: Path, capsys: Output
 ) -> None:
     (line,) = errors(capsys, "post")
     assert line.startswith(f"{home}/post/default.toml: no such configuration; sr_config example")
 
 
-def test_show_tells_what_is_in_effect_and_where_it_comes_from(home: Path, capsys: Output) -> None:
+def test_show_prints_each_value_in_effect_and_its_origin(home: Path, capsys: Output) -> None:
     file = home / "sender" / "science.toml"
     file.write_text(SENDER + 'blockSize = "64Mi"\npermDefault = "0640"\nconnections = 4\n')
     assert config.main(["show", "sender", "science"]) == 0
@@ -167,7 +167,7 @@ def test_show_tells_what_is_in_effect_and_where_it_comes_from(home: Path, capsys
 
 
 @pytest.mark.parametrize("component", COMMANDS)
-def test_what_show_prints_is_a_configuration_itself(
+def test_the_output_of_show_is_a_valid_configuration(
     home: Path, capsys: Output, component: str
 ) -> None:
     file = home / component / "default.toml"
@@ -185,7 +185,7 @@ def test_what_show_prints_is_a_configuration_itself(
     )
 
 
-def test_show_never_shows_a_password(home: Path, capsys: Output) -> None:
+def test_show_never_prints_a_password(home: Path, capsys: Output) -> None:
     (home / "sender" / "default.toml").write_text(SENDER)
     key = "ssh_keyfile=/the/key,bearer_token=geheim"
     secrets(home, f"{SECRET}sftp://ear001:geheim@sftp.science.gc.ca/ {key}\n")
@@ -195,7 +195,7 @@ def test_show_never_shows_a_password(home: Path, capsys: Output) -> None:
     assert "geheim" not in out + err
 
 
-def test_show_tells_what_is_wrong_with_the_credentials(home: Path, capsys: Output) -> None:
+def test_show_reports_errors_of_the_credentials(home: Path, capsys: Output) -> None:
     (home / "log" / "default.toml").write_text(SENDER.splitlines()[0])
     secrets(home, SECRET, 0o604)
     assert config.main(["show", "log"]) == 0
@@ -204,20 +204,20 @@ def test_show_tells_what_is_wrong_with_the_credentials(home: Path, capsys: Outpu
     assert "geheim" not in out
 
 
-def test_show_of_what_is_wrong_ends_with_status_78(home: Path, capsys: Output) -> None:
+def test_show_of_an_invalid_configuration_ends_with_status_78(home: Path, capsys: Output) -> None:
     (home / "log" / "default.toml").write_text("x = 1\n")
     assert config.main(["show", "log"]) == 78
     assert "x: unknown key" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("given", [[], ["check"], ["check", "ftp"], ["mend"], ["convert"]])
-def test_a_command_line_that_makes_no_sense_ends_with_status_2(given: list[str]) -> None:
+@pytest.mark.parametrize("argv", [[], ["check"], ["check", "ftp"], ["mend"], ["convert"]])
+def test_a_wrong_command_line_ends_with_status_2(argv: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        config.main(given)
+        config.main(argv)
     assert caught.value.code == 2
 
 
-def test_help_has_every_exit_status_and_version_its_number(capsys: Output) -> None:
+def test_help_prints_every_exit_status_and_version_prints_the_version(capsys: Output) -> None:
     for flag, texts in (("--help", EXIT_STATUSES.values()), ("--version", [__version__])):
         with pytest.raises(SystemExit) as caught:
             config.main([flag])
@@ -229,17 +229,17 @@ def test_help_has_every_exit_status_and_version_its_number(capsys: Output) -> No
 @pytest.mark.parametrize("module", ["config", *COMMANDS])
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_every_command_prints_a_completion_script(module: str, shell: str, tmp_path: Path) -> None:
-    made = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", f"sarra_lite.commands.{module}", "--print-completion", shell],
         capture_output=True,
         text=True,
         check=True,
     )
     program = {"config": "sr_config"}.get(module, f"sr_{module}")
-    assert program in made.stdout
+    assert program in done.stdout
     if shutil.which(shell):
         script = tmp_path / "script"
-        script.write_text(made.stdout)
+        script.write_text(done.stdout)
         subprocess.run([shell, "-n", script], check=True)
 
 

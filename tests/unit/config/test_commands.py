@@ -1,4 +1,4 @@
-"""What configurations mean, and how command lines and files make one together."""
+"""Derived values and checks of configurations, and their assembly from file and command line."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
 }
 
 
-def posting(**values: Any) -> PostConfig:
+def post_config(**values: Any) -> PostConfig:
     return PostConfig(broker=BROKER, **values)
 
 
-def sending(**values: Any) -> SenderConfig:
+def sender_config(**values: Any) -> SenderConfig:
     return SenderConfig(**{"broker": BROKER, "sendTo": SEND_TO, **values})
 
 
@@ -47,8 +47,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_names_on_the_broker_follow_from_the_user_and_the_configuration() -> None:
-    config = sending(name="science")
+def test_names_on_the_broker_are_derived_from_user_and_configuration() -> None:
+    config = sender_config(name="science")
     assert config.exchange_name == "xac_earnest"
     assert config.queue == "q_uearnest_science"
     assert config.report_stream == "q_uearnest_reports"
@@ -56,13 +56,13 @@ def test_names_on_the_broker_follow_from_the_user_and_the_configuration() -> Non
     assert LogConfig(broker=BROKER).queue == "q_uearnest_reports"
 
 
-def test_sr3s_exchange_is_named_by_prefix_and_whole_user() -> None:
-    config = sending(exchangePrefix="xs_", userPrefix="", topicPrefix="v03")
+def test_an_exchange_of_sr3_has_the_whole_user_name() -> None:
+    config = sender_config(exchangePrefix="xs_", userPrefix="", topicPrefix="v03")
     assert config.exchange_name == "xs_uearnest"
     assert config.binding_keys == ["v03.#"]
 
 
-def test_an_exchange_tells_whose_it_is() -> None:
+def test_the_name_of_an_exchange_contains_its_owner() -> None:
     config = Src2logConfig(broker=BROKER)
     assert config.owner_of("xac_earnest") == "uearnest"
     assert config.owner_of("xac_") is None
@@ -70,9 +70,9 @@ def test_an_exchange_tells_whose_it_is() -> None:
 
 
 def test_the_base_directory_is_the_path_of_the_base_url() -> None:
-    assert posting().base_dir == "/"
-    assert posting(baseUrl="file:/home/a%20b").base_dir == "/home/a b"
-    assert posting(baseUrl="file:/home", baseDir="/srv").base_dir == "/srv"
+    assert post_config().base_dir == "/"
+    assert post_config(baseUrl="file:/home/a%20b").base_dir == "/home/a b"
+    assert post_config(baseUrl="file:/home", baseDir="/srv").base_dir == "/srv"
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,10 @@ def test_the_base_directory_is_the_path_of_the_base_url() -> None:
         ({"tlsCaFile": "/nowhere/ca.pem"}, "tlsCaFile: no such file: /nowhere/ca.pem"),
     ],
 )
-def test_a_post_that_cannot_be_done_is_refused(values: dict[str, Any], text: str) -> None:
-    (line,) = problems(posting(**values))
+def test_a_post_configuration_that_cannot_work_is_refused(
+    values: dict[str, Any], text: str
+) -> None:
+    (line,) = problems(post_config(**values))
     assert line.startswith(text)
     assert "geheim" not in line
 
@@ -113,28 +115,30 @@ def test_a_post_that_cannot_be_done_is_refused(values: dict[str, Any], text: str
         ({"timeout": 0.0}, "timeout: must be more than 0"),
     ],
 )
-def test_a_sender_that_cannot_work_is_refused(values: dict[str, Any], text: str) -> None:
-    (line,) = problems(sending(**values))
+def test_a_sender_configuration_that_cannot_work_is_refused(
+    values: dict[str, Any], text: str
+) -> None:
+    (line,) = problems(sender_config(**values))
     assert line.startswith(text)
     assert "geheim" not in line
 
 
 @pytest.mark.parametrize("component", COMMANDS)
-def test_every_option_is_reached_by_a_flag(component: str) -> None:
+def test_every_option_has_a_flag(component: str) -> None:
     parser = PARSERS[component]()
-    flags = parser.format_help()
+    text = parser.format_help()
     for option in options(COMMANDS[component]):
         for flag in option.flag.split("/"):
-            assert f"{flag} " in flags or f"{flag}," in flags, option.key
+            assert f"{flag} " in text or f"{flag}," in text, option.key
 
 
 @pytest.mark.parametrize("component", COMMANDS)
-def test_every_command_takes_its_options_from_its_module(component: str) -> None:
+def test_the_module_of_every_command_makes_its_parser(component: str) -> None:
     module = importlib.import_module(f"sarra_lite.commands.{component}")
     assert module.make_parser().prog == f"sr_{component}"
 
 
-def test_what_is_given_on_the_command_line_wins(home: Path) -> None:
+def test_the_command_line_overrides_the_file(home: Path) -> None:
     file = home / "sender" / "science.toml"
     file.write_text(
         f'broker = "{BROKER}"\nsendTo = "{SEND_TO}"\nconnections = 3\nsubtopic = ["a"]\n'
@@ -160,10 +164,10 @@ def test_what_is_given_on_the_command_line_wins(home: Path) -> None:
     assert config.logLevel == "debug"
 
 
-def test_a_command_line_alone_can_be_enough(home: Path) -> None:
-    assert home.exists()
-    given = ["--broker", BROKER, "--header", "a=b", "--header", "c=d=e"]
-    _, config = arguments.configured(post.make_parser(), given, PostConfig)
+@pytest.mark.usefixtures("home")
+def test_a_command_line_without_a_file_can_be_sufficient() -> None:
+    argv = ["--broker", BROKER, "--header", "a=b", "--header", "c=d=e"]
+    _, config = arguments.configured(post.make_parser(), argv, PostConfig)
     assert config.header == {"a": "b", "c": "d=e"}
     assert config.name == "default"
 
@@ -171,9 +175,9 @@ def test_a_command_line_alone_can_be_enough(home: Path) -> None:
 def test_an_error_names_the_flag_or_the_file_and_key(home: Path) -> None:
     file = home / "sender" / "science.toml"
     file.write_text(f'broker = "{BROKER}"\nsendTo = "{SEND_TO}"\nstrip = "x"\n')
-    given = ["-c", "science", "--block-size", "big", "--accept", "*"]
+    argv = ["-c", "science", "--block-size", "big", "--accept", "*"]
     with pytest.raises(ConfigError) as caught:
-        arguments.configured(sender.make_parser(), given, SenderConfig)
+        arguments.configured(sender.make_parser(), argv, SenderConfig)
     assert str(caught.value).splitlines() == [
         f"{file}: strip: expected a whole number, got a text",
         "--block-size: not a size like 64Mi: 'big'",
@@ -181,13 +185,13 @@ def test_an_error_names_the_flag_or_the_file_and_key(home: Path) -> None:
     ]
 
 
-def test_without_file_and_flags_both_are_asked_for(home: Path) -> None:
-    assert home.exists()
+@pytest.mark.usefixtures("home")
+def test_without_file_and_flags_the_error_suggests_both() -> None:
     with pytest.raises(ConfigError, match="neither -c CONFIG nor all that is needed is given"):
         arguments.configured(post.make_parser(), [], PostConfig)
 
 
-def test_a_configuration_that_is_named_must_exist(home: Path) -> None:
+def test_a_named_configuration_must_exist_and_be_toml(home: Path) -> None:
     with pytest.raises(ConfigError, match="no such configuration"):
         arguments.configured(sender.make_parser(), ["-c", "nosuch"], SenderConfig)
     (home / "sender" / "bad.toml").write_text("broker = \n")
@@ -196,9 +200,9 @@ def test_a_configuration_that_is_named_must_exist(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [["--connections", "many"], ["--stream", "telnet"], ["--nosuch"], ["--conn", "1"]]
+    "argv", [["--connections", "many"], ["--stream", "telnet"], ["--nosuch"], ["--conn", "1"]]
 )
-def test_a_command_line_that_makes_no_sense_ends_with_status_2(given: list[str]) -> None:
+def test_a_wrong_command_line_ends_with_status_2(argv: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        sender.make_parser().parse_args(given)
+        sender.make_parser().parse_args(argv)
     assert caught.value.code == 2

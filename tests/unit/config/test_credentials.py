@@ -1,4 +1,4 @@
-"""Passwords and keys come from credentials.conf in sr3's format, which only its owner may read."""
+"""Passwords and keys are read from credentials.conf, in the format of sr3, mode 0600."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sarra_lite.errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
-# As it stood beside a metpx-sr3 3.3.1 that worked.
+# From a working installation of metpx-sr3 3.3.1.
 OF_SR3 = """\
 # credentials.conf
 amqp://bunnymaster:adminpw@127.0.0.77/
@@ -32,9 +32,9 @@ def endpoint(url: str) -> credentials.Endpoint:
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
-    made = tmp_path / "sarra_lite" / "credentials.conf"
-    made.parent.mkdir()
-    return made
+    path = tmp_path / "sarra_lite" / "credentials.conf"
+    path.parent.mkdir()
+    return path
 
 
 def write(file: Path, text: str, mode: int = 0o600) -> None:
@@ -52,18 +52,18 @@ def test_a_file_of_sr3_works_unchanged(file: Path, tmp_path: Path) -> None:
     write(file, OF_SR3.format(key=key))
     assert password(file, "amqp://uearnest@127.0.0.77/") == "earnestpw"
     assert password(file, "amqp://bunnymaster@127.0.0.77") == "adminpw"
-    found = credentials.complete(endpoint("sftp://root@127.0.0.1:32222/"), file)
-    assert found.password is None
-    assert found.options == {"ssh_keyfile": str(key)}
+    sftp = credentials.complete(endpoint("sftp://root@127.0.0.1:32222/"), file)
+    assert sftp.password is None
+    assert sftp.options == {"ssh_keyfile": str(key)}
     assert list(credentials.file_problems(file)) == []
     config = SenderConfig(
         broker="amqp://uearnest@127.0.0.77/", sendTo="sftp://root@127.0.0.1:32222"
     )
-    connections.broker_factory(config, "sr_sender")
+    connections.broker_factory(config)
     connections.sftp_factory(config)
 
 
-def test_user_host_port_and_scheme_must_agree(file: Path) -> None:
+def test_user_host_port_and_scheme_must_match(file: Path) -> None:
     write(file, "amqps://u:pw@host.example:5672/\n")
     assert password(file, "amqps://u@host.example:5672/") == "pw"
     assert password(file, "amqps://u@HOST.example:5672/") == "pw"
@@ -76,13 +76,13 @@ def test_user_host_port_and_scheme_must_agree(file: Path) -> None:
         assert password(file, other) is None, other
 
 
-def test_the_port_of_the_scheme_need_not_be_written(file: Path) -> None:
+def test_the_default_port_may_be_omitted(file: Path) -> None:
     write(file, "amqps://u:pw@h:5671\nsftp://u:pw@h:22\n")
     assert password(file, "amqps://u@h/") == "pw"
     assert password(file, "sftp://u@h/") == "pw"
 
 
-def test_the_vhost_must_agree_where_the_line_has_one(file: Path) -> None:
+def test_the_vhost_must_match_if_the_line_has_one(file: Path) -> None:
     write(file, "amqp://u:first@h/one\namqp://u:second@h/two\n")
     assert password(file, "amqp://u@h/two") == "second"
     assert password(file, "amqp://u@h/three") is None
@@ -95,10 +95,10 @@ def test_passwords_are_percent_decoded(file: Path) -> None:
     assert password(file, "amqp://u@h/") == "p#@/é"
 
 
-def test_tabs_and_blanks_part_url_and_options(file: Path) -> None:
+def test_tabs_and_spaces_separate_url_and_options(file: Path) -> None:
     write(file, "  sftp://u@h/ \t ssh_keyfile = /k , tls,,\n")
-    found = credentials.complete(endpoint("sftp://u@h/"), file)
-    assert found.options == {"ssh_keyfile": "/k", "tls": ""}
+    complete = credentials.complete(endpoint("sftp://u@h/"), file)
+    assert complete.options == {"ssh_keyfile": "/k", "tls": ""}
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_tabs_and_blanks_part_url_and_options(file: Path) -> None:
         ("sftp://u@[::1/", "Invalid IPv6 URL"),
     ],
 )
-def test_a_line_that_cannot_be_read_is_told_by_number_without_password(
+def test_an_invalid_line_is_reported_by_number_without_password(
     file: Path, line: str, text: str
 ) -> None:
     write(file, f"# one\n{line}\n")
@@ -120,7 +120,7 @@ def test_a_line_that_cannot_be_read_is_told_by_number_without_password(
     assert "geh" not in str(caught.value).replace(str(file), "")
 
 
-def test_all_lines_that_cannot_be_read_are_told(file: Path) -> None:
+def test_all_invalid_lines_are_reported(file: Path) -> None:
     write(file, "amqp://u:a#@h/\nhttps://x#y\namqp://h/\n")
     assert list(credentials.file_problems(file)) == [
         f"{file}: line 1: write # in a password as %23",
@@ -139,50 +139,49 @@ def test_a_file_that_others_may_read_is_refused(file: Path, mode: int) -> None:
     assert list(credentials.file_problems(file)) == [str(caught.value)]
 
 
-def test_a_file_that_is_no_text_is_refused(file: Path) -> None:
+def test_a_file_that_is_not_utf8_is_refused(file: Path) -> None:
     file.write_bytes(b"amqp://u:\xff@h/\n")
     file.chmod(0o600)
     with pytest.raises(ConfigError, match="cannot be read"):
         password(file, "amqp://u@h/")
 
 
-def test_without_a_password_the_line_to_add_is_told(file: Path) -> None:
+def test_a_missing_password_is_reported_with_the_line_to_add(file: Path) -> None:
     config = PostConfig(broker="amqps://u@h.example/vh")
     with pytest.raises(ConfigError) as caught:
-        connections.broker_factory(config, "sr_post")
+        connections.broker_factory(config)
     assert str(caught.value) == (
         f"{file}: no password for amqps://u@h.example/vh; no such file; make it, mode 0600, with"
         " the line: amqps://u:PASSWORD@h.example/vh"
     )
     write(file, "")
     with pytest.raises(ConfigError, match="add the line: amqps://u:PASSWORD@"):
-        connections.broker_factory(config, "sr_post")
+        connections.broker_factory(config)
 
 
-def test_a_key_file_that_is_not_there_is_told(file: Path) -> None:
+def test_a_missing_key_file_is_reported(file: Path) -> None:
     write(file, "sftp://u@h/ ssh_keyfile=/nowhere/key\n")
     config = SenderConfig(broker="amqp://u@h/", sendTo="sftp://u@h/")
     with pytest.raises(ConfigError, match="ssh_keyfile of sftp://u@h/: no such file: /nowhere/key"):
         connections.sftp_factory(config)
 
 
-def test_credentials_of_systemd_come_first_whatever_their_mode(
+def test_credentials_from_systemd_come_first_and_may_have_any_mode(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(file, "amqp://u:mine@h/\n")
-    given = tmp_path / "given"
-    given.mkdir()
-    monkeypatch.setenv("CREDENTIALS_DIRECTORY", f"{given}/")
-    places = [file.parent]
-    assert credentials.find_file(places) == file
-    write(given / "credentials.conf", "amqp://u:systemds@h/\n", 0o440)
-    found = credentials.find_file(places)
-    assert found == given / "credentials.conf"
-    assert password(found, "amqp://u@h/") == "systemds"
+    systemd = tmp_path / "systemd"
+    systemd.mkdir()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", f"{systemd}/")
+    directories = [file.parent]
+    assert credentials.find_file(directories) == file
+    write(systemd / "credentials.conf", "amqp://u:systemds@h/\n", 0o440)
+    assert credentials.find_file(directories) == systemd / "credentials.conf"
+    assert password(systemd / "credentials.conf", "amqp://u@h/") == "systemds"
 
 
-def test_a_password_is_in_no_text_of_an_endpoint() -> None:
-    found = endpoint("amqps://u:geheim@[::1]:5672/vh")
-    assert found.password == "geheim"
-    assert str(found) == "amqps://u@[::1]:5672/vh"
-    assert "geheim" not in f"{found!r} {found} {[found]}"
+def test_no_text_of_an_endpoint_contains_the_password() -> None:
+    broker = endpoint("amqps://u:geheim@[::1]:5672/vh")
+    assert broker.password == "geheim"
+    assert str(broker) == "amqps://u@[::1]:5672/vh"
+    assert "geheim" not in f"{broker!r} {broker} {[broker]}"

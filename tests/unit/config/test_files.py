@@ -1,4 +1,4 @@
-"""Where configurations are looked for."""
+"""The directories of configurations."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ if TYPE_CHECKING:
     import pytest
 
 
-def test_a_user_without_a_home_has_the_hosts_configurations(
+def test_a_user_without_a_home_directory_has_the_configurations_of_the_host(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    monkeypatch.setattr("os.getuid", lambda: 61_999)  # as systemd gives one, unknown to NSS
+    monkeypatch.setattr(
+        "os.getuid", lambda: 61_999
+    )  # as systemd assigns one, without an entry in passwd
     assert files.directories() == [Path("/etc/sarra_lite")]
 
 
-def test_a_users_configurations_come_before_the_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configurations_of_the_user_come_before_those_of_the_host(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", "/home/earnest/.config")
     assert files.directories() == [
         Path("/home/earnest/.config/sarra_lite"),

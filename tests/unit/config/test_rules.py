@@ -1,4 +1,4 @@
-"""The first rule that matches decides; where files go never leaves the directory that is set."""
+"""Rules decide which files are accepted and where they go, never outside the directory set."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from sarra_lite.messages.v03 import Announcement
 PATH = "data/ocean/deep/wave.nc"
 
 
-def config(*given_rules: Rule, **values: Any) -> SenderConfig:
+def config(*sender_rules: Rule, **values: Any) -> SenderConfig:
     return SenderConfig(
         broker="amqp://uearnest@broker.example/",
         sendTo="sftp://ear001@host.example/",
-        rules=list(given_rules),
+        rules=list(sender_rules),
         **values,
     )
 
@@ -32,23 +32,23 @@ def announcement(path: str = PATH, source: str | None = "uearnest") -> Announcem
     )
 
 
-def place(sender: SenderConfig, path: str = PATH, source: str | None = "uearnest") -> str:
-    found = matching.destination_path(sender, announcement(path, source), path)
-    assert isinstance(found, str)
-    return found
+def destination(sender: SenderConfig, path: str = PATH, source: str | None = "uearnest") -> str:
+    result = matching.destination_path(sender, announcement(path, source), path)
+    assert isinstance(result, str)
+    return result
 
 
-def test_without_rules_all_is_taken_and_directories_are_mirrored() -> None:
-    assert place(config()) == PATH
-    assert place(config(directory="/in")) == f"/in/{PATH}"
+def test_without_rules_every_file_is_accepted_and_directories_are_mirrored() -> None:
+    assert destination(config()) == PATH
+    assert destination(config(directory="/in")) == f"/in/{PATH}"
 
 
 def test_the_first_rule_that_matches_decides() -> None:
     sender = config(
         Rule(reject=".*[.]tmp"), Rule(accept=".*ocean", directory="a"), Rule(accept=".*")
     )
-    assert place(sender) == f"a/{PATH}"
-    assert place(sender, "data/other") == "data/other"
+    assert destination(sender) == f"a/{PATH}"
+    assert destination(sender, "data/other") == "data/other"
     assert matching.destination_path(sender, announcement(), "x") != Rejected("rejected by rule 1")
     assert matching.destination_path(
         sender, announcement("ocean/a.tmp"), "ocean/a.tmp"
@@ -57,23 +57,23 @@ def test_the_first_rule_that_matches_decides() -> None:
 
 def test_rules_match_from_the_beginning_of_base_url_and_path() -> None:
     sender = config(Rule(accept="file:/data/"), acceptUnmatched=False)
-    assert place(sender) == PATH
+    assert destination(sender) == PATH
     assert matching.destination_path(
         sender, announcement("other/data/x"), "other/data/x"
     ) == Rejected("no rule accepts it")
 
 
-def test_a_newline_in_a_name_does_not_get_around_a_rule() -> None:
+def test_a_newline_in_a_name_does_not_bypass_a_rule() -> None:
     sender = config(Rule(reject=".*secret"))
     assert isinstance(
         matching.destination_path(sender, announcement("a\nsecret"), "a\nsecret"), Rejected
     )
 
 
-@pytest.mark.parametrize(("unmatched", "taken"), [(True, True), (False, False)])
-def test_what_no_rule_matches_is_taken_or_not(unmatched: bool, taken: bool) -> None:  # noqa: FBT001
-    post = PostConfig(broker="amqp://u@h/", rules=[Rule(reject=".*x$")], acceptUnmatched=unmatched)
-    assert matching.accepts(post, announcement("y")) is taken
+@pytest.mark.parametrize("accepted", [True, False])
+def test_a_file_that_no_rule_matches_is_accepted_or_not(accepted: bool) -> None:  # noqa: FBT001
+    post = PostConfig(broker="amqp://u@h/", rules=[Rule(reject=".*x$")], acceptUnmatched=accepted)
+    assert matching.accepts(post, announcement("y")) is accepted
     assert matching.accepts(post, announcement("x")) is False
 
 
@@ -88,15 +88,15 @@ def test_what_no_rule_matches_is_taken_or_not(unmatched: bool, taken: bool) -> N
         ({"flatten": "-", "mirror": False}, "data-ocean-deep-wave.nc"),
     ],
 )
-def test_mirror_strip_and_flatten_shape_the_path(values: dict[str, Any], path: str) -> None:
-    assert place(config(**values)) == path
-    assert place(config(Rule(accept=".*", **values))) == path
+def test_mirror_strip_and_flatten_change_the_path(values: dict[str, Any], path: str) -> None:
+    assert destination(config(**values)) == path
+    assert destination(config(Rule(accept=".*", **values))) == path
 
 
-def test_a_rule_overrides_what_the_configuration_says() -> None:
+def test_options_of_a_rule_override_those_of_the_configuration() -> None:
     rule = Rule(accept=".*", directory="", mirror=True, strip=0, flatten="/")
     sender = config(rule, directory="/in", mirror=False, strip=2, flatten="-")
-    assert place(sender) == PATH
+    assert destination(sender) == PATH
 
 
 @pytest.mark.parametrize(
@@ -110,24 +110,26 @@ def test_a_rule_overrides_what_the_configuration_says() -> None:
         ("/${0}", "/ocean/"),
     ],
 )
-def test_variables_in_a_directory_are_filled_in(template: str, directory: str) -> None:
+def test_variables_in_a_directory_are_replaced(template: str, directory: str) -> None:
     sender = config(Rule(accept=".*/(ocean)/(deep)/", directory=template, mirror=False))
-    assert place(sender) == f"{directory}wave.nc"
+    assert destination(sender) == f"{directory}wave.nc"
 
 
-def test_the_broker_user_is_ours_not_the_source() -> None:
-    assert place(config(directory="${BROKER_USER}", mirror=False), source="other") == (
+def test_the_variable_broker_user_is_the_senders_own_user() -> None:
+    assert destination(config(directory="${BROKER_USER}", mirror=False), source="other") == (
         "uearnest/wave.nc"
     )
 
 
-def test_a_source_that_is_not_announced_leaves_no_empty_directory() -> None:
-    assert place(config(directory="/in/${source}", mirror=False), source=None) == "/in/wave.nc"
+def test_an_announcement_without_source_adds_no_empty_directory() -> None:
+    assert (
+        destination(config(directory="/in/${source}", mirror=False), source=None) == "/in/wave.nc"
+    )
 
 
 def test_a_variable_cannot_make_a_relative_directory_absolute() -> None:
     sender = config(directory="${source}", mirror=False)
-    assert place(sender, source="/etc") == "etc/wave.nc"
+    assert destination(sender, source="/etc") == "etc/wave.nc"
 
 
 @given(
@@ -136,25 +138,27 @@ def test_a_variable_cannot_make_a_relative_directory_absolute() -> None:
     template=st.sampled_from(["${source}", "in/${source}", "/in/${source}/x", "${0}${source}"]),
     mirror=st.booleans(),
 )
-def test_what_a_variable_brings_cannot_climb_out(
+def test_the_value_of_a_variable_cannot_leave_the_directory(
     source: str,
     path: str,
     template: str,
     mirror: bool,  # noqa: FBT001
 ) -> None:
-    placed = place(
+    result = destination(
         config(Rule(accept="file:(.*)", directory=template), mirror=mirror), path, source
     )
-    assert ".." not in placed.split("/")
-    assert placed.startswith("/") == template.startswith("/")
+    assert ".." not in result.split("/")
+    assert result.startswith("/") == template.startswith("/")
     if template.startswith("/in"):
-        assert placed.startswith("/in/")
+        assert result.startswith("/in/")
 
 
 @given(template=st.text(alphabet="${}%Yab/.source0", max_size=30), source=st.text(max_size=5))
-def test_every_directory_that_passes_the_check_can_be_filled_in(template: str, source: str) -> None:
+def test_variables_can_be_replaced_in_every_directory_that_passes_the_check(
+    template: str, source: str
+) -> None:
     if not list(rules.template_problems(template)):
-        assert ".." not in place(config(directory=template), source=source).split("/")
+        assert ".." not in destination(config(directory=template), source=source).split("/")
 
 
 @pytest.mark.parametrize(
@@ -172,6 +176,6 @@ def test_every_directory_that_passes_the_check_can_be_filled_in(template: str, s
         (Rule(accept="a", flatten="a/"), "flatten: contains /"),
     ],
 )
-def test_a_rule_that_is_none_is_told_by_its_number(rule: Rule, text: str) -> None:
+def test_an_invalid_rule_is_reported_by_its_number(rule: Rule, text: str) -> None:
     (line,) = rules.problems([Rule(accept="ok", directory="${%Y%m%d}/${0}"), rule])
     assert line.startswith(f"rule 2: {text}")

@@ -65,7 +65,7 @@ def values(sr3: Path, text: str, component: str = "sender") -> dict[str, Any]:
     """Return the converted values, read from TOML and checked, without BESIDE_SR3."""
     result = converted(sr3, text, component)
     read = tomllib.loads(files.document(result.values, result.remarks))
-    build(COMMANDS[result.component], read, dict.fromkeys([*read, ""], "out"))
+    build(COMMANDS[result.component], read, "out")
     return {key: value for key, value in read.items() if BESIDE_SR3.get(key) != value}
 
 
