@@ -136,14 +136,7 @@ def load(config: type[Config], name: str | None, overrides: dict[str, Any]) -> C
     if file is not candidates[0]:
         shared = {option.key for option in schema.options(BrokerConfig)}
         values = {key: value for key, value in values.items() if key in shared}
-    flags = {option.key: option.flag for option in schema.options(config)}
-    return schema.build(
-        config,
-        values | overrides,
-        source,
-        flags={key: flags[key] for key in overrides},
-        name=file.stem,
-    )
+    return schema.build(config, values, source, overrides, name=file.stem)
 
 
 def _add_option(group: argparse._ArgumentGroup, option: Option) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -22,50 +22,41 @@ __all__ = ["COMMANDS", "LogConfig", "PostConfig", "SenderConfig", "Src2logConfig
 _RESERVED: Final = {field.encode_name for field in msgspec.structs.fields(Announcement)} - {"extra"}
 
 
-class PostConfig(ExchangeConfig, frozen=True, kw_only=True):
+class PostConfig(ExchangeConfig):
     """Options of sr_post."""
 
     component: ClassVar[str] = "post"
-    baseUrl: Annotated[
-        str,
-        option(
-            "URL that the announced paths are relative to: file: and a directory, or any other URL"
-            " if baseDir is set.",
-            example='"file:/home/earnest"',
-            kind="URL",
-        ),
-    ] = "file:/"
-    identity: Annotated[
-        Literal["sha512", "sha256", "md5", "cod", "none"],
-        option(
-            "Checksum of a file in its announcement. cod (calculate on delivery): the sender"
-            " calculates it, as it always does for files in blocks.",
-            example='"sha256"',
-        ),
-    ] = "sha512"
-    header: Annotated[
-        dict[str, str],
-        option(
-            "Fields to add to all announcements.", example='{ project = "ocean" }', kind="table"
-        ),
-    ] = msgspec.field(default_factory=dict)
-    settle: Annotated[
-        float,
-        option(
-            "With --watch: how long a file must not change before it is announced, if no program"
-            " was seen closing it.",
-            example='"10s"',
-        ),
-    ] = 5.0
-    stateDir: Annotated[
-        str | None,
-        option(
-            "With --watch: directory for the record of what was announced. Default: sarra_lite in"
-            " the user's directory for state ($XDG_STATE_HOME or ~/.local/state).",
-            example='"/var/lib/sarra_lite"',
-            kind="directory",
-        ),
-    ] = None
+    baseUrl: str = option(
+        "URL that the announced paths are relative to: file: and a directory, or any other URL if"
+        " baseDir is set.",
+        default="file:/",
+        example='"file:/home/earnest"',
+        kind="URL",
+    )
+    identity: Literal["sha512", "sha256", "md5", "cod", "none"] = option(
+        "Checksum of a file in its announcement. cod (calculate on delivery): the sender"
+        " calculates it, as it always does for files in blocks.",
+        default="sha512",
+        example='"sha256"',
+    )
+    header: dict[str, str] = option(
+        "Fields to add to all announcements.",
+        default_factory=dict,
+        example='{ project = "ocean" }',
+    )
+    settle: float = option(
+        "With --watch: how long a file must not change before it is announced, if no program was"
+        " seen closing it.",
+        default=5.0,
+        example='"10s"',
+    )
+    stateDir: str | None = option(
+        "With --watch: directory for the record of what was announced. Default: sarra_lite in the"
+        " user's directory for state ($XDG_STATE_HOME or ~/.local/state).",
+        default=None,
+        example='"/var/lib/sarra_lite"',
+        kind="directory",
+    )
 
     @property
     def base_dir(self) -> str:
@@ -94,38 +85,34 @@ class PostConfig(ExchangeConfig, frozen=True, kw_only=True):
             yield "header", f"{', '.join(reserved)}: set by sr_post itself"
 
 
-class Src2logConfig(BrokerConfig, frozen=True, kw_only=True):
+class Src2logConfig(BrokerConfig):
     """Options of sr_src2log."""
 
     component: ClassVar[str] = "src2log"
-    queueName: Annotated[
-        str | None,
-        option(
-            "Queue of the reports of all users. Bind it to each user's exchange when the exchange"
-            " is created. Default: q_src2log.",
-            example='"q_src2log"',
-        ),
-    ] = None
-    exchanges: Annotated[
-        list[str],
-        option(
-            "Exchanges to bind the queue to at the start. It may be bound to others at any time.",
-            example='["xac_earnest"]',
-        ),
-    ] = msgspec.field(default_factory=list)
-    xlog: Annotated[
-        str, option("Exchange that the reports of all users are copied to.", example='"xlog"')
-    ] = "xlog"
-    xlogStream: Annotated[
-        str, option("Stream that keeps the reports of all users.", example='"q_xlog"')
-    ] = "q_xlog"
-    prefetch: Annotated[
-        int, option("Maximum number of unacknowledged reports from the queue.", example="1000")
-    ] = 500
-    acceptUnproven: Annotated[
-        bool,
-        option("Accept reports without an author that the broker has verified. sr3 sends none."),
-    ] = False
+    queueName: str | None = option(
+        "Queue of the reports of all users. Bind it to each user's exchange when the exchange is"
+        " created. Default: q_src2log.",
+        default=None,
+        example='"q_src2log"',
+    )
+    exchanges: list[str] = option(
+        "Exchanges to bind the queue to at the start. It may be bound to others at any time.",
+        default_factory=list,
+        example='["xac_earnest"]',
+    )
+    xlog: str = option(
+        "Exchange that the reports of all users are copied to.", default="xlog", example='"xlog"'
+    )
+    xlogStream: str = option(
+        "Stream that keeps the reports of all users.", default="q_xlog", example='"q_xlog"'
+    )
+    prefetch: int = option(
+        "Maximum number of unacknowledged reports from the queue.", default=500, example="1000"
+    )
+    acceptUnproven: bool = option(
+        "Accept reports without an author that the broker has verified. sr3 sends none.",
+        default=False,
+    )
 
     @property
     def queue(self) -> str:
@@ -138,18 +125,16 @@ class Src2logConfig(BrokerConfig, frozen=True, kw_only=True):
         return None if name in ("", exchange) else f"{self.userPrefix}{name}"
 
 
-class LogConfig(BrokerConfig, frozen=True, kw_only=True):
+class LogConfig(BrokerConfig):
     """Options of sr_log."""
 
     component: ClassVar[str] = "log"
     borrows: ClassVar[tuple[str, ...]] = ("post", "sender")
-    queueName: Annotated[
-        str | None,
-        option(
-            "Stream to read: q_xlog has the reports of all users. Default: q_<user>_reports.",
-            example='"q_xlog"',
-        ),
-    ] = None
+    queueName: str | None = option(
+        "Stream to read: q_xlog has the reports of all users. Default: q_<user>_reports.",
+        default=None,
+        example='"q_xlog"',
+    )
 
     @property
     def queue(self) -> str:

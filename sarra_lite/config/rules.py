@@ -18,7 +18,7 @@ _DATE: Final = re.compile(r"%[aAbBdGHIjmMpSuUVwWyY](?:[^%]|%[aAbBdGHIjmMpSuUVwWy
 _NAMES: Final = ("source", "BROKER_USER")
 
 
-class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
     """One rule: a regular expression to ``accept`` or ``reject``, and options for accepted files.
 
     The configuration's own options apply where those of the rule are None.

@@ -1,4 +1,4 @@
-"""The declaration of options: each annotated field of a configuration struct is one option.
+"""The declaration of options: fields of a configuration that are made by ``option``.
 
 The check of a configuration file, the command line, the example and the reference pages are all
 generated from this declaration.  Keys have the spelling of sr3 (sr3_options(7)) if sr3 has the
@@ -7,11 +7,12 @@ option.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import tomllib
 import typing
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
 
 import msgspec
 
@@ -23,8 +24,37 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
-class BaseConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all configurations.  Fields annotated with ``option`` are options."""
+_KINDS: Final = {bool: "flag", int: "count", float: "duration", list: "list", dict: "table"}
+_OCTAL: Final = re.compile(r"[0-7]{3,4}")
+
+
+def option(
+    text: str,
+    *,
+    default: Any = dataclasses.MISSING,
+    default_factory: Any = dataclasses.MISSING,
+    example: str = "",
+    kind: str = "",
+) -> Any:
+    """Declare a field: ``text`` explains the option to the user, ``example`` is its TOML value.
+
+    ``kind`` says what a text or number means: text, URL, file, directory, age, size, mode or rules.
+    Other kinds follow from the type: flag, count, duration, list, table.  The example of a flag is
+    the opposite of its default.  An option without a default must be set.
+    """
+    metadata = {"text": text, "example": example, "kind": kind}
+    return dataclasses.field(default=default, default_factory=default_factory, metadata=metadata)
+
+
+@typing.dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
+class BaseConfig:
+    """Base of all configurations.  Its subclasses become frozen dataclasses."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+    def __init_subclass__(cls) -> None:
+        """Make the subclass a dataclass, without methods that nothing calls: imports are faster."""
+        dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)(cls)
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield key and reason for each value that has the right type but cannot be used."""
@@ -32,21 +62,9 @@ class BaseConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Config = TypeVar("Config", bound=BaseConfig)
-_KINDS: Final = {bool: "flag", int: "count", float: "duration", list[str]: "list"}
-_OCTAL: Final = re.compile(r"[0-7]{3,4}")
 
 
-def option(text: str, *, example: str = "", kind: str = "") -> msgspec.Meta:
-    """Annotate a field: ``text`` explains the option to the user, ``example`` is its TOML value.
-
-    ``kind`` says what a text or number means: text, URL, file, directory, age, size, mode, table or
-    rules.  Other kinds follow from the type: flag, count, duration, list.  The example of a flag is
-    the opposite of its default.
-    """
-    return msgspec.Meta(description=text, extra={"example": example, "kind": kind})
-
-
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Option:
     """One option of a command.  ``type`` is the type that msgspec converts its value to."""
 
@@ -120,33 +138,32 @@ class Option:
             case "mode":
                 return f"{value:o}"
             case "rules":
-                tables = msgspec.to_builtins(value)
-                return [{k: v for k, v in table.items() if v is not None} for table in tables]
+                return msgspec.to_builtins(value)
             case _:
                 return value
 
 
-def options(config: type[msgspec.Struct]) -> tuple[Option, ...]:
+def options(config: type[BaseConfig]) -> tuple[Option, ...]:
     """Return all options of a configuration, in the order of their declaration."""
-    return tuple(
-        _option(field, *typing.get_args(field.type)[:2])
-        for field in msgspec.structs.fields(config)
-        if typing.get_origin(field.type) is typing.Annotated
-    )
+    types = typing.get_type_hints(config)
+    declarations = [field for field in dataclasses.fields(config) if field.metadata]
+    return tuple(_option(types[field.name], field) for field in declarations)
 
 
-def _option(field: msgspec.structs.FieldInfo, field_type: Any, meta: Any) -> Option:
-    default = None if field.default is msgspec.NODEFAULT else field.default
-    if field.default_factory is not msgspec.NODEFAULT:
+def _option(value_type: Any, field: dataclasses.Field[Any]) -> Option:
+    required = field.default is field.default_factory is dataclasses.MISSING
+    default = None if required else field.default
+    if field.default_factory is not dataclasses.MISSING:
         default = field.default_factory()
+    kind, example = field.metadata["kind"], field.metadata["example"]
     return Option(
         key=field.name,
-        type=field_type,
-        kind=meta.extra["kind"] or _KINDS.get(field_type, "text"),
-        text=meta.description,
-        example=meta.extra["example"] or ("false" if default else "true"),
+        type=value_type,
+        kind=kind or _KINDS.get(typing.get_origin(value_type) or value_type, "text"),
+        text=field.metadata["text"],
+        example=example or ("false" if default else "true"),
         default=default,
-        required=field.required,
+        required=required,
     )
 
 
@@ -154,24 +171,24 @@ def build(
     config: type[Config],
     values: Mapping[str, Any],
     source: str,
-    flags: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] = MappingProxyType({}),
     **fixed: object,
 ) -> Config:
     """Return the checked configuration; raise ConfigError with one line for each error.
 
-    A line begins with ``source``, the file, and the key, or with the key's entry in ``flags`` when
-    the value is from the command line.  ``fixed`` are fields that are not options.
+    ``values`` are those of ``source``, a file; ``overrides`` are those of the command line.  A line
+    begins with file and key, or with the flag.  ``fixed`` are fields that are not options.
     """
     known = {option.key: option for option in options(config)}
-    places = {key: f"{source}: {key}" for key in values} | dict(flags or {})
+    places = {key: f"{source}: {key}" for key in values} | {k: known[k].flag for k in overrides}
     converters = {key: option.convert for key, option in known.items()}
-    converted, wrong = toml_values.convert_table(values, converters)
+    converted, wrong = toml_values.convert_table({**values, **overrides}, converters)
     errors = [f"{places[key]}: {text}" for key, text in wrong]
     required = {key: option for key, option in known.items() if option.required}
     errors += [
         f"{source}: {key} is missing; {option.text.partition('.')[0]}"
         for key, option in required.items()
-        if key not in values
+        if key not in places
     ]
     # With the example in place of a required value that is wrong, the other values can be checked.
     placeholders = {k: option.example_value for k, option in required.items() if k not in converted}

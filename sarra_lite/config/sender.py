@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
-
-import msgspec
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from sarra_lite.config import credentials, rules
 from sarra_lite.config.schema import option
@@ -18,133 +16,104 @@ if TYPE_CHECKING:
 _MAXIMUM: Final = {"connections": 64, "prefetch": 65535}
 
 
-class SenderConfig(ExchangeConfig, frozen=True, kw_only=True):
+class SenderConfig(ExchangeConfig):
     """Options of sr_sender."""
 
     component: ClassVar[str] = "sender"
-    sendTo: Annotated[
-        str,
-        option(
-            "SFTP host to send to. Its password or key file is taken from credentials.conf; without"
-            " an entry there, keys and the agent are used as ssh uses them.",
-            example='"sftp://ear001@sftp.science.gc.ca/"',
-            kind="URL",
-        ),
-    ]
-    directory: Annotated[
-        str,
-        option(
-            "Directory at the destination, relative to the login directory unless it is absolute."
-            " ${%Y%m%d} is the time of the announcement, ${source} the user who posted it,"
-            " ${BROKER_USER} the sender's own broker user, ${0} the first group of the rule that"
-            " matched.",
-            example='"incoming/${%Y%m%d}"',
-            kind="directory",
-        ),
-    ] = ""
-    mirror: Annotated[bool, option("Keep the directories of the path at the destination.")] = True
-    strip: Annotated[
-        int, option("Number of leading directories to remove from the path.", example="2")
-    ] = 0
-    flatten: Annotated[
-        str,
-        option(
-            "Replacement for each / of the path, so that all files are in one directory.",
-            example='"-"',
-        ),
-    ] = "/"
-    connections: Annotated[
-        int,
-        option(
-            "Number of simultaneous connections to the SFTP host. 0: between 2 and 8, more for a"
-            " distant host, and one more as long as that increases the throughput.",
-            example="4",
-        ),
-    ] = 0
-    prefetch: Annotated[
-        int,
-        option(
-            "Maximum number of unacknowledged announcements from the queue. 0: 16 for each"
-            " connection, and up to 1000 while the files are small.",
-            example="100",
-        ),
-    ] = 0
-    stream: Annotated[
-        Literal["auto", "ssh", "paramiko"],
-        option(
-            "SSH implementation: the ssh program, which obeys ssh_config(5), or the library"
-            " paramiko. auto: ssh, but paramiko if ssh is not installed or a password is needed.",
-            example='"paramiko"',
-        ),
-    ] = "auto"
-    knownHosts: Annotated[
-        str | None,
-        option(
-            "File with the keys of SFTP hosts. Default: the files that ssh uses.",
-            example='"/etc/sarra_lite/known_hosts"',
-            kind="file",
-        ),
-    ] = None
-    timeout: Annotated[
-        float,
-        option(
-            "How long to wait for a response of the SFTP host. With --drain, also how long the host"
-            " may be unreachable.",
-            example='"2m"',
-        ),
-    ] = 60.0
-    limit: Annotated[
-        int,
-        option(
-            "Maximum number of bytes per second that a process sends over all its connections. 0:"
-            " unlimited.",
-            example='"20Mi"',
-            kind="size",
-        ),
-    ] = 0
-    verify: Annotated[
-        bool,
-        option(
-            "Read back what was written and compare it, before a file is reported. This takes as"
-            " long as a download."
-        ),
-    ] = False
-    fsync: Annotated[
-        bool,
-        option(
-            "Have the server write a file to its disk, not only to its memory, before the file is"
-            " reported (fsync@openssh.com)."
-        ),
-    ] = False
-    retry_ttl: Annotated[
-        float, option("How long to retry a file while the destination is full.", example='"1d"')
-    ] = 86400.0
-    permCopy: Annotated[bool, option("Set the mode of files as announced.")] = True
-    permDefault: Annotated[
-        int,
-        option(
-            "Mode of files whose announcement has none, and of all files if permCopy is off.",
-            example='"640"',
-            kind="mode",
-        ),
-    ] = 0o644
-    permDirDefault: Annotated[
-        int, option("Mode of directories that the sender creates.", example='"750"', kind="mode")
-    ] = 0o775
-    timeCopy: Annotated[bool, option("Set the modification time of files as announced.")] = True
-    acceptUsers: Annotated[
-        list[str],
-        option(
-            "Broker users whose announcements are accepted, in addition to the sender's own.",
-            example='["ucloudmech"]',
-        ),
-    ] = msgspec.field(default_factory=list)
-    requireUserId: Annotated[
-        bool,
-        option(
-            "Refuse announcements without an author that the broker has verified. sr3 sends none."
-        ),
-    ] = False
+    sendTo: str = option(
+        "SFTP host to send to. Its password or key file is taken from credentials.conf; without"
+        " an entry there, keys and the agent are used as ssh uses them.",
+        example='"sftp://ear001@sftp.science.gc.ca/"',
+        kind="URL",
+    )
+    directory: str = option(
+        "Directory at the destination, relative to the login directory unless it is absolute."
+        " ${%Y%m%d} is the time of the announcement, ${source} the user who posted it,"
+        " ${BROKER_USER} the sender's own broker user, ${0} the first group of the rule that"
+        " matched.",
+        default="",
+        example='"incoming/${%Y%m%d}"',
+        kind="directory",
+    )
+    mirror: bool = option("Keep the directories of the path at the destination.", default=True)
+    strip: int = option(
+        "Number of leading directories to remove from the path.", default=0, example="2"
+    )
+    flatten: str = option(
+        "Replacement for each / of the path, so that all files are in one directory.",
+        default="/",
+        example='"-"',
+    )
+    connections: int = option(
+        "Number of simultaneous connections to the SFTP host. 0: between 2 and 8, more for a"
+        " distant host, and one more as long as that increases the throughput.",
+        default=0,
+        example="4",
+    )
+    prefetch: int = option(
+        "Maximum number of unacknowledged announcements from the queue. 0: 16 for each"
+        " connection, and up to 1000 while the files are small.",
+        default=0,
+        example="100",
+    )
+    stream: Literal["auto", "ssh", "paramiko"] = option(
+        "SSH implementation: the ssh program, which obeys ssh_config(5), or the library paramiko."
+        " auto: ssh, but paramiko if ssh is not installed or a password is needed.",
+        default="auto",
+        example='"paramiko"',
+    )
+    knownHosts: str | None = option(
+        "File with the keys of SFTP hosts. Default: the files that ssh uses.",
+        default=None,
+        example='"/etc/sarra_lite/known_hosts"',
+        kind="file",
+    )
+    timeout: float = option(
+        "How long to wait for a response of the SFTP host. With --drain, also how long the host"
+        " may be unreachable.",
+        default=60.0,
+        example='"2m"',
+    )
+    limit: int = option(
+        "Maximum number of bytes per second that a process sends over all its connections. 0:"
+        " unlimited.",
+        default=0,
+        example='"20Mi"',
+        kind="size",
+    )
+    verify: bool = option(
+        "Read back what was written and compare it, before a file is reported. This takes as long"
+        " as a download.",
+        default=False,
+    )
+    fsync: bool = option(
+        "Have the server write a file to its disk, not only to its memory, before the file is"
+        " reported (fsync@openssh.com).",
+        default=False,
+    )
+    retry_ttl: float = option(
+        "How long to retry a file while the destination is full.", default=86400.0, example='"1d"'
+    )
+    permCopy: bool = option("Set the mode of files as announced.", default=True)
+    permDefault: int = option(
+        "Mode of files whose announcement has none, and of all files if permCopy is off.",
+        default=0o644,
+        example='"640"',
+        kind="mode",
+    )
+    permDirDefault: int = option(
+        "Mode of directories that the sender creates.", default=0o775, example='"750"', kind="mode"
+    )
+    timeCopy: bool = option("Set the modification time of files as announced.", default=True)
+    acceptUsers: list[str] = option(
+        "Broker users whose announcements are accepted, in addition to the sender's own.",
+        default_factory=list,
+        example='["ucloudmech"]',
+    )
+    requireUserId: bool = option(
+        "Refuse announcements without an author that the broker has verified. sr3 sends none.",
+        default=False,
+    )
 
     @property
     def queue(self) -> str:

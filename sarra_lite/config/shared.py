@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
-
-import msgspec
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from sarra_lite.config import credentials, rules
-from sarra_lite.config.rules import Rule  # noqa: TC001  msgspec evaluates the annotation
+from sarra_lite.config.rules import Rule  # noqa: TC001  schema evaluates the annotation
 from sarra_lite.config.schema import BaseConfig, option
 
 if TYPE_CHECKING:
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
 AMQP: Final = ("amqps", "amqp")
 
 
-class BrokerConfig(BaseConfig, frozen=True, kw_only=True, dict=True):
+class BrokerConfig(BaseConfig):
     """Options of every command: how to connect to the broker, and how names on it are formed."""
 
     component: ClassVar[str] = ""  # the command's name without sr_
@@ -26,57 +24,47 @@ class BrokerConfig(BaseConfig, frozen=True, kw_only=True, dict=True):
     borrows: ClassVar[tuple[str, ...]] = ()
     name: str = "default"
 
-    broker: Annotated[
-        str,
-        option(
-            "Broker to connect to. Its password is taken from credentials.conf.",
-            example='"amqps://uearnest@svrsftp.science.gc.ca/"',
-            kind="URL",
-        ),
-    ]
-    tlsCaFile: Annotated[
-        str | None,
-        option(
-            "File with the CA certificates to trust for amqps. Default: those of the host.",
-            example='"/etc/sarra_lite/ca.pem"',
-            kind="file",
-        ),
-    ] = None
-    exchangePrefix: Annotated[
-        str, option("Prefix of the names of users' exchanges. sr3 uses xs_.", example='"xs_"')
-    ] = "xac_"
-    userPrefix: Annotated[
-        str,
-        option(
-            "Prefix of broker user names that is left out of exchange names: with u, user uearnest"
-            ' has the exchange xac_earnest. Set it to "" for exchanges of sr3.',
-            example='""',
-        ),
-    ] = "u"
-    topicPrefix: Annotated[
-        str, option("Prefix of the topics of announcements. sr3 uses v03.", example='"v03"')
-    ] = "v03.post"
-    reportMaxAge: Annotated[
-        str,
-        option(
-            "How long a stream keeps reports; the units are Y, M, D, h, m and s. All commands that"
-            " use the same stream need the same value.",
-            example='"30D"',
-            kind="age",
-        ),
-    ] = "30D"
-    reportMaxBytes: Annotated[
-        int,
-        option(
-            "Maximum size of a stream of reports; the broker deletes the oldest reports first.",
-            example='"1Gi"',
-            kind="size",
-        ),
-    ] = 1024**3
-    logLevel: Annotated[
-        Literal["debug", "info", "warning", "error"],
-        option("Lowest level of messages that are logged on standard error.", example='"debug"'),
-    ] = "info"
+    broker: str = option(
+        "Broker to connect to. Its password is taken from credentials.conf.",
+        example='"amqps://uearnest@svrsftp.science.gc.ca/"',
+        kind="URL",
+    )
+    tlsCaFile: str | None = option(
+        "File with the CA certificates to trust for amqps. Default: those of the host.",
+        default=None,
+        example='"/etc/sarra_lite/ca.pem"',
+        kind="file",
+    )
+    exchangePrefix: str = option(
+        "Prefix of the names of users' exchanges. sr3 uses xs_.", default="xac_", example='"xs_"'
+    )
+    userPrefix: str = option(
+        "Prefix of broker user names that is left out of exchange names: with u, user uearnest"
+        ' has the exchange xac_earnest. Set it to "" for exchanges of sr3.',
+        default="u",
+        example='""',
+    )
+    topicPrefix: str = option(
+        "Prefix of the topics of announcements. sr3 uses v03.", default="v03.post", example='"v03"'
+    )
+    reportMaxAge: str = option(
+        "How long a stream keeps reports; the units are Y, M, D, h, m and s. All commands that"
+        " use the same stream need the same value.",
+        default="30D",
+        example='"30D"',
+        kind="age",
+    )
+    reportMaxBytes: int = option(
+        "Maximum size of a stream of reports; the broker deletes the oldest reports first.",
+        default=1024**3,
+        example='"1Gi"',
+        kind="size",
+    )
+    logLevel: Literal["debug", "info", "warning", "error"] = option(
+        "Lowest level of messages that are logged on standard error.",
+        default="info",
+        example='"debug"',
+    )
 
     @cached_property
     def endpoint(self) -> credentials.Endpoint:
@@ -121,71 +109,57 @@ class BrokerConfig(BaseConfig, frozen=True, kw_only=True, dict=True):
             yield "topicPrefix", "is empty"
 
 
-class ExchangeConfig(BrokerConfig, frozen=True, kw_only=True):
+class ExchangeConfig(BrokerConfig):
     """Options that sr_post and sr_sender share: both publish announcements on an exchange."""
 
-    exchange: Annotated[
-        str | None,
-        option(
-            "Exchange to publish on. Default: exchangePrefix and the user name without userPrefix.",
-            example='"xac_earnest"',
-        ),
-    ] = None
-    queueName: Annotated[
-        str | None,
-        option(
-            "Queue of announcements. The default of sr_sender is q_<user>_<configuration>; sr_post"
-            " declares and binds a queue only if this option is set.",
-            example='"q_uearnest_science"',
-        ),
-    ] = None
-    queueType: Annotated[
-        Literal["quorum", "classic"],
-        option("Type of a queue that is created. sr3 creates classic.", example='"classic"'),
-    ] = "quorum"
-    subtopic: Annotated[
-        list[str],
-        option(
-            "Topics that the queue is bound to, without the prefix: directories with dots between"
-            " them. * matches one directory, # any number.",
-            example='["data.#"]',
-        ),
-    ] = msgspec.field(default_factory=lambda: ["#"])
-    reportStream: Annotated[
-        str | None,
-        option(
-            "Stream that keeps the user's reports. Default: q_<user>_reports.",
-            example='"q_uearnest_reports"',
-        ),
-    ] = None
-    baseDir: Annotated[
-        str | None,
-        option(
-            "Directory that the paths in announcements are relative to. Default: the path of"
-            " baseUrl.",
-            example='"/home/earnest"',
-            kind="directory",
-        ),
-    ] = None
-    blockSize: Annotated[
-        int,
-        option(
-            "Size of blocks. Larger files are sent as blocks of this size. 0: a thousandth of the"
-            " file, at least 16 MiB and at most 1 GiB. 1: files are never split.",
-            example='"256Mi"',
-            kind="size",
-        ),
-    ] = 0
-    rules: Annotated[
-        list[Rule],
-        option(
-            "Rules that accept or reject files. The first rule whose regular expression matches the"
-            " beginning of baseUrl and path decides.",
-            example='[{ reject = ".*[.]tmp$" }, { accept = ".*" }]',
-            kind="rules",
-        ),
-    ] = msgspec.field(default_factory=list)
-    acceptUnmatched: Annotated[bool, option("Accept files that no rule matches.")] = True
+    exchange: str | None = option(
+        "Exchange to publish on. Default: exchangePrefix and the user name without userPrefix.",
+        default=None,
+        example='"xac_earnest"',
+    )
+    queueName: str | None = option(
+        "Queue of announcements. The default of sr_sender is q_<user>_<configuration>; sr_post"
+        " declares and binds a queue only if this option is set.",
+        default=None,
+        example='"q_uearnest_science"',
+    )
+    queueType: Literal["quorum", "classic"] = option(
+        "Type of a queue that is created. sr3 creates classic.",
+        default="quorum",
+        example='"classic"',
+    )
+    subtopic: list[str] = option(
+        "Topics that the queue is bound to, without the prefix: directories with dots between"
+        " them. * matches one directory, # any number.",
+        default_factory=lambda: ["#"],
+        example='["data.#"]',
+    )
+    reportStream: str | None = option(
+        "Stream that keeps the user's reports. Default: q_<user>_reports.",
+        default=None,
+        example='"q_uearnest_reports"',
+    )
+    baseDir: str | None = option(
+        "Directory that the paths in announcements are relative to. Default: the path of baseUrl.",
+        default=None,
+        example='"/home/earnest"',
+        kind="directory",
+    )
+    blockSize: int = option(
+        "Size of blocks. Larger files are sent as blocks of this size. 0: a thousandth of the"
+        " file, at least 16 MiB and at most 1 GiB. 1: files are never split.",
+        default=0,
+        example='"256Mi"',
+        kind="size",
+    )
+    rules: list[Rule] = option(
+        "Rules that accept or reject files. The first rule whose regular expression matches the"
+        " beginning of baseUrl and path decides.",
+        default_factory=list,
+        example='[{ reject = ".*[.]tmp$" }, { accept = ".*" }]',
+        kind="rules",
+    )
+    acceptUnmatched: bool = option("Accept files that no rule matches.", default=True)
 
     @property
     def exchange_name(self) -> str:
