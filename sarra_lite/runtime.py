@@ -103,16 +103,14 @@ class SystemdStatus:
     def __init__(self) -> None:
         """Read where systemd listens."""
         self._address = os.environ.get("NOTIFY_SOCKET", "")
-        self._text = ""
 
     def ready(self) -> None:
         """Report that the unit is started."""
         self._notify("READY=1")
 
     def alive(self, text: str) -> None:
-        """Reset the watchdog; show ``text`` in ``systemctl status`` if it is new."""
-        self._notify("WATCHDOG=1" if text == self._text else f"WATCHDOG=1\nSTATUS={text}")
-        self._text = text
+        """Reset the watchdog; show ``text`` in ``systemctl status``."""
+        self._notify(f"WATCHDOG=1\nSTATUS={text}")
 
     def stopping(self) -> None:
         """Report that the process is ending."""

@@ -10,11 +10,11 @@ from typing import Final
 # sr3 writes a fraction below 0.0001 s with an exponent and without its first digit: .00271606e-05
 _TIME: Final = re.compile(r"([0-9]{8})T?([0-9]{6})(?:\.([0-9]{1,18})|\.?[0-9]*e-[0-9]+)?Z?")
 _NUMBER: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
-_SIZES: Final = {
-    "": 1,
-    "b": 1,
-    **{unit: 10 ** (3 * power) for power, unit in enumerate("kmgtp", start=1)},
-    **{f"{unit}i": 2 ** (10 * power) for power, unit in enumerate("kmgtp", start=1)},
+_SIZES: Final = {"": 1, "b": 1} | {
+    f"{prefix}{suffix}": base**power
+    for power, unit in enumerate("kmgtp", start=1)
+    for prefix, base in ((unit, 1000), (f"{unit}i", 1024))
+    for suffix in ("", "b")
 }
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _BINARY: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -58,27 +58,19 @@ def parse_size(value: str | int) -> int:
 
     Raises ValueError for any other text, as ``parse_duration`` does.
     """
-    number, unit = _split(value, "a size like 64Mi")
-    factor = _SIZES.get(unit.removesuffix("b") if len(unit) > 1 else unit)
-    if factor is None:
-        raise ValueError(f"not a size like 64Mi: {value!r}")
-    return int(number * factor)
+    return int(_quantity(value, _SIZES, "a size like 64Mi"))
 
 
 def parse_duration(value: str | float) -> float:
     """Return seconds for ``300``, ``5m``, ``1.5h``, ``2d``, ``1w`` (units of sr3_options(7))."""
-    number, unit = _split(value, "a duration like 5m")
-    if unit not in _SECONDS:
-        raise ValueError(f"not a duration like 5m: {value!r}")
-    return number * _SECONDS[unit]
+    return _quantity(value, _SECONDS, "a duration like 5m")
 
 
-def _split(value: str | float, expected: str) -> tuple[float, str]:
-    """Return the number and the unit in lower case."""
+def _quantity(value: str | float, units: dict[str, int], expected: str) -> float:
     match = _NUMBER.fullmatch(str(value))
-    if match is None:
+    if match is None or match[2].lower() not in units:
         raise ValueError(f"not {expected}: {value!r}")
-    return float(match[1]), match[2].lower()
+    return float(match[1]) * units[match[2].lower()]
 
 
 def plain_size(count: int) -> str | int:

@@ -174,11 +174,7 @@ class _PrintCompletion(argparse.Action):
     """Prints the completion script of a shell, and ends the program."""
 
     def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,  # noqa: ARG002  argparse gives it
-        values: Any,
-        option_string: str | None = None,  # noqa: ARG002
+        self, parser: argparse.ArgumentParser, _namespace: object, values: Any, _flag: object = None
     ) -> None:
         """Print the script; it completes files and directories where an argument is one."""
         import shtab  # noqa: PLC0415  its import takes longer than all others here

@@ -42,29 +42,26 @@ def _rule_problems(rule: Rule) -> Iterator[str]:
     if (rule.accept is None) == (rule.reject is None):
         yield "needs either accept or reject"
         return
-    if rule.flatten is not None and (text := flatten_problem(rule.flatten)):
-        yield f"flatten: {text}"
     try:
         re.compile(rule.accept or rule.reject or "")
     except re.error as error:
         yield f"not a regular expression: {error}"
-    yield from template_problems(rule.directory or "")
+    flatten = "/" if rule.flatten is None else rule.flatten
+    for key, text in path_problems(rule.directory or "", flatten):
+        yield f"{key}: {text}"
 
 
-def template_problems(directory: str) -> Iterator[str]:
-    """Yield a message for each error in a directory with variables."""
+def path_problems(directory: str, flatten: str = "/") -> Iterator[tuple[str, str]]:
+    """Yield key and reason for each error in the options that make the path of a file."""
     if ".." in directory.split("/"):
-        yield "directory: .. is not allowed"
+        yield "directory", ".. is not allowed"
     for name in VARIABLE.findall(directory):
         if not (is_group(name) or _DATE.fullmatch(name) or name in _NAMES):
-            yield f"directory: unknown variable ${{{name}}}"
-
-
-def flatten_problem(flatten: str) -> str | None:
-    """Return why a value of the option flatten cannot be used, None if it can."""
+            yield "directory", f"unknown variable ${{{name}}}"
     if not flatten:
-        return "is empty"
-    return "contains /" if "/" in flatten and flatten != "/" else None
+        yield "flatten", "is empty"
+    elif "/" in flatten and flatten != "/":
+        yield "flatten", "contains /"
 
 
 def is_group(name: str) -> bool:

@@ -142,10 +142,7 @@ class SenderConfig(ExchangeConfig):
             yield "sendTo", text
         elif self.destination.path:
             yield "sendTo", "must end after the host; write where files go as directory"
-        for text in rules.template_problems(self.directory):
-            yield "directory", text.removeprefix("directory: ")
-        if (text := rules.flatten_problem(self.flatten)) is not None:
-            yield "flatten", text
+        yield from rules.path_problems(self.directory, self.flatten)
         if self.timeout <= 0:
             yield "timeout", "must be more than 0"
         for key, most in _MAXIMUM.items():

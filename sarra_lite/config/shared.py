@@ -179,11 +179,6 @@ class ExchangeConfig(BrokerConfig):
             prefixes.pop(self.finish_topic)  # the key v03.# matches finishes, too
         return [f"{prefix}.{subtopic}" for prefix in prefixes for subtopic in self.subtopic]
 
-    @property
-    def post_topic(self) -> str:
-        """Prefix of the topics of announcements."""
-        return self.topicPrefix
-
     def problems(self) -> Iterator[tuple[str, str]]:
         """Add rules that cannot be applied."""
         yield from super().problems()

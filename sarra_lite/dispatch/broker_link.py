@@ -122,7 +122,7 @@ class BrokerLink:
 
         self.outstanding += 1
         for piece in pieces:
-            prefix = self._config.finish_topic if piece.is_finish else self._config.post_topic
+            prefix = self._config.finish_topic if piece.is_finish else self._config.topicPrefix
             self._publish(prefix, piece, answered)
 
     def confirmed(self, event: Confirmed) -> bool:

@@ -127,7 +127,7 @@ class Announcer:
         broker, announcement, config = self._broker, self._pending[number], self._config
         if broker is None:
             return False
-        prefix = config.finish_topic if announcement.is_finish else config.post_topic
+        prefix = config.finish_topic if announcement.is_finish else config.topicPrefix
         topic = v03.topic(prefix, announcement.rel_path)
         body = v03.encode(announcement)
 

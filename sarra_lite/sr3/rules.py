@@ -10,7 +10,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from sarra_lite.config.rules import VARIABLE, template_problems
+from sarra_lite.config.rules import VARIABLE, path_problems
 from sarra_lite.sr3.unsupported import EXPLANATIONS
 
 if TYPE_CHECKING:
@@ -107,8 +107,8 @@ class RuleConverter:
             lambda variable: f"${{{_VARIABLES.get(variable[1], variable[1])}}}",
             os.path.expanduser(line.value),  # noqa: PTH111  a template
         )
-        for problem in template_problems(directory):
-            self._note(line, f"{problem.removeprefix('directory: ')}; change it by hand")
+        for _, problem in path_problems(directory):
+            self._note(line, f"{problem}; change it by hand")
         if "${0}" in directory:
             self._whole_match.append(line)
         return directory

@@ -157,7 +157,7 @@ def test_the_value_of_a_variable_cannot_leave_the_directory(
 def test_variables_can_be_replaced_in_every_directory_that_passes_the_check(
     template: str, source: str
 ) -> None:
-    if not list(rules.template_problems(template)):
+    if not list(rules.path_problems(template)):
         assert ".." not in destination(config(directory=template), source=source).split("/")
 
 
