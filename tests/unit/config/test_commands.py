@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sarra_lite.commands import arguments, log, post, sender, src2log
+from sarra_lite.commands import arguments, post, sender
+from sarra_lite.config import files
 from sarra_lite.config.commands import COMMANDS, LogConfig, PostConfig, SenderConfig, Src2logConfig
 from sarra_lite.config.schema import options
 from sarra_lite.errors import ConfigError
 
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable
-    from pathlib import Path
-
 BROKER = "amqps://uearnest@broker.example/"
 SEND_TO = "sftp://ear001@host.example/"
-PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
-    "post": post.make_parser,
-    "sender": sender.make_parser,
-    "src2log": src2log.make_parser,
-    "log": log.make_parser,
-}
 
 
 def post_config(**values: Any) -> PostConfig:
@@ -124,18 +115,13 @@ def test_a_sender_configuration_that_cannot_work_is_refused(
 
 
 @pytest.mark.parametrize("component", COMMANDS)
-def test_every_option_has_a_flag(component: str) -> None:
-    parser = PARSERS[component]()
+def test_every_command_makes_a_parser_with_a_flag_for_every_option(component: str) -> None:
+    parser = importlib.import_module(f"sarra_lite.commands.{component}").make_parser()
+    assert parser.prog == f"sr_{component}"
     text = parser.format_help()
     for option in options(COMMANDS[component]):
         for flag in option.flag.split("/"):
             assert f"{flag} " in text or f"{flag}," in text, option.key
-
-
-@pytest.mark.parametrize("component", COMMANDS)
-def test_the_module_of_every_command_makes_its_parser(component: str) -> None:
-    module = importlib.import_module(f"sarra_lite.commands.{component}")
-    assert module.make_parser().prog == f"sr_{component}"
 
 
 def test_the_command_line_overrides_the_file(home: Path) -> None:
@@ -206,3 +192,17 @@ def test_a_wrong_command_line_ends_with_status_2(argv: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         sender.make_parser().parse_args(argv)
     assert caught.value.code == 2
+
+
+def test_a_user_without_a_home_directory_has_the_configurations_of_the_host(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    # systemd assigns such a number, which has no entry in passwd.
+    monkeypatch.setattr("os.getuid", lambda: 61_999)
+    assert files.directories() == [Path("/etc/sarra_lite")]
+
+
+def test_configurations_of_the_user_come_before_those_of_the_host(home: Path) -> None:
+    assert files.directories() == [home, Path("/etc/sarra_lite")]
