@@ -114,13 +114,13 @@ def configured(
             overrides[option.key] = dict(value) if option.kind == "table" else value
     if args.verbose:
         overrides.setdefault("logLevel", "debug")
-    effective = load(config, args.config, overrides)
+    effective = _load(config, args.config, overrides)
     runtime.log_to_stderr(effective.logLevel)
     return args, effective
 
 
-def load(config: type[Config], name: str | None, overrides: dict[str, Any]) -> Config:
-    """Read a configuration; ``overrides`` are values from the command line.
+def _load(config: type[Config], name: str | None, overrides: dict[str, Any]) -> Config:
+    """Return the configuration of a file and the command line.
 
     Without a name, the configuration ``default`` is read if it exists.  Otherwise the command may
     borrow the options for the broker from the ``default`` of another command.

@@ -158,10 +158,9 @@ def _errors(check: Callable[[], object]) -> list[str]:
 
 def _show(config: type[BrokerConfig], name: str | None) -> int:
     file = files.find(config.component, name or "default")
-    keys = files.read(file)
-    credentials_file = credentials.find_file(files.directories())
-    effective = arguments.load(config, str(file), {})
-    sys.stdout.write(files.effective(effective, keys, file, credentials_file))
+    values = files.read(file)
+    effective = schema.build(config, values, str(file), name=file.stem)
+    sys.stdout.write(files.effective(effective, values, file))
     return EX_OK
 
 

@@ -125,12 +125,10 @@ def _comment(text: str) -> str:
     return "".join(f"# {line}\n" for line in lines)
 
 
-def effective(
-    config: BrokerConfig, file_keys: Container[str], file: Path, credentials_file: Path
-) -> str:
+def effective(config: BrokerConfig, file_keys: Container[str], file: Path) -> str:
     """Return the values in effect; those of ``file_keys`` are set in ``file``.
 
-    States for each password only whether ``credentials_file`` has it.
+    States for each password only whether there is one.
     """
     lines = [f"# sr_{config.component} with configuration {config.name}: {file}", ""]
     for option in options(type(config)):
@@ -140,7 +138,7 @@ def effective(
     if isinstance(config, ExchangeConfig):
         lines.append(f"# topics bound to the queue: {' '.join(config.binding_keys)}")
     lines.append(f"# topics of reports: {config.report_topic}.#")
-    lines += [f"# {line}" for line in _credentials(config, credentials_file)]
+    lines += [f"# {line}" for line in _credentials(config)]
     return "\n".join(lines) + "\n"
 
 
@@ -155,8 +153,9 @@ def _effective_option(config: BrokerConfig, option: Option, origin: str) -> str:
     return f"{_assignment(option.key, option.to_toml(value))}  # {origin}"
 
 
-def _credentials(config: BrokerConfig, file: Path) -> Iterator[str]:
-    """Yield what a credentials file has for each host, without the password itself."""
+def _credentials(config: BrokerConfig) -> Iterator[str]:
+    """Yield what the credentials file has for each host, without the password itself."""
+    file = credentials.find_file(directories())
     endpoints = [config.endpoint]
     if isinstance(config, SenderConfig):
         endpoints.append(config.destination)
