@@ -141,23 +141,21 @@ class Ledger:
         self._execute(sql, self._token + 1, old_key, new_key, is_dir)
         return self.record_pending(new, version, is_dir=is_dir)
 
-    def confirm(self, path: str, token: int) -> None:
+    def confirm(self, token: int) -> None:
         """Record that the broker confirmed an announcement.
 
         The entry does not change if a later announcement of the name is pending.
         """
-        pending = (_key(path), token)
-        sql = "DELETE FROM entry WHERE name = ? AND token = ? AND version IS NULL"
-        self._execute(sql, *pending)
-        self._execute("UPDATE entry SET token = NULL WHERE name = ? AND token = ?", *pending)
+        self._execute("DELETE FROM entry WHERE token = ? AND version IS NULL", token)
+        self._execute("UPDATE entry SET token = NULL WHERE token = ?", token)
         self._execute("DELETE FROM renaming WHERE token = ?", token)
 
-    def mark_uncertain(self, path: str, token: int) -> None:
+    def mark_uncertain(self, token: int) -> None:
         """Record that an announcement failed, so that it is unknown what the destination has.
 
         For a rename, both names and everything below them become uncertain.
         """
-        self._execute(_SET_UNCERTAIN + "name = ? AND token = ?", _key(path), token)
+        self._execute(_SET_UNCERTAIN + "token = ?", token)
         self._mark_rename_uncertain(token)
 
     def commit(self) -> None:
