@@ -71,9 +71,7 @@ class _PostConverter(ConfigConverter):
         super().take(line, without_prefix)
 
     def finish(self) -> None:
-        """Add the rules, and the base directory if baseUrl does not contain it."""
-        if rules := self.rules.values().get("rules"):
-            self.values["rules"] = rules
+        """Add the base directory, if baseUrl does not contain it, and remarks."""
         url = urlsplit(self.values.get("baseUrl", "file:/"))
         if url.scheme != "file":
             # sr3 takes the path of an sftp: URL, but the root directory for all others.
@@ -119,8 +117,7 @@ class _SenderConverter(ConfigConverter):
         }
 
     def finish(self) -> None:
-        """Add the rules and the options that say where files go."""
-        self.values |= self.rules.values()
+        """Add remarks on the queue and on other users' announcements."""
         if "queueName" not in self.values:
             self.remarks.append(_QUEUE.format(name=self.name))
         if not self.exchange.startswith(f"xs_{self.user}"):

@@ -82,7 +82,7 @@ class ConfigConverter:
 
     def finish(self) -> None:
         """Complete the values, in the order in which the reference lists them."""
-        values = _SR3_NAMES | self.values
+        values = _SR3_NAMES | self.values | self.rules.values()
         if self._suffix:
             values["exchange"] = self.exchange
         self.values = {key: values[key] for key in self.options if key in values}

@@ -25,11 +25,7 @@ class _Delayed(NamedTuple):
 
 
 class CompletionTracker:
-    """Yields the changes of complete files, and delays the check of files that may be incomplete.
-
-    The Watcher calls one method for each event, and ``due_changes`` in time.  Only delayed files
-    are kept in memory.
-    """
+    """Yields the changes of complete files; keeps in memory only the files to check again."""
 
     def __init__(self, diff: Diff, settle: float, settle_if_open: float) -> None:
         """Set how long a file must not change to be complete, in seconds.

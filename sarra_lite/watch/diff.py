@@ -68,13 +68,10 @@ def _is_gone(path: str) -> bool:
 
 
 class Diff:
-    """Compares names with an open ledger and yields the changes to announce.
-
-    Each yielded change is recorded in the ledger as pending before it is yielded.
-    """
+    """Yields the changes to announce, each after it was recorded in the ledger as pending."""
 
     def __init__(self, ledger: Ledger) -> None:
-        """Compare with ``ledger``."""
+        """Compare with an open ledger."""
         self._ledger = ledger
 
     def unannounced_state(self, path: str) -> FileState | None:

@@ -167,10 +167,8 @@ def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path: Path) -
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline()
-        with (
-            pytest.raises(ConfigError, match=r"another sr_post --watch .* runs"),
-            Ledger(tmp_path / "ledger"),
-        ):
+        refused = pytest.raises(ConfigError, match=r"another sr_post --watch .* runs")
+        with refused, Ledger(tmp_path / "ledger"):
             pass
         other.kill()
     with Ledger(tmp_path / "ledger") as ledger:
