@@ -71,9 +71,7 @@ class _PostConverter(ConfigConverter):
         super().take(line, without_prefix)
 
     def finish(self) -> None:
-        """Add the rules, and the base directory if baseUrl does not contain it."""
-        if rules := self.rules.values("").get("rules"):
-            self.values["rules"] = rules
+        """Add the base directory, if baseUrl does not contain it, and remarks."""
         url = urlsplit(self.values.get("baseUrl", "file:/"))
         if url.scheme != "file":
             # sr3 takes the path of an sftp: URL, but the root directory for all others.
@@ -108,7 +106,6 @@ class _SenderConverter(ConfigConverter):
 
     def __init__(self, sr3_component: str, file: Path) -> None:
         super().__init__(sr3_component, file)
-        self._default_directory = "/"
         self._bindings: set[tuple[str, str]] = set()
         self.handlers |= {
             **dict.fromkeys((*PATH_OPTIONS, FIRST_GROUP_IS_ZERO), self.rules.take),
@@ -120,8 +117,7 @@ class _SenderConverter(ConfigConverter):
         }
 
     def finish(self) -> None:
-        """Add the rules and the options that say where files go."""
-        self.values |= self.rules.values(self._default_directory)
+        """Add remarks on the queue and on other users' announcements."""
         if "queueName" not in self.values:
             self.remarks.append(_QUEUE.format(name=self.name))
         if not self.exchange.startswith(f"xs_{self.user}"):
@@ -137,7 +133,7 @@ class _SenderConverter(ConfigConverter):
 
     def _post_base_dir(self, line: Line) -> None:
         # sr3 puts files there for which no line names a directory.
-        self._default_directory = self.text(line) or "/"
+        self.rules.default_directory = self.text(line) or "/"
 
     def _subtopic(self, line: Line) -> None:
         if (topic := self.text(line)) is None:

@@ -12,8 +12,8 @@ from sarra_lite.config.rules import VARIABLE
 from sarra_lite.config.schema import options
 from sarra_lite.config.shared import AMQP
 from sarra_lite.sr3.reader import Reader
-from sarra_lite.sr3.rules import PATH_OPTIONS, RuleConverter, parse_flag
-from sarra_lite.sr3.unsupported import EXPLANATIONS, UNKNOWN_OPTION
+from sarra_lite.sr3.rules import RuleConverter, parse_flag
+from sarra_lite.sr3.unsupported import EXPLANATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,7 +82,7 @@ class ConfigConverter:
 
     def finish(self) -> None:
         """Complete the values, in the order in which the reference lists them."""
-        values = _SR3_NAMES | self.values
+        values = _SR3_NAMES | self.values | self.rules.values()
         if self._suffix:
             values["exchange"] = self.exchange
         self.values = {key: values[key] for key in self.options if key in values}
@@ -91,12 +91,10 @@ class ConfigConverter:
         """Convert a line whose option has the name ``key`` here."""
         if key in self.handlers:
             self.handlers[key](line)
-        elif key in PATH_OPTIONS:
-            self.note(line, "only senders say where files go")
         elif key in self.options:
             self.convert(key, line)
         else:
-            self.note(line, EXPLANATIONS.get(line.option, UNKNOWN_OPTION))
+            self.note(line, EXPLANATIONS.get(line.option, "has no equivalent here"))
 
     def text(self, line: Line) -> str | None:
         """Return the value of a line; None, with a note, if missing or with unknown variables."""

@@ -69,25 +69,12 @@ class Line(NamedTuple):
         return " ".join(self.words)
 
 
-class Note(NamedTuple):
-    """A line of sr3 that was not converted, or not completely, and what the user must know."""
-
-    file: Path
-    number: int
-    option: str
-    text: str
-
-    def __str__(self) -> str:
-        """Return the note as one line of text."""
-        return f"{self.file}: line {self.number}: {self.option}: {self.text}"
-
-
 class Reader:
     """Reads the files of one configuration, and collects the notes on its lines."""
 
     def __init__(self, component: str, name: str) -> None:
         """``component`` is sr3's, ``name`` the configuration's; both are values of variables."""
-        self.notes: list[Note] = []
+        self.notes: list[str] = []  # with the file and number of the line
         self._variables = {"PROGRAM": component, "COMPONENT": component, "CONFIG": name}
         self._open: list[Path] = []
 
@@ -114,8 +101,8 @@ class Reader:
         self._open.pop()
 
     def note(self, line: Line, text: str) -> None:
-        """Add a note on a line."""
-        self.notes.append(Note(line.file, line.number, line.written, text))
+        """Add a note: why a line is not converted, or what else the user must know about it."""
+        self.notes.append(f"{line.file}: line {line.number}: {line.written}: {text}")
 
     def _value(self, variable: re.Match[str]) -> str:
         """Return the value of a variable, or the variable itself when it is not known."""

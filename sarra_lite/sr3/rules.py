@@ -44,6 +44,7 @@ class RuleConverter:
     def __init__(self, note: Callable[[Line, str], None]) -> None:
         """Call ``note`` with each line that cannot be converted and the reason."""
         self._note = note
+        self.default_directory = "/"  # where files go for which no line names a directory
         self._first_group_is_zero = False
         self._current: dict[str, Any] = {"directory": None, **_DEFAULTS}
         self._rules: list[dict[str, Any]] = []
@@ -68,15 +69,12 @@ class RuleConverter:
             case _:
                 self._first_group_is_zero = parse_flag(line.words)
 
-    def values(self, default_directory: str) -> dict[str, Any]:
-        """Return ``rules`` and PATH_OPTIONS as a configuration has them, without defaults.
-
-        ``default_directory`` is where files go for which no line names a directory.
-        """
-        final = self._with_directory(self._current, default_directory)
+    def values(self) -> dict[str, Any]:
+        """Return ``rules`` and PATH_OPTIONS as a configuration has them, without defaults."""
+        final = self._with_directory(self._current)
         rules = []
         for rule in self._rules:
-            complete = self._with_directory(rule, default_directory) if "accept" in rule else rule
+            complete = self._with_directory(rule) if "accept" in rule else rule
             rules.append({k: v for k, v in complete.items() if k not in final or v != final[k]})
         if not self._first_group_is_zero:
             for line in self._whole_match:
@@ -113,9 +111,9 @@ class RuleConverter:
             self._whole_match.append(line)
         return directory
 
-    def _with_directory(self, rule: dict[str, Any], default_directory: str) -> dict[str, Any]:
+    def _with_directory(self, rule: dict[str, Any]) -> dict[str, Any]:
         """Fill in the directory, with the first group of the expression as ``${0}``."""
-        directory = default_directory if rule["directory"] is None else rule["directory"]
+        directory = self.default_directory if rule["directory"] is None else rule["directory"]
         if not self._first_group_is_zero:
             directory = re.sub(
                 r"\$\{([1-9][0-9]*)\}", lambda group: f"${{{int(group[1]) - 1}}}", directory

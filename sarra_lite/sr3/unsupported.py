@@ -39,6 +39,7 @@ _OPTIONS_BY_EXPLANATION: Final = {
     " queue, which still has these limits": (
         "expire expiry messageAgeMax message_ttl message-ttl post_messageAgeMax"
     ),
+    "only senders say where files go": "directory mirror strip flatten",
     "the rate of announcements is not limited here": (
         "messageRateMax post_rate_limit messageRateMin"
     ),
@@ -79,7 +80,6 @@ _OPTIONS_BY_EXPLANATION: Final = {
     "accounts are made by whoever runs the broker": "admin feeder manager role",
 }
 
-UNKNOWN_OPTION: Final = "has no equivalent here"
 EXPLANATIONS: Final = {
     option: explanation
     for explanation, options in _OPTIONS_BY_EXPLANATION.items()

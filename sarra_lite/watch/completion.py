@@ -25,11 +25,7 @@ class _Delayed(NamedTuple):
 
 
 class CompletionTracker:
-    """Yields the changes of complete files, and delays the check of files that may be incomplete.
-
-    The Watcher calls one method for each event, and ``due_changes`` in time.  Only delayed files
-    are kept in memory.
-    """
+    """Yields the changes of complete files; keeps in memory only the files to check again."""
 
     def __init__(self, diff: Diff, settle: float, settle_if_open: float) -> None:
         """Set how long a file must not change to be complete, in seconds.
@@ -85,9 +81,16 @@ class CompletionTracker:
         while self._schedule and self._schedule[0][0] <= now:
             due, path = heapq.heappop(self._schedule)
             delayed = self._delayed.get(path)
-            if delayed is not None and delayed.due == due:
-                del self._delayed[path]
-                yield from self._check_again(path, delayed)
+            if delayed is None or delayed.due != due:
+                continue
+            del self._delayed[path]
+            if delayed.version is None:
+                yield from self._compare_complete(path)
+            elif state := self._diff.unannounced_state(path):
+                if state.version == delayed.version or not state.is_file:
+                    yield from self._diff.compare(path, state)
+                elif not delayed.may_be_open:
+                    self._delay(path, self._settle, state.version)
 
     def seconds_until_due(self) -> float:
         """Return the seconds until ``due_changes`` must be called; infinity if nothing waits."""
@@ -106,15 +109,6 @@ class CompletionTracker:
                 self._delay(path, _CLOCK_TICK, None)
             else:
                 yield from self._diff.compare(path, state)
-
-    def _check_again(self, path: str, delayed: _Delayed) -> Iterator[Change]:
-        if delayed.version is None:
-            yield from self._compare_complete(path)
-        elif state := self._diff.unannounced_state(path):
-            if state.version == delayed.version or not state.is_file:
-                yield from self._diff.compare(path, state)
-            elif not delayed.may_be_open:
-                self._delay(path, self._settle, state.version)
 
     def _delay(
         self, path: str, seconds: float, version: str | None, *, may_be_open: bool = False

@@ -1,14 +1,9 @@
-"""Compares what is on the disk with the ledger of what was announced.
-
-The result depends only on the disk and the ledger, never on the event that caused the comparison,
-so any name may be compared at any time and any number of times.
-"""
+"""Compares what is on the disk with the ledger: any name, at any time, any number of times."""
 
 from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -17,8 +12,7 @@ if TYPE_CHECKING:
     from sarra_lite.watch.ledger import Ledger
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One change to announce.  ``old`` is the former name when ``kind`` is "renamed"."""
 
     kind: Literal["changed", "removed", "renamed"]
@@ -74,13 +68,10 @@ def _is_gone(path: str) -> bool:
 
 
 class Diff:
-    """Compares names with an open ledger and yields the changes to announce.
-
-    Each yielded change is recorded in the ledger as pending before it is yielded.
-    """
+    """Yields the changes to announce, each after it was recorded in the ledger as pending."""
 
     def __init__(self, ledger: Ledger) -> None:
-        """Compare with ``ledger``."""
+        """Compare with an open ledger."""
         self._ledger = ledger
 
     def unannounced_state(self, path: str) -> FileState | None:

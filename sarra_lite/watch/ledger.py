@@ -23,8 +23,7 @@ _IN_USE: Final = "in use; another sr_post --watch of the same directories runs, 
 _DAMAGED: Final = "damaged, or no ledger of sr_post --watch; move it away, all is announced anew"
 
 # Stored names end with a slash, so that a name and everything below it are one range in byte order.
-# version: '' if unknown because the announcement is uncertain, NULL if a removal is pending.
-# token: not NULL while an announcement is not confirmed.
+# version: see Entry, with NULL for None.  token: not NULL while an announcement is not confirmed.
 # application_id marks the file as a ledger with these tables; it is "SRL1" in ASCII.
 _APPLICATION_ID: Final = 0x53524C31
 _TABLES: Final = f"""
@@ -82,7 +81,7 @@ class Ledger:
             stack.callback(self._sql.close)
             self._prepare()
             for (token,) in self._execute("SELECT token FROM renaming ORDER BY token DESC"):
-                self._mark_rename_uncertain(token)
+                self.mark_uncertain(token)
             self._execute(_SET_UNCERTAIN + "token IS NOT NULL")
             self.commit()
             stack.pop_all()  # keep the file open
@@ -141,24 +140,27 @@ class Ledger:
         self._execute(sql, self._token + 1, old_key, new_key, is_dir)
         return self.record_pending(new, version, is_dir=is_dir)
 
-    def confirm(self, path: str, token: int) -> None:
+    def confirm(self, token: int) -> None:
         """Record that the broker confirmed an announcement.
 
         The entry does not change if a later announcement of the name is pending.
         """
-        pending = (_key(path), token)
-        sql = "DELETE FROM entry WHERE name = ? AND token = ? AND version IS NULL"
-        self._execute(sql, *pending)
-        self._execute("UPDATE entry SET token = NULL WHERE name = ? AND token = ?", *pending)
+        self._execute("DELETE FROM entry WHERE token = ? AND version IS NULL", token)
+        self._execute("UPDATE entry SET token = NULL WHERE token = ?", token)
         self._execute("DELETE FROM renaming WHERE token = ?", token)
 
-    def mark_uncertain(self, path: str, token: int) -> None:
+    def mark_uncertain(self, token: int) -> None:
         """Record that an announcement failed, so that it is unknown what the destination has.
 
         For a rename, both names and everything below them become uncertain.
         """
-        self._execute(_SET_UNCERTAIN + "name = ? AND token = ?", _key(path), token)
-        self._mark_rename_uncertain(token)
+        self._execute(_SET_UNCERTAIN + "token = ?", token)
+        sql = "SELECT old, new, is_dir FROM renaming WHERE token = ?"
+        for old, new, is_dir in self._execute(sql, token):
+            self._execute(_COPY_AS_UNCERTAIN + _IN_RANGE, old, len(new) + 1, *_range(new))
+            self._execute("INSERT OR IGNORE INTO entry VALUES (?, ?, '', NULL)", old, is_dir)
+            self._execute(_SET_UNCERTAIN + _IN_RANGE, *_range(new))
+            self._execute("DELETE FROM renaming WHERE token = ?", token)
 
     def commit(self) -> None:
         """Make what was recorded survive the end of this process."""
@@ -182,15 +184,6 @@ class Ledger:
         self._sql.execute("PRAGMA synchronous = NORMAL")
         if not tables:
             self._sql.executescript(_TABLES)
-
-    def _mark_rename_uncertain(self, token: int) -> None:
-        """Mark both names of a pending rename, if this is one, and everything below uncertain."""
-        sql = "SELECT old, new, is_dir FROM renaming WHERE token = ?"
-        for old, new, is_dir in self._execute(sql, token):
-            self._execute(_COPY_AS_UNCERTAIN + _IN_RANGE, old, len(new) + 1, *_range(new))
-            self._execute("INSERT OR IGNORE INTO entry VALUES (?, ?, '', NULL)", old, is_dir)
-            self._execute(_SET_UNCERTAIN + _IN_RANGE, *_range(new))
-            self._execute("DELETE FROM renaming WHERE token = ?", token)
 
     def _select(self, condition: str, *values: bytes | str) -> list[Entry]:
         return [

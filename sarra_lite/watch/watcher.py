@@ -85,14 +85,14 @@ class Watcher:
 
     def done(self, change: Change) -> None:
         """Record that the announcement of a change is confirmed; at any time, in any order."""
-        self._ledger.confirm(change.path, change.token)
+        self._ledger.confirm(change.token)
 
     def failed(self, change: Change) -> None:
         """Record that a change could not be announced; to be called before the next is taken.
 
         The next event on its name, or the next run, finds it again.
         """
-        self._ledger.mark_uncertain(change.path, change.token)
+        self._ledger.mark_uncertain(change.token)
 
     def _run(self) -> Generator[Change | None]:
         """Yield changes without end, and None at each point where ``changes`` may return."""
@@ -170,18 +170,15 @@ class Watcher:
             if state.is_dir:
                 yield from self._diff.compare(path, state)
             yield None
-            if readable:
-                yield from self._list_one(path, directories)
-
-    def _list_one(self, path: str, directories: list[str]) -> Iterator[Change | None]:
-        """Compare the files and links in one directory; append its directories to the list."""
-        with contextlib.suppress(*_MISSING), os.scandir(path) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    directories.append(entry.path)
-                else:
-                    yield from self._tracker.listed(entry.path)
-                    yield None
+            if not readable:
+                continue
+            with contextlib.suppress(*_MISSING), os.scandir(path) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        directories.append(entry.path)
+                    else:
+                        yield from self._tracker.listed(entry.path)
+                        yield None
 
     def _watch(self, path: str) -> bool:
         """Watch a directory; return whether it may be listed, and log a warning if not."""
