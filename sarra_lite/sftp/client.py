@@ -14,17 +14,7 @@ from paramiko import sftp as constants
 
 from sarra_lite.errors import ConfigError
 from sarra_lite.sftp.file import File
-from sarra_lite.sftp.packets import (
-    UINT32,
-    Attributes,
-    SftpError,
-    pack_attributes,
-    pack_path,
-    pack_string,
-    parse_response,
-    unpack_attributes,
-    unpack_names,
-)
+from sarra_lite.sftp.packets import Attributes, SftpError, pack_path, pack_string, unpack_names
 from sarra_lite.sftp.session import Session
 
 if TYPE_CHECKING:
@@ -108,12 +98,11 @@ class SftpClient:
 
     async def set_attributes(self, path: str, attributes: Attributes) -> None:
         """Set mode or mtime of a path, symbolic links followed (section 6.9)."""
-        values = pack_attributes(attributes)
-        await self._session.request(constants.CMD_SETSTAT, pack_path(path), values)
+        await self._session.request(constants.CMD_SETSTAT, pack_path(path), attributes.pack())
 
     async def mkdir(self, path: str, mode: int) -> None:
         """Create a directory (section 6.6)."""
-        values = pack_attributes(Attributes(mode=mode))
+        values = Attributes(mode=mode).pack()
         await self._session.request(constants.CMD_MKDIR, pack_path(path), values, writing=True)
 
     async def rmdir(self, path: str) -> None:
@@ -154,7 +143,7 @@ class SftpClient:
             while True:
                 futures = [session.send(kind, handle) for _ in range(_READDIRS_AT_ONCE)]
                 for response in [await future for future in futures]:
-                    names += unpack_names(parse_response(response))
+                    names += unpack_names(response)
         except SftpError as error:
             if error.code != constants.SFTP_EOF:
                 raise
@@ -195,13 +184,13 @@ class SftpClient:
     async def _open_file(
         self, path: str, flags: int, mode: int | None = None, *, writing: bool = False
     ) -> File:
-        arguments = (pack_path(path), UINT32.pack(flags), pack_attributes(Attributes(mode=mode)))
+        arguments = (pack_path(path), flags.to_bytes(4), Attributes(mode=mode).pack())
         message = await self._session.request(constants.CMD_OPEN, *arguments, writing=writing)
         return File(self._session, pack_string(message.get_string()), self.max_write)
 
     async def _attributes(self, kind: int, path: str) -> Attributes | None:
         try:
-            return unpack_attributes(await self._session.request(kind, pack_path(path)))
+            return Attributes.unpack(await self._session.request(kind, pack_path(path)))
         except SftpError as error:
             if error.missing:
                 return None
