@@ -110,7 +110,7 @@ class Destination:
         if isinstance(file, BaseException):
             raise file
         if isinstance(made, BaseException):
-            await file.close()
+            file.close_quietly()
             raise made
         return file
 

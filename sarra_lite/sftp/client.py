@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from paramiko import sftp as constants
 
@@ -24,22 +24,13 @@ if TYPE_CHECKING:
 
     from sarra_lite.sftp.target import Target
 
-__all__ = ["Attributes", "File", "SftpClient", "SftpError", "Space"]
+__all__ = ["Attributes", "File", "SftpClient", "SftpError"]
 
 _READDIRS_AT_ONCE: Final = 8
 _WRITE_OVERHEAD: Final = 1024  # bytes of a WRITE packet that are not data, at most
 _MIN_WRITE: Final = 32768  # bytes of data that every server accepts in a WRITE (section 3)
 _MIN_FILES: Final = 64  # assumed where the server does not tell how many files may be open
 _SPARE_FILES: Final = 32  # kept from the server's limit for directories and its own files
-_STATVFS_READ_ONLY: Final = 1
-
-
-class Space(NamedTuple):
-    """What a user may still use of a file system: bytes, and ``names`` (inodes)."""
-
-    bytes: int
-    names: int
-    read_only: bool
 
 
 class SftpClient:
@@ -151,14 +142,15 @@ class SftpClient:
             session.send(constants.CMD_CLOSE, handle)
         return [name for name in names if name not in (".", "..")]
 
-    async def free_space(self, path: str) -> Space | None:
-        """Return the space left at a path (PROTOCOL 4.4), None for an error status."""
+    async def statvfs(self, path: str) -> os.statvfs_result | None:
+        """Return the state of a path's file system (PROTOCOL 4.4), None for an error status."""
         try:
             message = await self._extended(b"statvfs@openssh.com", pack_path(path or "."))
         except SftpError:
             return None
-        _, unit, _, _, blocks, _, _, inodes, _, flags, _ = (message.get_int64() for _ in range(11))
-        return Space(blocks * unit, inodes, bool(flags & _STATVFS_READ_ONLY))
+        values = [message.get_int64() for _ in range(11)]
+        del values[8]  # f_fsid, which Python has at another place
+        return os.statvfs_result(values)
 
     async def touch(self, path: str) -> None:
         """Create an empty file; leave an existing one as it is."""
@@ -167,11 +159,11 @@ class SftpClient:
     async def create(self, path: str, mode: int) -> File:
         """Open a file for writing (section 6.3): created if missing, but not truncated."""
         flags = constants.SFTP_FLAG_WRITE | constants.SFTP_FLAG_CREATE
-        return await self._open_file(path, flags, mode, writing=True)
+        return await self._open_file(path, flags, mode)
 
     async def open_existing(self, path: str) -> File:
         """Open a file for writing (section 6.3); raise SftpError if it is missing."""
-        return await self._open_file(path, constants.SFTP_FLAG_WRITE, writing=True)
+        return await self._open_file(path, constants.SFTP_FLAG_WRITE)
 
     async def read(
         self, path: str, offset: int = 0, length: int | None = None
@@ -181,9 +173,8 @@ class SftpClient:
             async for data in file.chunks(offset, length):
                 yield data
 
-    async def _open_file(
-        self, path: str, flags: int, mode: int | None = None, *, writing: bool = False
-    ) -> File:
+    async def _open_file(self, path: str, flags: int, mode: int | None = None) -> File:
+        writing = flags != constants.SFTP_FLAG_READ
         arguments = (pack_path(path), flags.to_bytes(4), Attributes(mode=mode).pack())
         message = await self._session.request(constants.CMD_OPEN, *arguments, writing=writing)
         return File(self._session, pack_string(message.get_string()), self.max_write)

@@ -24,10 +24,10 @@ _OFFSET_LENGTH: Final = struct.Struct(">QI")
 
 
 class File:
-    """An open file at the server; SftpClient opens it, ``close`` or ``finish`` ends its use.
+    """An open file at the server; SftpClient opens it, ``async with`` or ``finish`` closes it.
 
     ``write`` does not wait for the server's response.  The server handles the requests on one file
-    in order (section 6.1), so ``finish`` and ``close`` send theirs at once, behind the last WRITE.
+    in order (section 6.1), so CLOSE is sent at once, behind the last WRITE.
     """
 
     def __init__(self, session: Session, handle: bytes, read_size: int) -> None:
@@ -43,11 +43,17 @@ class File:
         return self
 
     async def __aexit__(self, _kind: object, error: object, _trace: object) -> None:
-        """Close the file; after an error, do not wait for the server's response."""
-        if error is None:
-            await self.close()
-        else:
+        """Flush and close (section 6.3), unless ``finish`` did; after an error, wait for nothing.
+
+        Raise SftpError when a write or the CLOSE failed.
+        """
+        if error is not None:
             self.close_quietly()
+        elif self._open:
+            self._open = False
+            closed = self._session.send(constants.CMD_CLOSE, self._handle)
+            await self.flush()
+            parse_response(await closed, writing=True)
 
     async def write(self, offset: int, data: bytes | FileRange) -> int:
         """Send a WRITE (section 6.4), as soon as the session's window has room.
@@ -104,14 +110,6 @@ class File:
         parse_response(await changed)
         parse_response(await closed, writing=True)
         return written, before
-
-    async def close(self) -> None:
-        """Flush and close (section 6.3); raise SftpError when either fails, or do nothing again."""
-        if self._open:
-            self._open = False
-            closed = self._session.send(constants.CMD_CLOSE, self._handle)
-            await self.flush()
-            parse_response(await closed, writing=True)
 
     def close_quietly(self) -> None:
         """Send a CLOSE request, without waiting for its response or those to writes."""

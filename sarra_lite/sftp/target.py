@@ -88,8 +88,7 @@ def host_key_error(target: Target, key: paramiko.PKey | None, *, changed: bool) 
 def _fetch_host_key(target: Target) -> paramiko.PKey | None:
     """Return the key that the host presents; None when it cannot be reached directly."""
     with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
-        address = (target.endpoint.host, target.endpoint.port)
-        sock = socket.create_connection(address, CONNECT)
+        sock = socket.create_connection((target.endpoint.host, target.endpoint.port), CONNECT)
         with contextlib.closing(paramiko.Transport(sock)) as transport:
             transport.start_client(timeout=CONNECT)
             return transport.get_remote_server_key()
