@@ -79,13 +79,15 @@ class SftpClient:
         """Whether the connection has ended, by ``close`` or by a failure."""
         return self._session.closed
 
-    async def stat(self, path: str) -> Attributes | None:
-        """Return the attributes of a path, links followed; None if missing (section 6.8)."""
-        return await self._attributes(constants.CMD_STAT, path)
-
-    async def lstat(self, path: str) -> Attributes | None:
-        """Return the attributes of a path, links not followed; None if missing (section 6.8)."""
-        return await self._attributes(constants.CMD_LSTAT, path)
+    async def stat(self, path: str, *, follow_symlinks: bool = True) -> Attributes | None:
+        """Return the attributes of a path; None if missing (section 6.8)."""
+        kind = constants.CMD_STAT if follow_symlinks else constants.CMD_LSTAT
+        try:
+            return Attributes.unpack(await self._session.request(kind, pack_path(path)))
+        except SftpError as error:
+            if error.missing:
+                return None
+            raise
 
     async def set_attributes(self, path: str, attributes: Attributes) -> None:
         """Set mode or mtime of a path, symbolic links followed (section 6.9)."""
@@ -178,14 +180,6 @@ class SftpClient:
         arguments = (pack_path(path), flags.to_bytes(4), Attributes(mode=mode).pack())
         message = await self._session.request(constants.CMD_OPEN, *arguments, writing=writing)
         return File(self._session, pack_string(message.get_string()), self.max_write)
-
-    async def _attributes(self, kind: int, path: str) -> Attributes | None:
-        try:
-            return Attributes.unpack(await self._session.request(kind, pack_path(path)))
-        except SftpError as error:
-            if error.missing:
-                return None
-            raise
 
     async def _extended(self, name: bytes, *arguments: bytes) -> Message:
         return await self._session.request(constants.CMD_EXTENDED, pack_string(name), *arguments)

@@ -88,9 +88,8 @@ class File:
 
     async def sync(self) -> int:
         """Flush, and wait for the server's fsync(2) (PROTOCOL 4.6)."""
-        synced = self._session.send(
-            constants.CMD_EXTENDED, pack_string(b"fsync@openssh.com"), self._handle
-        )
+        name = pack_string(b"fsync@openssh.com")
+        synced = self._session.send(constants.CMD_EXTENDED, name, self._handle)
         written = await self.flush()
         parse_response(await synced, writing=True)
         return written
