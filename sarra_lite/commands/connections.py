@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import ssl
 from collections.abc import Callable
 from functools import partial
@@ -53,14 +54,15 @@ def sftp_factory(config: SenderConfig) -> Callable[[], SftpClient]:
     """
     # Imported here because sr_post does without paramiko, whose import takes long.
     from sarra_lite.sftp.client import SftpClient  # noqa: PLC0415
-    from sarra_lite.sftp.target import Target, ssh_installed  # noqa: PLC0415
+    from sarra_lite.sftp.target import Target  # noqa: PLC0415
 
     file = credentials.find_file(files.directories())
     endpoint = credentials.complete(config.destination, file)
     key_file = endpoint.options.get("ssh_keyfile")
     if key_file is not None and not Path(key_file).expanduser().is_file():
         raise ConfigError(f"{file}: ssh_keyfile of {endpoint}: no such file: {key_file}")
-    if config.stream == "ssh" and not ssh_installed():
+    ssh_installed = shutil.which("ssh") is not None
+    if config.stream == "ssh" and not ssh_installed:
         raise ConfigError("stream is ssh, but there is no ssh program on this host")
     if config.stream == "ssh" and endpoint.password is not None:
         raise ConfigError(f"{file}: {endpoint} has a password, which needs stream auto or paramiko")
@@ -68,7 +70,7 @@ def sftp_factory(config: SenderConfig) -> Callable[[], SftpClient]:
         endpoint=endpoint,
         key_file=None if key_file is None else str(Path(key_file).expanduser()),
         known_hosts=config.knownHosts,
-        program=config.stream != "paramiko" and endpoint.password is None and ssh_installed(),
+        program=config.stream != "paramiko" and endpoint.password is None and ssh_installed,
         timeout=config.timeout,
     )
     return partial(SftpClient, target)

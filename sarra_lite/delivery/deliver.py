@@ -6,6 +6,7 @@ Any job may be carried out twice: by another sender at the same time, or again a
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite.delivery import content, operations
@@ -85,12 +86,12 @@ async def _explain(client: SftpClient, path: str, status: SftpError) -> Transfer
     space = None
     directory = path.rpartition("/")[0]
     while space is None and directory:  # the directory itself may not exist yet
-        space = await client.free_space(directory)
+        space = await client.statvfs(directory)
         directory = directory.rpartition("/")[0]
-    space = space or await client.free_space("/" if path.startswith("/") else ".")
-    if space is not None and space.read_only:
+    space = space or await client.statvfs("/" if path.startswith("/") else ".")
+    if space is not None and space.f_flag & os.ST_RDONLY:
         return TransferError(403, "destination: read-only file system")
-    if space is not None and (space.bytes == 0 or space.names == 0):
+    if space is not None and (space.f_bavail == 0 or space.f_favail == 0):
         return DestinationFull("destination: no space left")
     if status.writing:
         return DestinationFull("destination: write refused: over quota, or its disk failed")

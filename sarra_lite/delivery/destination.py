@@ -110,7 +110,7 @@ class Destination:
         if isinstance(file, BaseException):
             raise file
         if isinstance(made, BaseException):
-            await file.close()
+            file.close_quietly()
             raise made
         return file
 
@@ -179,7 +179,7 @@ class Destination:
         try:
             await self.client.rename(self.staging_file, self.path)
         except SftpError:
-            existing = await self.client.lstat(self.path)
+            existing = await self.client.stat(self.path, follow_symlinks=False)
             if existing is None or not stat.S_ISDIR(existing.mode or 0):
                 raise
             raise TransferError(409, "a directory is in the way at the destination") from None

@@ -19,7 +19,7 @@ _OWNER_WRITE_SEARCH: Final = 0o300  # without these the SFTP user could not fill
 async def remove(destination: Destination) -> Outcome:
     """Remove a file, a link, or an empty directory; TransferError 409 when it is not empty."""
     client, job = destination.client, destination.job
-    found = await client.lstat(job.path)
+    found = await client.stat(job.path, follow_symlinks=False)
     if found is None:
         return _unchanged(job, "removed", "is not there")
     is_directory = stat.S_ISDIR(found.mode or 0)
@@ -43,7 +43,7 @@ async def rename(destination: Destination) -> Outcome | None:
     That is so when the old name does not exist, or names another version than the announced one.
     """
     client, job = destination.client, destination.job
-    if job.old_path is None or await client.lstat(job.old_path) is None:
+    if job.old_path is None or await client.stat(job.old_path, follow_symlinks=False) is None:
         return None
     await destination.make_parents()
     with contextlib.suppress(SftpError):
@@ -58,7 +58,7 @@ async def link(destination: Destination) -> Outcome:
     """Create a symbolic link; it replaces a file or link of its name."""
     client, job = destination.client, destination.job
     target = (job.announcement.file_op or {})["link"]
-    found = await client.lstat(job.path)
+    found = await client.stat(job.path, follow_symlinks=False)
     if found is not None and stat.S_ISLNK(found.mode or 0):
         if await client.readlink(job.path) == target:
             return _unchanged(job, "linked", "link is there")

@@ -20,7 +20,6 @@ _MIB: Final = 1024 * 1024
 MIN_SIZE: Final = 16 * _MIB  # a smaller block costs more (message, block marker) than it saves
 _MAX_SIZE: Final = 1024 * _MIB  # of a larger block, too much is sent again after a crash
 _BLOCKS: Final = 1000  # approximate number of blocks of a file, between these two sizes
-_UNDIVIDED: Final = 1  # blockSize of a configuration, as in sr3: files are sent in one piece
 _CHUNK: Final = 256 * 1024  # bytes to read at once
 
 METHODS: Final = ("sha512", "sha256", "md5")
@@ -33,7 +32,7 @@ def block_size(size: int, configured: int) -> int:
 
     ``configured`` is the option blockSize (sr3_options(7)): 0 chooses by size, 1 never divides.
     """
-    if configured == _UNDIVIDED:
+    if configured == 1:
         return max(size, 1)
     if configured:
         return configured

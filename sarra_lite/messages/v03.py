@@ -88,22 +88,23 @@ def decode(body: bytes, content_type: str | None = CONTENT_TYPE) -> Announcement
 
 def _parse(body: bytes) -> dict[str, Any]:
     """Return the JSON object of a message body; raise MessageError when it has none."""
+    problem = "not a JSON object"
     try:
-        text = body.decode(json.detect_encoding(body), "surrogatepass")
-        fields = _JSON_DECODER.decode(text)
-    except (ValueError, RecursionError) as error:
-        problem = f"not JSON ({error})"
-    else:
+        fields = _JSON_DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
         if isinstance(fields, dict):
             return fields
-        problem = "not a JSON object"
+    except (ValueError, RecursionError) as error:
+        problem = f"not JSON ({error})"
     raise MessageError(f"{problem}: {printable(body[:120].decode(errors='backslashreplace'))}")
 
 
 def _normalise(fields: dict[str, Any]) -> None:
     """Convert fields that sr3 and sr3_cpost write differently into one form, in place."""
     if "mode" in fields:
-        fields["mode"] = _mode(fields["mode"])
+        mode = int(str(fields["mode"]), 8)
+        if mode < 0:
+            raise ValueError(f"mode {fields['mode']} is negative")
+        fields["mode"] = mode & 0o7777
     if isinstance(fields.get("relPath"), str):
         fields["relPath"] = fields["relPath"].removeprefix("/")
     if isinstance(fields.get("blocks"), dict):
@@ -115,24 +116,15 @@ def _normalise(fields: dict[str, Any]) -> None:
         fields["fileOp"] = {k: "" if v is None else v for k, v in fields["fileOp"].items()}
 
 
-def _mode(value: Any) -> int:
-    """Return the permission bits of an octal string."""
-    mode = int(str(value), 8)
-    if mode < 0:
-        raise ValueError(f"mode {value} is negative")
-    return mode & 0o7777
-
-
 def _blocks(fields: dict[str, Any]) -> Blocks:
     """Convert ``manifest`` (sr3 in Python) or ``count`` and ``remainder`` (sr3 in C, and ours)."""
-    number = fields.get("number")
     size = int(fields["size"])
     if isinstance(manifest := fields.get("manifest"), dict):
         last = int(manifest[str(len(manifest) - 1)]["size"])
         count, remainder = len(manifest), last % size
     else:
         count, remainder = int(fields["count"]), int(fields.get("remainder", 0))
-    number = None if number is None else int(number)
+    number = None if fields.get("number") is None else int(fields["number"])
     blocks = Blocks(size, count, remainder, number, finish=fields.get("finish") is True)
     if fields.get("method", "inplace") != "inplace":
         raise ValueError(f"blocks of method {fields['method']!r}; only inplace is known")
@@ -160,13 +152,12 @@ def _check_values(message: Announcement) -> None:
     for size in (message.size, report.bytes if report else None):
         if size is not None and not 0 <= size <= _MAX_SIZE:
             raise ValueError(f"no file has {str(size)[:25]} bytes")
-    for path in (message.base_url, message.rel_path, *(message.file_op or {}).values()):
-        if "\0" in path:
-            raise ValueError("a path contains a NUL byte")
-        path.encode(errors="surrogateescape")  # raises for surrogates that stand for no byte
-    for value in (message.source, *(msgspec.structs.astuple(report) if report else ())):
+    paths = (message.base_url, message.rel_path, *(message.file_op or {}).values())
+    if any("\0" in path for path in paths):
+        raise ValueError("a path contains a NUL byte")
+    for value in (*paths, message.source, *(msgspec.structs.astuple(report) if report else ())):
         if isinstance(value, str):
-            value.encode(errors="surrogateescape")  # such text cannot be printed either
+            value.encode(errors="surrogateescape")  # raises for surrogates that stand for no byte
         elif isinstance(value, float) and not math.isfinite(value):
             raise ValueError("a number of the report is out of range")
 

@@ -8,23 +8,13 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from paramiko import sftp as constants
 
 from sarra_lite.errors import ConfigError
 from sarra_lite.sftp.file import File
-from sarra_lite.sftp.packets import (
-    UINT32,
-    Attributes,
-    SftpError,
-    pack_attributes,
-    pack_path,
-    pack_string,
-    parse_response,
-    unpack_attributes,
-    unpack_names,
-)
+from sarra_lite.sftp.packets import Attributes, SftpError, pack_path, pack_string, unpack_names
 from sarra_lite.sftp.session import Session
 
 if TYPE_CHECKING:
@@ -34,22 +24,13 @@ if TYPE_CHECKING:
 
     from sarra_lite.sftp.target import Target
 
-__all__ = ["Attributes", "File", "SftpClient", "SftpError", "Space"]
+__all__ = ["Attributes", "File", "SftpClient", "SftpError"]
 
 _READDIRS_AT_ONCE: Final = 8
 _WRITE_OVERHEAD: Final = 1024  # bytes of a WRITE packet that are not data, at most
 _MIN_WRITE: Final = 32768  # bytes of data that every server accepts in a WRITE (section 3)
 _MIN_FILES: Final = 64  # assumed where the server does not tell how many files may be open
 _SPARE_FILES: Final = 32  # kept from the server's limit for directories and its own files
-_STATVFS_READ_ONLY: Final = 1
-
-
-class Space(NamedTuple):
-    """What a user may still use of a file system: bytes, and ``names`` (inodes)."""
-
-    bytes: int
-    names: int
-    read_only: bool
 
 
 class SftpClient:
@@ -98,22 +79,23 @@ class SftpClient:
         """Whether the connection has ended, by ``close`` or by a failure."""
         return self._session.closed
 
-    async def stat(self, path: str) -> Attributes | None:
-        """Return the attributes of a path, links followed; None if missing (section 6.8)."""
-        return await self._attributes(constants.CMD_STAT, path)
-
-    async def lstat(self, path: str) -> Attributes | None:
-        """Return the attributes of a path, links not followed; None if missing (section 6.8)."""
-        return await self._attributes(constants.CMD_LSTAT, path)
+    async def stat(self, path: str, *, follow_symlinks: bool = True) -> Attributes | None:
+        """Return the attributes of a path; None if missing (section 6.8)."""
+        kind = constants.CMD_STAT if follow_symlinks else constants.CMD_LSTAT
+        try:
+            return Attributes.unpack(await self._session.request(kind, pack_path(path)))
+        except SftpError as error:
+            if error.missing:
+                return None
+            raise
 
     async def set_attributes(self, path: str, attributes: Attributes) -> None:
         """Set mode or mtime of a path, symbolic links followed (section 6.9)."""
-        values = pack_attributes(attributes)
-        await self._session.request(constants.CMD_SETSTAT, pack_path(path), values)
+        await self._session.request(constants.CMD_SETSTAT, pack_path(path), attributes.pack())
 
     async def mkdir(self, path: str, mode: int) -> None:
         """Create a directory (section 6.6)."""
-        values = pack_attributes(Attributes(mode=mode))
+        values = Attributes(mode=mode).pack()
         await self._session.request(constants.CMD_MKDIR, pack_path(path), values, writing=True)
 
     async def rmdir(self, path: str) -> None:
@@ -154,7 +136,7 @@ class SftpClient:
             while True:
                 futures = [session.send(kind, handle) for _ in range(_READDIRS_AT_ONCE)]
                 for response in [await future for future in futures]:
-                    names += unpack_names(parse_response(response))
+                    names += unpack_names(response)
         except SftpError as error:
             if error.code != constants.SFTP_EOF:
                 raise
@@ -162,14 +144,15 @@ class SftpClient:
             session.send(constants.CMD_CLOSE, handle)
         return [name for name in names if name not in (".", "..")]
 
-    async def free_space(self, path: str) -> Space | None:
-        """Return the space left at a path (PROTOCOL 4.4), None for an error status."""
+    async def statvfs(self, path: str) -> os.statvfs_result | None:
+        """Return the state of a path's file system (PROTOCOL 4.4), None for an error status."""
         try:
             message = await self._extended(b"statvfs@openssh.com", pack_path(path or "."))
         except SftpError:
             return None
-        _, unit, _, _, blocks, _, _, inodes, _, flags, _ = (message.get_int64() for _ in range(11))
-        return Space(blocks * unit, inodes, bool(flags & _STATVFS_READ_ONLY))
+        values = [message.get_int64() for _ in range(11)]
+        del values[8]  # f_fsid, which Python has at another place
+        return os.statvfs_result(values)
 
     async def touch(self, path: str) -> None:
         """Create an empty file; leave an existing one as it is."""
@@ -178,11 +161,11 @@ class SftpClient:
     async def create(self, path: str, mode: int) -> File:
         """Open a file for writing (section 6.3): created if missing, but not truncated."""
         flags = constants.SFTP_FLAG_WRITE | constants.SFTP_FLAG_CREATE
-        return await self._open_file(path, flags, mode, writing=True)
+        return await self._open_file(path, flags, mode)
 
     async def open_existing(self, path: str) -> File:
         """Open a file for writing (section 6.3); raise SftpError if it is missing."""
-        return await self._open_file(path, constants.SFTP_FLAG_WRITE, writing=True)
+        return await self._open_file(path, constants.SFTP_FLAG_WRITE)
 
     async def read(
         self, path: str, offset: int = 0, length: int | None = None
@@ -192,20 +175,11 @@ class SftpClient:
             async for data in file.chunks(offset, length):
                 yield data
 
-    async def _open_file(
-        self, path: str, flags: int, mode: int | None = None, *, writing: bool = False
-    ) -> File:
-        arguments = (pack_path(path), UINT32.pack(flags), pack_attributes(Attributes(mode=mode)))
+    async def _open_file(self, path: str, flags: int, mode: int | None = None) -> File:
+        writing = flags != constants.SFTP_FLAG_READ
+        arguments = (pack_path(path), flags.to_bytes(4), Attributes(mode=mode).pack())
         message = await self._session.request(constants.CMD_OPEN, *arguments, writing=writing)
         return File(self._session, pack_string(message.get_string()), self.max_write)
-
-    async def _attributes(self, kind: int, path: str) -> Attributes | None:
-        try:
-            return unpack_attributes(await self._session.request(kind, pack_path(path)))
-        except SftpError as error:
-            if error.missing:
-                return None
-            raise
 
     async def _extended(self, name: bytes, *arguments: bytes) -> Message:
         return await self._session.request(constants.CMD_EXTENDED, pack_string(name), *arguments)

@@ -10,14 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 from paramiko import sftp as constants
 
 from sarra_lite.errors import DestinationDown, SourceUnavailable
-from sarra_lite.sftp.packets import (
-    Attributes,
-    Response,
-    pack_attributes,
-    pack_string,
-    parse_response,
-    unpack_attributes,
-)
+from sarra_lite.sftp.packets import Attributes, Response, pack_string, parse_response
 from sarra_lite.sftp.sendfile import FileRange
 
 if TYPE_CHECKING:
@@ -31,10 +24,10 @@ _OFFSET_LENGTH: Final = struct.Struct(">QI")
 
 
 class File:
-    """An open file at the server; SftpClient opens it, ``close`` or ``finish`` ends its use.
+    """An open file at the server; SftpClient opens it, ``async with`` or ``finish`` closes it.
 
     ``write`` does not wait for the server's response.  The server handles the requests on one file
-    in order (section 6.1), so ``finish`` and ``close`` send theirs at once, behind the last WRITE.
+    in order (section 6.1), so CLOSE is sent at once, behind the last WRITE.
     """
 
     def __init__(self, session: Session, handle: bytes, read_size: int) -> None:
@@ -50,11 +43,17 @@ class File:
         return self
 
     async def __aexit__(self, _kind: object, error: object, _trace: object) -> None:
-        """Close the file; after an error, do not wait for the server's response."""
-        if error is None:
-            await self.close()
-        else:
+        """Flush and close (section 6.3), unless ``finish`` did; after an error, wait for nothing.
+
+        Raise SftpError when a write or the CLOSE failed.
+        """
+        if error is not None:
             self.close_quietly()
+        elif self._open:
+            self._open = False
+            closed = self._session.send(constants.CMD_CLOSE, self._handle)
+            await self.flush()
+            parse_response(await closed, writing=True)
 
     async def write(self, offset: int, data: bytes | FileRange) -> int:
         """Send a WRITE (section 6.4), as soon as the session's window has room.
@@ -69,14 +68,13 @@ class File:
             len(data), constants.CMD_WRITE, self._handle, header, data=data
         )
         self._writes.append((future, data))
-        return await self._confirm(wait=False)
+        return await self.flush(wait=False)
 
-    async def flush(self) -> int:
-        """Wait for the responses to all writes; return and raise as ``write`` does."""
-        return await self._confirm(wait=True)
+    async def flush(self, *, wait: bool = True) -> int:
+        """Wait for the responses to all writes; return and raise as ``write`` does.
 
-    async def _confirm(self, *, wait: bool) -> int:
-        """Check the responses to writes: those received, or all; return the bytes written."""
+        Without ``wait``, only check those received already.
+        """
         written = 0
         while self._writes and (wait or self._writes[0][0].done()):
             future, data = self._writes[0]
@@ -90,9 +88,8 @@ class File:
 
     async def sync(self) -> int:
         """Flush, and wait for the server's fsync(2) (PROTOCOL 4.6)."""
-        synced = self._session.send(
-            constants.CMD_EXTENDED, pack_string(b"fsync@openssh.com"), self._handle
-        )
+        name = pack_string(b"fsync@openssh.com")
+        synced = self._session.send(constants.CMD_EXTENDED, name, self._handle)
         written = await self.flush()
         parse_response(await synced, writing=True)
         return written
@@ -105,23 +102,13 @@ class File:
         """
         self._open = False
         found = self._session.send(constants.CMD_FSTAT, self._handle)
-        changed = self._session.send(
-            constants.CMD_FSETSTAT, self._handle, pack_attributes(attributes)
-        )
+        changed = self._session.send(constants.CMD_FSETSTAT, self._handle, attributes.pack())
         closed = self._session.send(constants.CMD_CLOSE, self._handle)
         written = await self.flush()
-        before = unpack_attributes(parse_response(await found))
+        before = Attributes.unpack(parse_response(await found))
         parse_response(await changed)
         parse_response(await closed, writing=True)
         return written, before
-
-    async def close(self) -> None:
-        """Flush and close (section 6.3); raise SftpError when either fails, or do nothing again."""
-        if self._open:
-            self._open = False
-            closed = self._session.send(constants.CMD_CLOSE, self._handle)
-            await self.flush()
-            parse_response(await closed, writing=True)
 
     def close_quietly(self) -> None:
         """Send a CLOSE request, without waiting for its response or those to writes."""
@@ -136,18 +123,15 @@ class File:
         Several READ requests (section 6.4) are pending at once.
         """
         message = await self._session.request(constants.CMD_FSTAT, self._handle)
-        size = unpack_attributes(message).size or 0
+        size = Attributes.unpack(message).size or 0
         end = size if length is None else min(size, begin + length)
-        offsets = iter(range(begin, end, self._read_size))
         reads: deque[asyncio.Future[Response]] = deque()
-        while True:
-            while len(reads) < _MAX_READS and (offset := next(offsets, None)) is not None:
-                await self._session.wait_for_window()
-                count = min(self._read_size, end - offset)
-                span = _OFFSET_LENGTH.pack(offset, count)
-                reads.append(
-                    self._session.send_counted(count, constants.CMD_READ, self._handle, span)
-                )
-            if not reads:
-                return
-            yield parse_response(await reads.popleft()).get_string()
+        for offset in range(begin, end, self._read_size):
+            if len(reads) == _MAX_READS:
+                yield parse_response(await reads.popleft()).get_string()
+            await self._session.wait_for_window()
+            count = min(self._read_size, end - offset)
+            span = _OFFSET_LENGTH.pack(offset, count)
+            reads.append(self._session.send_counted(count, constants.CMD_READ, self._handle, span))
+        for read in reads:
+            yield parse_response(await read).get_string()

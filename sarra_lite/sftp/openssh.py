@@ -7,14 +7,12 @@ import functools
 import os
 import subprocess
 from pathlib import Path
-from typing import IO, Final
+from typing import IO
 
 import paramiko
 
 from sarra_lite.errors import DestinationDown, DestinationRefused
 from sarra_lite.sftp.target import CONNECT, KEEPALIVE, Stream, Target, host_key_error, socket_pair
-
-_FASTEST_CIPHER: Final = "aes128-gcm@openssh.com"
 
 
 class OpenSshStream(Stream):
@@ -76,7 +74,7 @@ def _command(target: Target) -> list[str]:
     if target.key_file is not None:
         options |= {"IdentityFile": target.key_file, "IdentitiesOnly": "yes"}
     if prefers_aes(endpoint.host):
-        options["Ciphers"] = f"^{_FASTEST_CIPHER}"
+        options["Ciphers"] = "^aes128-gcm@openssh.com"  # the fastest
     flags = [f"-o{name}={value}" for name, value in options.items()]
     if endpoint.port != paramiko.config.SSH_PORT:  # otherwise Port of ssh_config(5) is to hold
         flags += ["-p", str(endpoint.port)]

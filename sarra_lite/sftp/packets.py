@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 import struct
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from paramiko import sftp as constants
 from paramiko.message import Message
+from paramiko.sftp_attr import SFTPAttributes
 
 UINT32: Final = struct.Struct(">I")
-# Flags of section 5.
-_ATTR_SIZE: Final = 1
-_ATTR_UIDGID: Final = 2
-_ATTR_PERMISSIONS: Final = 4
-_ATTR_ACMODTIME: Final = 8
 
 
 class SftpError(Exception):
@@ -45,6 +41,29 @@ class Attributes(NamedTuple):
     mode: int | None = None
     mtime: int | None = None
 
+    def pack(self) -> bytes:
+        """Return mode and mtime, where they are set, as ATTRS (section 5)."""
+        flags, values = 0, []
+        if self.mode is not None:
+            flags |= SFTPAttributes.FLAG_PERMISSIONS
+            values.append(self.mode)
+        if self.mtime is not None:
+            flags |= SFTPAttributes.FLAG_AMTIME
+            values += [self.mtime, self.mtime]  # the protocol sets atime with it
+        return struct.pack(f">{1 + len(values)}I", flags, *values)
+
+    @classmethod
+    def unpack(cls, message: Message) -> Self:
+        """Read ATTRS (section 5) from a message; owner and access time are dropped."""
+        flags, mtime = message.get_int(), None
+        size = message.get_int64() if flags & SFTPAttributes.FLAG_SIZE else None
+        if flags & SFTPAttributes.FLAG_UIDGID:
+            message.get_int64()
+        mode = message.get_int() if flags & SFTPAttributes.FLAG_PERMISSIONS else None
+        if flags & SFTPAttributes.FLAG_AMTIME:
+            _, mtime = message.get_int(), message.get_int()
+        return cls(size, mode, mtime)
+
 
 class Response(NamedTuple):
     """A response as received: packet type (SSH_FXP_) and content after the request id."""
@@ -74,34 +93,11 @@ def pack_path(path: str) -> bytes:
     return pack_string(os.fsencode(path))
 
 
-def pack_attributes(attributes: Attributes) -> bytes:
-    """Return mode and mtime, where they are set, as ATTRS (section 5)."""
-    flags, values = 0, []
-    if attributes.mode is not None:
-        flags |= _ATTR_PERMISSIONS
-        values.append(attributes.mode)
-    if attributes.mtime is not None:
-        flags |= _ATTR_ACMODTIME
-        values += [attributes.mtime, attributes.mtime]  # the protocol sets atime with it
-    return struct.pack(f">{1 + len(values)}I", flags, *values)
-
-
-def unpack_attributes(message: Message) -> Attributes:
-    """Read ATTRS (section 5) from a message; owner and access time are dropped."""
-    flags = message.get_int()
-    size = message.get_int64() if flags & _ATTR_SIZE else None
-    if flags & _ATTR_UIDGID:
-        message.get_int64()
-    mode = message.get_int() if flags & _ATTR_PERMISSIONS else None
-    times = (message.get_int(), message.get_int()) if flags & _ATTR_ACMODTIME else None
-    return Attributes(size, mode, times[1] if times else None)
-
-
-def unpack_names(message: Message) -> list[str]:
-    """Read the names of an SSH_FXP_NAME response (section 7)."""
-    names = []
+def unpack_names(response: Response) -> list[str]:
+    """Return the names in an SSH_FXP_NAME response (section 7), or raise its SftpError."""
+    message, names = parse_response(response), []
     for _ in range(message.get_int()):
         names.append(os.fsdecode(message.get_string()))
         message.get_string()  # the same as a line of "ls -l"
-        unpack_attributes(message)
+        Attributes.unpack(message)
     return names

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
 import logging
-import shutil
 import socket
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -23,11 +20,6 @@ logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)  # its errors are r
 CONNECT: Final = 15.0  # seconds that the TCP connection and the login may take, each
 KEEPALIVE: Final = 15  # seconds without data after which SSH probes the server
 _SOCKET_BUFFER: Final = 1024 * 1024  # bytes
-
-
-def ssh_installed() -> bool:
-    """Return whether the ssh program is on PATH."""
-    return shutil.which("ssh") is not None
 
 
 class Target(NamedTuple):
@@ -76,9 +68,8 @@ def host_key_error(target: Target, key: paramiko.PKey | None, *, changed: bool) 
     name = endpoint.host if standard_port else f"[{endpoint.host}]:{endpoint.port}"
     shown = accept = ""
     if key is not None:
-        digest = base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
         kind = key.get_name().removeprefix("ssh-")
-        shown = f" ({kind.upper()} SHA256:{digest})"
+        shown = f" ({kind.upper()} {key.fingerprint})"
         accept = (
             f"ssh-keyscan -p {endpoint.port} -t {kind.partition('-')[0]} {endpoint.host} >> {file}"
         )
@@ -97,8 +88,7 @@ def host_key_error(target: Target, key: paramiko.PKey | None, *, changed: bool) 
 def _fetch_host_key(target: Target) -> paramiko.PKey | None:
     """Return the key that the host presents; None when it cannot be reached directly."""
     with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
-        address = (target.endpoint.host, target.endpoint.port)
-        sock = socket.create_connection(address, CONNECT)
+        sock = socket.create_connection((target.endpoint.host, target.endpoint.port), CONNECT)
         with contextlib.closing(paramiko.Transport(sock)) as transport:
             transport.start_client(timeout=CONNECT)
             return transport.get_remote_server_key()

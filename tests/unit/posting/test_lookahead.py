@@ -63,15 +63,16 @@ def test_none_among_the_items_makes_all_results_before_it_available() -> None:
     assert results == [1, 2, 3]
 
 
+def numbers(read: list[int]) -> Iterator[int]:
+    """Yield 10,000 numbers; ``read`` gets those that were asked for."""
+    for number in range(10_000):
+        read.append(number)
+        yield number
+
+
 def test_items_are_not_read_ahead_while_no_slow_work_is_running() -> None:
     read: list[int] = []
-
-    def items() -> Iterator[int]:
-        for number in range(10):
-            read.append(number)
-            yield number
-
-    results = lookahead.in_order(items(), lambda _: False, lambda item: item)
+    results = lookahead.in_order(numbers(read), lambda _: False, lambda item: item)
     assert next(results)() == 0
     assert read == [0]
 
@@ -79,14 +80,8 @@ def test_items_are_not_read_ahead_while_no_slow_work_is_running() -> None:
 def test_the_number_of_items_read_ahead_is_limited() -> None:
     release = threading.Event()
     read: list[int] = []
-
-    def items() -> Iterator[int]:
-        for number in range(10_000):
-            read.append(number)
-            yield number
-
     results = lookahead.in_order(
-        items(), lambda item: item == 0, lambda item: item or release.wait(30)
+        numbers(read), lambda item: item == 0, lambda item: item or release.wait(30)
     )
     first = next(results)
     assert len(read) <= 1000
