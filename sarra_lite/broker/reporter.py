@@ -1,4 +1,4 @@
-"""Creates the reports of one process."""
+"""Builds report messages; no connection is involved."""
 
 from __future__ import annotations
 

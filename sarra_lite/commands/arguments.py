@@ -43,7 +43,7 @@ def _rule(action: str, regex: str) -> dict[str, str]:
     return {action: regex}
 
 
-# Settings of argparse for kinds of options that take more than one text.
+# Settings of argparse for kinds of options that need more than a metavar.
 _SETTINGS: Final[dict[str, dict[str, Any]]] = {
     "count": {"metavar": "N", "type": int},
     "list": {"metavar": "TEXT", "action": "append"},

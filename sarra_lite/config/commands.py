@@ -1,4 +1,7 @@
-"""The options of sr_post, sr_src2log and sr_log, and the configuration of each command."""
+"""Options of sr_post, sr_src2log and sr_log.
+
+``COMMANDS`` has the configuration class of every command, sr_sender's included.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The accept and reject rules of a configuration, and their check.
-
-``config.matching`` applies them.
-"""
+"""Accept and reject rules of a configuration, and their check; ``config.matching`` applies them."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _TOML_TERMS: Final = {
 
 
 def text_or_integer(value: Any) -> str | int:
-    """Return the value; raise ValueError when it has another type."""
+    """Return the value; raise ValueError unless it is text or a whole number."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError(f"not a text or whole number: {value!r}")  # noqa: TRY004  callers catch it
     return value

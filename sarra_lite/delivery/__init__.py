@@ -1,1 +1,1 @@
-"""Carries out one announcement at one destination: content, links, removals."""
+"""Carries out an announcement at a destination: file, block, link, directory, rename, removal."""

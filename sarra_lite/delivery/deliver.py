@@ -76,8 +76,8 @@ async def _carry_out(destination: Destination, hooks: Hooks) -> Outcome:
 async def _explain(client: SftpClient, path: str, status: SftpError) -> TransferError:
     """Return the error to report for a status of the SFTP server.
 
-    SSH_FX_FAILURE may mean a full disk, an exceeded quota or a read-only file system; statvfs
-    tells the first and the last from other failures.
+    SSH_FX_FAILURE may have any cause.  statvfs shows a full disk and a read-only file system; any
+    other refused write, as over a quota, is reported as full, too.
     """
     if status.code == _DENIED:
         return TransferError(403, f"destination: {str(status).lower()}")

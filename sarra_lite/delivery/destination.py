@@ -76,7 +76,7 @@ class Destination:
         )
 
     async def markers(self) -> Markers | None:
-        """Read the block markers; None when no block was ever started."""
+        """Read the block markers; None when there is no marker directory."""
         try:
             names = await self.client.listdir(self.marker_directory)
         except SftpError as status:

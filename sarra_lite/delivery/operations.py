@@ -38,9 +38,9 @@ async def remove(destination: Destination) -> Outcome:
 
 
 async def rename(destination: Destination) -> Outcome | None:
-    """Rename; None when that is not possible and the file has to be sent instead.
+    """Rename.  Return None when the old name does not exist, or the server refuses the rename.
 
-    That is so when the old name does not exist, or names another version than the announced one.
+    Also None when what was renamed is another version: the announced file is then sent over it.
     """
     client, job = destination.client, destination.job
     if job.old_path is None or await client.stat(job.old_path, follow_symlinks=False) is None:
@@ -94,6 +94,6 @@ async def directory(destination: Destination) -> Outcome:
 def _unchanged(job: Job, done: str, there: str) -> Outcome:
     """Return the outcome where nothing was to do: 304, or 201 for a redelivered announcement.
 
-    An earlier attempt of ours may have done it and died before its report.
+    An earlier attempt may have done the operation and ended before it was reported.
     """
     return Outcome(201, done) if job.redelivered else Outcome(304, there)

@@ -1,1 +1,1 @@
-"""What a sender has taken from its queue, in which order and by whom it is done."""
+"""Scheduling in a sender: order, connection, report and acknowledgement of each announcement."""

@@ -1,7 +1,4 @@
-"""How many connections a sender opens: by round-trip time, then more while throughput grows.
-
-Decision 0013 has the measurements.
-"""
+"""How many connections a sender opens: by round-trip time, then by throughput (decision 0013)."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import math
 from typing import Final
 
 FEWEST: Final = 2
-WHILE_CONNECTING: Final = 4  # before the round-trip time is known, where logging in is slow
+WHILE_CONNECTING: Final = 4  # while the round-trip time is unknown, if login takes over SLOW_LOGIN
 MOST: Final = 8  # sshd accepts 10 logins at once by default (MaxStartups)
 SLOW_LOGIN: Final = 0.25  # seconds; nearby hosts take a tenth of a second
 _LINE_RATE: Final = 125_000_000  # bytes a second
@@ -56,7 +53,7 @@ class Autoscaler:
         return -1
 
     def _rate(self, written: int, now: float, *, backlog: bool) -> float | None:
-        """Return bytes a second at the end of every second period; the other is for warming up."""
+        """Return bytes/s of every second period; a new connection gets up to speed in the first."""
         if self._since is None or not backlog:
             self._since, self._bytes = now, 0
             return None

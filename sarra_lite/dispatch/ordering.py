@@ -1,10 +1,10 @@
-"""Which jobs may run at the same time, and which must wait for an earlier one.  Pure.
+"""Which jobs may run at the same time, and which must wait for an earlier one.  No input or output.
 
 Operations on one path run in the order of their announcements: a file removed and made again must
 exist in the end.  An operation on a whole directory (removal, rename) waits for earlier jobs
 beneath it, and later jobs beneath it wait for the operation.  Jobs beneath a directory that is to
 be made wait for it, so that it has its mode before anything is in it.  Blocks of one file do not
-wait for each other.
+wait for each other.  The order holds within one sender process only.
 """
 
 from __future__ import annotations

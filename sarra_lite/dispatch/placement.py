@@ -1,4 +1,4 @@
-"""From an announcement to a job: authorisation, local path, path at the destination.  Pure."""
+"""Makes a job of an announcement, without input or output: authorisation and both paths."""
 
 from __future__ import annotations
 

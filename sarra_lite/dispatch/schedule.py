@@ -114,7 +114,7 @@ class Schedule(dict["Key", Pending]):
         return min(1.0, self._timers[0][0] - now) if self._timers else 1.0
 
     def start_finish_after(self, block: Key) -> None:
-        """Start the finish of a file at once when the last of its blocks held here is done."""
+        """Start a file's finish at once when none of its blocks is in progress in this process."""
         file = block[:2]
         finish = self.get((*file, None))
         if finish is None or not finish.waiting:

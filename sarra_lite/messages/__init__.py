@@ -1,1 +1,1 @@
-"""Message format v03 of Sarracenia: announcements, reports, blocks of a file, fingerprints."""
+"""Message format v03 of Sarracenia: announcements, reports, blocks of a file, identities."""

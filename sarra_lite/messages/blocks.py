@@ -1,4 +1,4 @@
-"""Divides large files into blocks, and calculates fingerprints of content."""
+"""Divides large files into blocks, and calculates the identity of content."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def should_split(announcement: Announcement, configured: int) -> bool:
 
 
 def digest(method: str) -> Digest:
-    """Return an empty digest object for one of METHODS, or for the digest that COD names."""
+    """Return a new hasher for one of METHODS or for ``COD.value``."""
     if method == COD.value:
         return blake3.blake3()
     return hashlib.new(method, usedforsecurity=False)

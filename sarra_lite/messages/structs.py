@@ -1,4 +1,4 @@
-"""Announcement, report, blocks and fingerprint as structs; ``messages.v03`` exports them.
+"""Announcement, report, blocks and identity as structs; ``messages.v03`` exports them.
 
 Fields are those of metpx-sr3's v03 messages (sr_post(7)) in snake case.  Sizes are in bytes, times
 are Sarracenia time strings in UTC (``units.time_string``).
@@ -16,7 +16,7 @@ from sarra_lite.units import nanoseconds
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Fingerprint: a digest in base64; with method cod (calculate on delivery) a digest's name."""
+    """Checksum of content: digest in base64; for cod (calculate on delivery) the method to use."""
 
     method: str
     value: str
@@ -89,7 +89,7 @@ class Report(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
 
 
 class Announcement(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, dict=True):
-    """Message that a file, a block of it, or an operation on a name is ready to be carried out.
+    """Message about a file or block to send, or a name to remove, rename, link or make a directory.
 
     sr3 calls it notification message.  ``rel_path`` has no leading slash.  ``size`` is the length
     of the whole file, even where sr3 writes the block's length.  ``file_op`` is set for operations:
@@ -124,7 +124,10 @@ class Announcement(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tr
 
     @property
     def key(self) -> tuple[str, str, int | None]:
-        """Key that is unique among announcements; a redelivered message has the same."""
+        """Identifies the work: a redelivered message has the same key.
+
+        A file announced whole and the finish of its blocks have the same key, too.
+        """
         return (self.pub_time, self.rel_path, self.block)
 
     @functools.cached_property
@@ -134,7 +137,7 @@ class Announcement(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tr
 
     @property
     def version(self) -> str:
-        """Eight hexadecimal digits of path, size and mtime; part of the staging file's name."""
+        """First 8 hex digits of SHA-256 of path, size and mtime; in the staging file's name."""
         seed = f"{self.rel_path}\0{self.size}\0{self.mtime}".encode(errors="surrogateescape")
         return hashlib.sha256(seed).hexdigest()[:8]
 

@@ -25,7 +25,7 @@ def in_order(
 
     The work of a slow item begins in a thread when the item is read; all other work is done in the
     caller's thread when the function is called.  Items are read ahead only while slow work is
-    running.  ``None`` among the items announces that reading the next one may block: everything
+    running.  ``None`` among the items means that reading the next one may block: everything
     before it is yielded first.
     """
     queued: deque[tuple[Future[Result] | None, Callable[[], Result]]] = deque()

@@ -29,8 +29,8 @@ _NOT_HASHED: Final = {"none": None, "cod": Identity("cod", "sha512")}
 def walk(paths: Iterable[str | None], problem: Callable[[str], None]) -> Iterator[str | None]:
     """Yield each path and everything beneath it, a directory before its contents.
 
-    Symbolic links are not followed.  Memory is used for one directory per level.  ``problem`` is
-    called with a line for each directory that cannot be read.  ``None`` (see
+    Symbolic links are not followed.  Memory: the names of directories not visited yet.
+    ``problem`` is called with a line for each directory that cannot be read.  ``None`` (see
     ``lookahead.in_order``) is passed on.
     """
     for path in paths:
@@ -70,8 +70,8 @@ def _normal(path: str) -> str:
 def announcements(path: str, config: PostConfig) -> Iterator[Announcement]:
     """Yield the announcements of a path in its present state: one, or blocks and a finish.
 
-    Raise SarraError, with one line of text, when the path is absent, not readable, or of a kind
-    that cannot be announced, like a socket.
+    Yield nothing for the base directory itself.  Raise SarraError, with one line of text, when the
+    path is absent, not readable, or of a kind that cannot be announced, like a socket.
     """
     if not relative(path, config.base_dir):
         return  # the base directory itself exists on both sides
@@ -141,7 +141,7 @@ def _with_content(config: PostConfig, path: str, status: os.stat_result) -> Iter
 def _without_content(
     config: PostConfig, path: str, status: os.stat_result, rename: dict[str, str] | None = None
 ) -> Announcement:
-    """Return the announcement of a link, directory, or file without identity, or its renaming."""
+    """Announce a link, directory, or file without its identity; with ``rename``, its renaming."""
     operation = rename or {}
     mode = stat.S_IMODE(status.st_mode)
     if stat.S_ISLNK(status.st_mode):

@@ -97,8 +97,8 @@ class File:
     async def finish(self, attributes: Attributes) -> tuple[int, Attributes]:
         """Flush, set mode or mtime (section 6.9), and close.
 
-        Return what ``flush`` does, and the attributes from before they were set, whose size is
-        that after the last write.
+        Return what ``flush`` does, and the attributes after the last write, before the new ones
+        were set.
         """
         self._open = False
         found = self._session.send(constants.CMD_FSTAT, self._handle)

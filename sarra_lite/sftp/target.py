@@ -37,7 +37,7 @@ class Target(NamedTuple):
 
 
 class Stream(ABC):
-    """A byte stream to an SFTP server, connected by its constructor."""
+    """Byte stream to an SFTP server, begun by its constructor; ssh's login is not complete then."""
 
     socket: socket.socket
     """Non-blocking; the other end of it is connected to the SFTP server."""
@@ -61,7 +61,7 @@ def socket_pair() -> tuple[socket.socket, socket.socket]:
 
 
 def host_key_error(target: Target, key: paramiko.PKey | None, *, changed: bool) -> HostKeyError:
-    """Return the error for an unknown or changed host key; None: fetch the key, to describe it."""
+    """Return the error for an unknown or changed host key; no ``key``: fetch it for the message."""
     key = key or _fetch_host_key(target)
     endpoint, file = target.endpoint, target.known_hosts or "~/.ssh/known_hosts"
     standard_port = endpoint.port == paramiko.config.SSH_PORT

@@ -34,8 +34,8 @@ def convert(file: Path, component: str | None = None) -> ConfigConverter:
     """Convert a file of sr3; ``component`` is by default the name of its directory.
 
     Like sr3, read default.conf from the directory above first.  Return the converter, whose
-    attributes have the result.  Raise UsageError for components other than post, watch and sender,
-    ConfigError when a file cannot be read.
+    attributes have the result.  Raise UsageError for components other than post, cpost, watch and
+    sender, ConfigError when a file cannot be read.
     """
     directory = file.resolve().parent
     component = component or directory.name
@@ -61,7 +61,7 @@ class _PostConverter(ConfigConverter):
         self.handlers |= {"identity": self._identity, "header": self._header, "path": self._path}
 
     def take(self, line: Line, key: str) -> None:
-        """Convert a line; post_exchange and the like override exchange and the like."""
+        """Convert a line; an option post_X overrides X, wherever it stands."""
         without_prefix = key.removeprefix("post_")
         if without_prefix != key:
             self._with_prefix.add(without_prefix)

@@ -88,7 +88,7 @@ class ConfigConverter:
         self.values = {key: values[key] for key in self.options if key in values}
 
     def take(self, line: Line, key: str) -> None:
-        """Convert a line whose option has the name ``key`` here."""
+        """Convert a line; ``key`` is our name of its option."""
         if key in self.handlers:
             self.handlers[key](line)
         elif key in self.options:

@@ -1,7 +1,7 @@
 """Reads sr3's configuration language (sr3_options(7)) line by line, as sr3 reads it.
 
 Later lines override earlier ones, their order matters, a comment is a line that begins with #.
-Variables that ``declare`` has defined, and those for names, are replaced while reading.
+Variables are replaced: those of ``declare``, PROGRAM, COMPONENT, CONFIG and the broker users.
 """
 
 from __future__ import annotations

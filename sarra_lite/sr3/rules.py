@@ -44,7 +44,7 @@ class RuleConverter:
     def __init__(self, note: Callable[[Line, str], None]) -> None:
         """Call ``note`` with each line that cannot be converted and the reason."""
         self._note = note
-        self.default_directory = "/"  # where files go for which no line names a directory
+        self.default_directory = "/"  # of accepted files while no directory line was read
         self._first_group_is_zero = False
         self._current: dict[str, Any] = {"directory": None, **_DEFAULTS}
         self._rules: list[dict[str, Any]] = []

@@ -20,7 +20,7 @@ class _Delayed(NamedTuple):
     """When to check a file again, and its version when the delay began."""
 
     due: float  # monotonic seconds
-    version: str | None  # None: the file is complete, whatever its version is then
+    version: str | None  # None: at the due time the file counts as complete, even if changed
     may_be_open: bool  # if the version differs then, a program is writing and will close the file
 
 
@@ -54,8 +54,8 @@ class CompletionTracker:
         elif state.status.st_nlink > 1 or state.status.st_ctime != state.status.st_mtime:
             self._delay(path, self._settle, state.version)
         elif state.status.st_size:
-            # Either the file is being written, or it is a hard link whose other name was removed
-            # at once; only the second is never closed.
+            # Either a program is writing the file (a close will follow), or it is a hard link
+            # whose other name is already removed (none will).
             self._delay(path, self._settle_if_open, state.version, may_be_open=True)
 
     def attributes_changed(self, path: str) -> None:

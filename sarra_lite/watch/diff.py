@@ -1,4 +1,4 @@
-"""Compares what is on the disk with the ledger: any name, at any time, any number of times."""
+"""Compares disk and ledger.  Any method may be called for any name, at any time and repeatedly."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ class Watcher:
             return
         if event.kind in {"created", "complete"}:
             yield from self._list(event.path)
-        # Even if the directory exists, names below that an earlier one had may be gone.
+        # Names recorded below an earlier directory of this name may be missing now.
         yield from self._diff.removed(event.path)
 
     def _handle_file(self, event: Event) -> Iterator[Change]:

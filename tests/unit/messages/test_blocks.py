@@ -1,4 +1,4 @@
-"""Blocks cover a file exactly once, and fingerprints are those of sr3."""
+"""Blocks cover a file exactly once, and identities are those of sr3."""
 
 import hashlib
 from pathlib import Path
