@@ -60,7 +60,7 @@ class Consumer:
     def set_prefetch(self, prefetch: int) -> None:
         """Change the prefetch: cancel the consumer and start another one on the same channel.
 
-        Messages that arrive in between are requeued and delivered again, in order.
+        pika rejects what arrives in between; the broker delivers it again, as redelivered.
         """
 
         def restart() -> None:

@@ -194,7 +194,7 @@ class Connection:
             self._end(BrokerError("closed"))
 
     def _end(self, error: BaseException) -> None:
-        """Give the error to all callers and callbacks that wait; only the first call counts."""
+        """Fail everything that waits, with this error; further calls do nothing."""
         with self._lock:
             if self._ended:
                 return

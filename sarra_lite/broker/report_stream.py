@@ -34,7 +34,9 @@ def decode_reports(deliveries: Iterable[Delivery]) -> Iterator[Announcement]:
 def find_final_reports(
     broker: Broker, stream: str, announcements: Iterable[Announcement]
 ) -> dict[Key, int]:
-    """Return the codes of the final reports on these announcements, or on their whole files.
+    """Return the codes of the final reports on these announcements.
+
+    A block counts as reported when its file has a final report.
 
     A sender calls this for redelivered announcements: the consumer that had them before may have
     reported and died before it acknowledged.  Reads the stream from the oldest announcement on;

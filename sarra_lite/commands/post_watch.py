@@ -38,7 +38,8 @@ _TURN: Final = 0.5  # seconds between two checks of the broker's answers and of 
 def serve(directories: Sequence[str], config: PostConfig, stop: Event) -> int:
     """Watch directories and announce changes until ``stop``; return the exit status.
 
-    A change is recorded in the ledger after the broker has confirmed its announcements.  If the
+    A change is in the ledger as pending before it is announced, and as confirmed after the broker
+    has confirmed its announcements.  If the
     process is killed in between, the change is announced a second time.
     """
     roots = [os.path.abspath(directory) for directory in directories]  # noqa: PTH100  any bytes

@@ -152,7 +152,7 @@ class _Sender:
                 self._inbox.put(event)
 
     def _handle_events(self, wait: float) -> None:
-        """Handle events until the inbox is empty or a turn is over; wait seconds for the first."""
+        """Handle events for at most ``_TURN`` seconds; wait ``wait`` seconds for the first."""
         until = time.monotonic() + wait + _TURN
         try:
             while not self._stop.is_set() and time.monotonic() < until:

@@ -76,7 +76,7 @@ async def finish(destination: Destination) -> Outcome:
         sent_by_us = markers is not None or job.redelivered
         return _finished(job) if sent_by_us else Outcome(304, "file is there")
     if markers is None:
-        # Created here, since where that fails no block can leave a marker: fail now, do not wait.
+        # Where this directory cannot be created, no block can be marked: fail now, do not wait.
         await destination.make_directories(destination.marker_directory)
         markers = Markers(set(), set())
     wait = _seconds_until_finish(job, markers)
@@ -106,7 +106,7 @@ def _seconds_until_finish(job: Job, markers: Markers) -> float:
     count = job.announcement.blocks.count if job.announcement.blocks else 0
     with Source(job.source, job.announcement) as source:
         # Another version written within the same second could have the same mtime at the
-        # destination, which knows whole seconds only.
+        # destination, which knows whole seconds only: wait until that second is over.
         second_ends_in = source.mtime_ns // 10**9 + 1 - time.time()
     if (missing := count - len(markers.written) - len(markers.failed)) > 0:
         return min(missing * _RECHECK, _MAX_RECHECK)
@@ -117,7 +117,7 @@ def _seconds_until_finish(job: Job, markers: Markers) -> float:
 
 
 async def _has_announced_content(destination: Destination) -> bool:
-    """Return whether the final file has the announced fingerprint (decision 0004)."""
+    """Return whether the final file, read back, has the announced identity (decision 0004)."""
     announced = destination.job.announcement.identity
     if announced is None or announced.method not in blocks.METHODS:
         return False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_BURST: Final = 0.1  # seconds of unused rate that may be made up for
+_BURST: Final = 0.1  # seconds: after a pause, at most so much unused rate is sent at once
 _MIN_CHUNK: Final = 1024  # bytes
 
 

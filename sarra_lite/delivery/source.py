@@ -1,7 +1,7 @@
 """The announced file on this host: reads fail as soon as it is another version.
 
-Size and modification time are compared with the announcement after each read and before each
-write, so that no byte of another version is ever sent.
+Size and modification time are compared with the announcement after each read, so that no content
+of another version is reported as sent; see also ``with_content``.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Source:
     ) -> Iterator[tuple[int, memoryview, FileRange]]:
         """Yield offset, content and the range to send, ``step`` bytes at once.
 
-        The content, for a fingerprint, is valid until the next item.  sendfile(2) reads the range
+        The content, for the identity, is valid until the next item.  sendfile(2) reads the range
         again later: call ``check`` after all is sent.  Raises what ``chunks`` raises.
         """
         buffer = memoryview(bytearray(min(step, length)))

@@ -82,7 +82,7 @@ class Upload:
     async def send_range(
         self, source: Source, shared: SharedRange, digest: Digest | None = None
     ) -> None:
-        """Send a range of which others may steal the end; all writes of all of it are confirmed.
+        """Send a range whose end others may steal; return when every part of it is confirmed.
 
         ``digest`` is updated with the content of the whole range, whoever sends it.
         """
@@ -110,7 +110,7 @@ class Upload:
             elif digest is None:
                 return
             else:
-                await asyncio.sleep(0)  # stolen by others; read here for the fingerprint only
+                await asyncio.sleep(0)  # stolen by others; read here for the identity only
 
     async def verify(self, sent: Identity, offset: int, length: int) -> None:
         """Read a range back and compare it; TransferError 500 when it differs from what was sent.
@@ -137,7 +137,9 @@ class Upload:
         self._hooks.on_written(written)
 
     async def _flush(self) -> None:
-        """Wait for all confirmations where another connection will read the file, or for fsync.
+        """Wait until all writes of a block, or of a file to verify, are confirmed; or for fsync.
+
+        ``Destination.finish`` waits for those of other files.
 
         Raises ConfigError when fsync is configured and the server does not support it.
         """

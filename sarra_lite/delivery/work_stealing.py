@@ -72,7 +72,7 @@ class SharedRange:
             part.cancel()
 
     def finish(self, *, succeeded: bool) -> None:
-        """Declare that no write of it is under way; ``succeeded``: all of it is written."""
+        """Tell the owner that no more writes of it come; ``succeeded``: all of it is written."""
         if not self._finished.done():
             self._finished.set_result(succeeded)
 

@@ -1,6 +1,6 @@
 """The sender's side of its broker: consumes announcements, publishes reports, acknowledges.
 
-A delivery is acknowledged when what was published about it is confirmed, never before.
+A delivery is acknowledged when what was published about it is confirmed; a duplicate at once.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ _SMALL: Final = 256 * 1024  # bytes an announcement, on average, that count as s
 
 @dataclass(frozen=True)
 class Confirmed:
-    """The broker has answered to a report, or to the blocks published instead of a large file."""
+    """The broker's answer to a report, or to the blocks published instead of a large file.
+
+    ``result`` may be REFUSED or LOST.
+    """
 
     delivery: Delivery | None
     key: Key | None

@@ -1,7 +1,8 @@
 """The dispatcher of a sender: what happens to each announcement from delivery to acknowledgement.
 
 It makes jobs of announcements, reports their results, decides about retries, and acknowledges a
-delivery after the broker has confirmed its final report, never before.  All of it runs on the
+delivery when the broker has confirmed its final report; duplicates, stray reports and what has a
+final report already are acknowledged at once.  All of it runs on the
 sender's main thread.
 """
 
@@ -33,7 +34,7 @@ log = logging.getLogger("sarra_lite")
 
 _FULL_FIRST: Final = 15.0  # seconds until a full destination is tried again; doubles
 _FULL_MAX: Final = 600.0
-_FINISH_EXTRA: Final = 3600.0  # seconds that a finish waits longer than any block is tried
+_FINISH_EXTRA: Final = 3600.0  # seconds that a finish still waits after twice retry_ttl
 _LONG_OUTAGE: Final = 300.0  # seconds without the destination until that is reported
 
 
@@ -58,7 +59,7 @@ class Dispatcher:
         self._link.attach(broker)
 
     def detach(self) -> None:
-        """Handle a lost connection: the broker redelivers all that no worker is working on."""
+        """Handle a lost connection: forget what no worker is working on; all is redelivered."""
         self._link.detach()
         self._redelivered.clear()
         self._schedule.drop_idle()
@@ -117,7 +118,7 @@ class Dispatcher:
                 self._schedule.start_finish_after(key)
 
     def confirmed(self, event: Confirmed) -> None:
-        """Acknowledge what a confirmed report was about; a lost one is redelivered instead."""
+        """Acknowledge the delivery of a confirmed report; after a lost one it is redelivered."""
         if self._link.confirmed(event) and event.key is not None and event.key in self._schedule:
             self._schedule.drop(event.key)
 

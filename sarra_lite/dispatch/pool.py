@@ -28,7 +28,7 @@ log = logging.getLogger("sarra_lite")
 
 @dataclass(frozen=True)
 class Down:
-    """The destination is unreachable since ``since`` (monotonic seconds); None: it is back."""
+    """State of the destination: unreachable since ``since`` (monotonic seconds); None: reachable."""
 
     since: float | None
     reason: str
@@ -59,7 +59,7 @@ class WorkerPool:
         on_event: Callable[[Done | Down | Fatal], None],
         on_written: Callable[[int], None],
     ) -> None:
-        """``count`` 0: choose the number of connections by distance and throughput.
+        """``count`` 0: choose the number of connections by round-trip time and throughput.
 
         ``connect`` makes a connection; the callbacks run in the workers' threads.
         """
@@ -71,7 +71,7 @@ class WorkerPool:
         self._ever_up = False
         self._lock = threading.Lock()
         self._automatic = count == 0
-        self._distance_known = False
+        self._round_trip_known = False
         self._autoscaler = autoscale.Autoscaler()
         self._connect = connect
         self._rate_limit = rate_limit
@@ -132,16 +132,16 @@ class WorkerPool:
             return
         with self._lock:
             size = len(self._active())
-            backlog = self._distance_known and bool(self._tasks)
+            backlog = self._round_trip_known and bool(self._tasks)
             change = self._autoscaler.count(count, time.monotonic(), size, backlog=backlog)
             if change and self._automatic:
                 log.info("connections: %d, now %d", size, size + change)
                 self._resize(size + change)
 
     def slow_login(self) -> None:
-        """Open more connections, before the first one is ready: the host seems to be distant."""
+        """Open more connections before the first one is ready: the round-trip time seems long."""
         with self._lock:
-            if self._automatic and not self._distance_known and self._tasks:
+            if self._automatic and not self._round_trip_known and self._tasks:
                 self._resize(autoscale.WHILE_CONNECTING)
 
     def up(self, client: SftpClient) -> None:
@@ -149,8 +149,8 @@ class WorkerPool:
         with self._lock:
             self._ever_up = True
             was_down, self._down_since = self._down_since is not None, None
-            if self._automatic and not self._distance_known:
-                self._distance_known = True
+            if self._automatic and not self._round_trip_known:
+                self._round_trip_known = True
                 self._resize(autoscale.connections_for(client.round_trip))
         if was_down:
             self._on_event(Down(None, ""))

@@ -41,7 +41,7 @@ _MAX_TASKS: Final = 512  # on one connection; enough small files to fill 1 Gbit/
 # No task is started while more bytes than this are still to be read for the running ones: enough
 # to keep the line busy during the round trips that precede the content of the next file.
 _AHEAD: Final = 4 * 1024 * 1024
-_AHEAD_RATE: Final = 160_000_000  # bytes more for each second of a round trip
+_AHEAD_RATE: Final = 160_000_000  # bytes a second: times the round-trip time, added to _AHEAD
 _AHEAD_MAX: Final = 16 * 1024 * 1024
 
 
@@ -109,7 +109,7 @@ class Worker:
                 runner.run(self._work())
         except Interrupted:
             pass
-        except Exception as error:  # noqa: BLE001  a thread that ends silently would keep its task
+        except Exception as error:  # noqa: BLE001  otherwise its task would never get a result
             self._pool.fatal(error)
 
     async def _work(self) -> None:
@@ -207,7 +207,7 @@ class Worker:
     def _start(
         self, coroutine: Callable[[Hooks], Coroutine[None, None, None]], unread: int
     ) -> asyncio.Task[None]:
-        """Start a task that has ``unread`` bytes to read; when it ends, the rest is not counted."""
+        """Start a task with ``unread`` bytes to read; at its end, what is left of them is subtracted."""
         self._unread += unread
 
         def sent(count: int) -> None:
@@ -240,7 +240,7 @@ class Worker:
         try:
             result = await self._result(client, task, hooks)
         except SarraError:
-            # Redelivered: it may be done, and only the server's response be lost.
+            # It may have been carried out, although the server's response was lost.
             self._pool.put_back(task._replace(job=replace(task.job, redelivered=True)))
             raise
         self._delays = runtime.backoff()

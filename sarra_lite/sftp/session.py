@@ -1,7 +1,7 @@
 """Sends SFTP requests on one byte stream and matches the responses to them by request id.
 
 * A session lives in one asyncio event loop and is not thread-safe.
-* Any number of requests may be pending.  Those made in one iteration of the loop leave together.
+* Any number of requests may be pending.  Those made in one iteration of the loop are sent together.
 * The server handles requests on one file in the order in which they were sent (section 6.1), so
   that a caller may send CLOSE without waiting for the responses to its WRITEs.
 """
@@ -59,7 +59,9 @@ class Session:
         self._window = _WINDOW  # bytes left
         self._window_use: dict[int, int] = {}  # bytes by request id
         self._window_waiters: deque[asyncio.Future[None]] = deque()
-        self._last_response_time = 0.0  # or, if later, when a request found no other one pending
+        self._last_response_time = (
+            0.0  # or, if later, the time of a request made while none was pending
+        )
         self._watchdog: asyncio.TimerHandle | None = None
         self._error: BaseException | None = None
 
