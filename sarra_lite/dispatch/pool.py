@@ -28,7 +28,7 @@ log = logging.getLogger("sarra_lite")
 
 @dataclass(frozen=True)
 class Down:
-    """State of the destination: unreachable since ``since`` (monotonic seconds); None: reachable."""
+    """The destination is unreachable since ``since`` (monotonic seconds), or, if None, back."""
 
     since: float | None
     reason: str

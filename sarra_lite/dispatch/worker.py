@@ -207,7 +207,7 @@ class Worker:
     def _start(
         self, coroutine: Callable[[Hooks], Coroutine[None, None, None]], unread: int
     ) -> asyncio.Task[None]:
-        """Start a task with ``unread`` bytes to read; at its end, what is left of them is subtracted."""
+        """Start a task that has ``unread`` bytes to read; its end subtracts what is left."""
         self._unread += unread
 
         def sent(count: int) -> None:

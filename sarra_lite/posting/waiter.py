@@ -54,7 +54,7 @@ class ReportWaiter:
             self._offset = datetime.now(UTC) - timedelta(hours=1)
 
     def expect(self, announcement: Announcement) -> None:
-        """Wait for the final report on this announcement.  Of a file in blocks only the finish is awaited."""
+        """Wait for the final report on this announcement.  Of blocks only the finish counts."""
         if announcement.block is None:
             key = (announcement.pub_time, announcement.rel_path)
             self._expected[key] = announcement.size or 0

@@ -59,9 +59,7 @@ class Session:
         self._window = _WINDOW  # bytes left
         self._window_use: dict[int, int] = {}  # bytes by request id
         self._window_waiters: deque[asyncio.Future[None]] = deque()
-        self._last_response_time = (
-            0.0  # or, if later, the time of a request made while none was pending
-        )
+        self._last_response_time = 0.0  # or the time of a later request that found none pending
         self._watchdog: asyncio.TimerHandle | None = None
         self._error: BaseException | None = None
 
