@@ -76,8 +76,8 @@ class PostConfig(ExchangeConfig):
         yield from super().problems()
         try:
             parts = urlsplit(self.baseUrl)
-        except ValueError as error:
-            yield "baseUrl", f"not a URL: {error}"
+        except ValueError:  # its text may have a password in it
+            yield "baseUrl", "not a URL: its host cannot be read"
         else:
             if parts.scheme != "file" and self.baseDir is None:
                 yield "baseUrl", "not file:, so baseDir must tell which directory it stands for"

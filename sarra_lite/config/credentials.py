@@ -44,7 +44,12 @@ class Endpoint(NamedTuple):
 def parse_url(url: str, schemes: Sequence[str]) -> Endpoint:
     """Parse the URL of a broker or SFTP host; raise ValueError with the reason if it is wrong."""
     expected = " or ".join(f"{scheme}://user@host/" for scheme in schemes)
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        # Some texts repeat user and password.
+        text = f"not a URL like {expected}" if "@" in str(error) else str(error)
+        raise ValueError(text) from None
     if parts.scheme not in schemes:
         raise ValueError(f"not a URL like {expected}")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -41,13 +42,17 @@ def write_files(root: Path, count: int, size: int) -> None:
 
 
 def listing(root: Path) -> dict[bytes, Entry]:
-    """Return kind, mode, mtime and content digest of each path below a directory."""
+    """Return kind, mode, mtime and content digest of each path below a directory.
+
+    A path that is removed meanwhile is left out.
+    """
     top = os.fsencode(root)
     entries = {}
     for directory, names, files in os.walk(top):
         for name in names + files:
             path = os.path.join(directory, name)  # noqa: PTH118  bytes
-            entries[path[len(top) + 1 :]] = _entry(path)
+            with contextlib.suppress(FileNotFoundError):
+                entries[path[len(top) + 1 :]] = _entry(path)
     return entries
 
 

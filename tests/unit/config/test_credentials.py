@@ -185,3 +185,18 @@ def test_no_text_of_an_endpoint_contains_the_password() -> None:
     assert broker.password == "geheim"
     assert str(broker) == "amqps://u@[::1]:5672/vh"
     assert "geheim" not in f"{broker!r} {broker} {[broker]}"
+
+
+# NFKC makes "/" of a part of U+2100: urlsplit() puts the whole netloc into its ValueError.
+@pytest.mark.parametrize("url", ["amqp://u:s3cret\u2100@h/", "amqp://u:s3cret@[h/"])
+def test_a_url_that_cannot_be_read_is_not_repeated_with_its_password(
+    tmp_path: Path, url: str
+) -> None:
+    assert "s3cret" not in str(credentials.problem(url, ["amqp"]))
+    file = tmp_path / "credentials.conf"
+    file.touch(mode=0o600)
+    file.write_text(url, encoding="utf-8")
+    (line,) = credentials.file_problems(file)
+    assert "s3cret" not in line
+    config = PostConfig(broker="amqp://u@h/", baseUrl=url.replace("amqp", "file"))
+    assert "s3cret" not in str(list(config.problems()))
