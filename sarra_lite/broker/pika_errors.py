@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pika import exceptions
 
@@ -11,6 +11,8 @@ from sarra_lite.errors import BrokerError, BrokerRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_CONNECTION_FORCED: Final = 320  # AMQP 0.9.1, 1.2: an operator or a shutdown closed it
 
 
 def translate_error(error: BaseException, url: str) -> BrokerError:  # noqa: C901, PLR0911  a table
@@ -28,7 +30,10 @@ def translate_error(error: BaseException, url: str) -> BrokerError:  # noqa: C90
             return BrokerRefused(
                 f"{url}: user or password refused by the broker; check credentials.conf"
             )
-        if isinstance(cause, exceptions.ProbableAccessDeniedError):
+        # pika takes any end of the connection at this point for a refusal.
+        if isinstance(cause, exceptions.ProbableAccessDeniedError) and not any(
+            getattr(inner, "reply_code", 0) == _CONNECTION_FORCED for inner in causes
+        ):
             return BrokerRefused(f"{url}: the broker does not let this user into this vhost")
         if isinstance(cause, exceptions.ChannelClosed):
             if "inaccessible" in cause.reply_text:  # a queue whose node is starting up
