@@ -1,4 +1,4 @@
-"""All exceptions of the package, the exit status that each gives a command, and report codes.
+"""All exceptions but SftpError, the exit status that each gives a command, and report codes.
 
 Exit statuses are those of sysexits(3) where it has one.  A ``TransferError`` concerns one file and
 becomes a report with its ``code``; the reference page of exit statuses is made from this module.

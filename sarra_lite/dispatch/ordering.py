@@ -1,6 +1,6 @@
 """Which jobs may run at the same time, and which must wait for an earlier one.  No input or output.
 
-Operations on one path run in the order of their announcements: a file removed and made again must
+Operations on one path run in the order in which they are added: a file removed and made again must
 exist in the end.  An operation on a whole directory (removal, rename) waits for earlier jobs
 beneath it, and later jobs beneath it wait for the operation.  Jobs beneath a directory that is to
 be made wait for it, so that it has its mode before anything is in it.  Blocks of one file do not
