@@ -9,7 +9,7 @@ connections are open already.
 from __future__ import annotations
 
 import argparse
-import queue
+import asyncio
 import sys
 import tempfile
 import time
@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite import units
+from sarra_lite.config.commands import SenderConfig
 from sarra_lite.config.credentials import parse_url
 from sarra_lite.delivery.job import Job
 from sarra_lite.delivery.rate_limit import RateLimit
-from sarra_lite.dispatch.autoscale import connections_for
-from sarra_lite.dispatch.pool import Done, Down, Fatal, WorkerPool
+from sarra_lite.dispatch.pool import Done, Down, WorkerPool, connections_for
 from sarra_lite.errors import TransferError
 from sarra_lite.messages import blocks
 from sarra_lite.messages.v03 import Announcement, now
@@ -66,19 +66,23 @@ class Engine:
 
     def __init__(self, target: Target, connections: int) -> None:
         """Start the pool; with ``connections`` 0 it chooses their number by the round trip."""
-        self._events: queue.SimpleQueue[Done | Down | Fatal] = queue.SimpleQueue()
+        self._left = 0  # jobs to wait for; negative: those done before
+        self._error: Exception | None = None
+        self._ended = asyncio.Event()
         self._target = target
+        broker = parse_url("amqp://nobody@localhost/", ["amqp"])
+        self._config = SenderConfig(broker=broker, sendTo=target.endpoint)
         self._count = connections
         self._clients: list[SftpClient] = []
         self.pool = WorkerPool(
-            connections, self._connect, RateLimit(0), self._events.put, lambda _: None
+            connections, self._connect, RateLimit(0), self._on_event, lambda _: None
         )
 
     def _connect(self) -> SftpClient:
         self._clients.append(SftpClient(self._target))
         return self._clients[-1]
 
-    def warm_up(self, dest: str) -> None:
+    async def warm_up(self, dest: str) -> None:
         """Send files until all connections are open and have sent some."""
         with tempfile.NamedTemporaryFile(dir="/dev/shm") as file:
             file.write(bytes(_WARM_UP_SIZE))
@@ -88,8 +92,9 @@ class Engine:
                 batch = 2 * max(1, len(self._clients))
                 for number in range(sent, sent + batch):
                     announcement = announcement_of(Path(file.name), f"warm{number}")
-                    self.pool.submit(Job(announcement, file.name, f"{dest}-warm-up/{number}"))
-                self.finish(batch)
+                    path = f"{dest}-warm-up/{number}"
+                    self.pool.submit(Job(announcement, file.name, path, self._config))
+                await self.finish(batch)
                 sent += batch
 
     def _all_open(self) -> bool:
@@ -98,29 +103,52 @@ class Engine:
             self._count or connections_for(min(round_trips))
         )
 
-    def send(self, source: Path, dest: str) -> None:
+    async def send(self, source: Path, dest: str) -> None:
         """Send a tree; raise SarraError."""
         count = 0
         for announcement, path in announcements(source):
-            self.pool.submit(Job(announcement, str(path), f"{dest}/{announcement.rel_path}"))
+            dest_path = f"{dest}/{announcement.rel_path}"
+            self.pool.submit(Job(announcement, str(path), dest_path, self._config))
             count += 1
-        self.finish(count)
+        await self.finish(count)
 
-    def finish(self, count: int) -> None:
-        """Wait until ``count`` jobs are done."""
-        while count:
-            event = self._events.get(timeout=600)
-            if isinstance(event, Fatal):
-                raise event.error
-            if isinstance(event, Down):
-                continue
-            if isinstance(event.result, TransferError):
-                raise event.result
-            if event.result.wait is not None:
-                time.sleep(min(event.result.wait, 0.02))
-                self.pool.submit(event.job)
-            else:
-                count -= 1
+    async def finish(self, count: int) -> None:
+        """Wait until ``count`` more jobs are done; raise what went wrong."""
+        self._left += count
+        self._ended.clear()
+        if self._left > 0:
+            await self._ended.wait()
+        if self._error is not None:
+            raise self._error
+
+    def _on_event(self, event: Done | Down | Exception) -> None:
+        if isinstance(event, Down):
+            return
+        if isinstance(event, Exception):
+            self._error = event
+        elif isinstance(event.result, TransferError):
+            self._error = event.result
+        elif event.result.wait is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(min(event.result.wait, 0.02), self.pool.submit, event.job)
+            return
+        self._left -= 1
+        if self._left == 0 or self._error is not None:
+            self._ended.set()
+
+
+async def measure(options: argparse.Namespace) -> None:
+    """Send the directory; print the seconds that it took."""
+    endpoint = parse_url(options.url, ["sftp"])
+    target = Target(endpoint, options.key, options.known_hosts, program=True, timeout=60.0)
+    start = time.monotonic()
+    engine = Engine(target, options.connections)
+    if options.open:
+        await engine.warm_up(options.dest)
+        start = time.monotonic()
+    await engine.send(Path(options.source), options.dest)
+    print(f"{time.monotonic() - start:.3f}")
+    await engine.pool.close(1.0)
 
 
 def main() -> int:
@@ -130,17 +158,7 @@ def main() -> int:
         parser.add_argument(name)
     parser.add_argument("--connections", type=int, default=0, help="0: as the distance wants")
     parser.add_argument("--open", action="store_true", help="open all connections, then begin")
-    options = parser.parse_args()
-    endpoint = parse_url(options.url, ["sftp"])
-    target = Target(endpoint, options.key, options.known_hosts, program=True, timeout=60.0)
-    start = time.monotonic()
-    engine = Engine(target, options.connections)
-    if options.open:
-        engine.warm_up(options.dest)
-        start = time.monotonic()
-    engine.send(Path(options.source), options.dest)
-    print(f"{time.monotonic() - start:.3f}")
-    engine.pool.close(1.0)
+    asyncio.run(measure(parser.parse_args()))
     return 0
 
 

@@ -20,7 +20,6 @@ EXIT_STATUSES: Final = {
 
 EX_OK: Final = 0
 EX_FAILED: Final = 1
-EX_UNAVAILABLE: Final = 69
 EX_TEMPFAIL: Final = 75
 
 
@@ -49,7 +48,7 @@ class HostKeyError(ConfigError):
 class BrokerError(SarraError):
     """The broker is unreachable, or the connection was lost.  A retry may help."""
 
-    exit_status = EX_UNAVAILABLE
+    exit_status = 69
 
 
 class BrokerRefused(BrokerError):
@@ -71,7 +70,7 @@ class DestinationRefused(SarraError):
 class DestinationUnreachable(SarraError):
     """The SFTP host was unreachable for longer than the command waits."""
 
-    exit_status = EX_UNAVAILABLE
+    exit_status = 69
 
 
 class Interrupted(SarraError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import os
@@ -9,17 +10,19 @@ import random
 import signal
 import socket
 import sys
-import threading
-from typing import TYPE_CHECKING, Final, TextIO
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 
-from sarra_lite.errors import EX_OK, SarraError
+from sarra_lite.errors import EX_FAILED, EX_OK, BrokerError, Interrupted, SarraError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import FrameType
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator
+
+Result = TypeVar("Result")
 
 log = logging.getLogger("sarra_lite")
 
+_MAX_THREADS: Final = 1000
 _INTERRUPTED: Final = 130  # 128 + SIGINT, as shells report it
 _SYSLOG: Final = {"CRITICAL": 2, "ERROR": 3, "WARNING": 4, "INFO": 6, "DEBUG": 7}
 
@@ -27,66 +30,164 @@ _SYSLOG: Final = {"CRITICAL": 2, "ERROR": 3, "WARNING": 4, "INFO": 6, "DEBUG": 7
 def command(main: Callable[[list[str] | None], int]) -> Callable[..., int]:
     """Decorate the main function of a command, which takes arguments and returns an exit status.
 
-    The decorated function logs a SarraError without a traceback and returns its exit status.
+    The decorated function logs a SarraError without a traceback and returns its exit status.  As
+    the main function of a program, without arguments, it ends the process with that status.
     """
 
     @functools.wraps(main)
     def run(argv: list[str] | None = None) -> int:
         log_to_stderr("info")  # until the configuration is read
         try:
-            return main(argv)
+            status = main(argv)
+            sys.stdout.flush()
         except SarraError as error:
             for line in str(error).splitlines():
                 log.error("%s", line)  # noqa: TRY400  users need no traceback
-            return error.exit_status
+            status = error.exit_status
         except KeyboardInterrupt:
-            return _INTERRUPTED
+            status = _INTERRUPTED
         except BrokenPipeError:
             # The reader of the output has ended (``sr_log | head``), so Python must not write more.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return EX_OK
+            status = EX_OK
+        except Exception:
+            log.exception("unexpected error")
+            status = EX_FAILED
+        if argv is None:
+            # Python would wait for a thread that reads a large file, or a disk that hangs.
+            sys.stdout.flush()
+            os._exit(status)
+        return status
 
     return run
 
 
-def stop_on_signals(wake: Callable[[], object] = lambda: None) -> threading.Event:
+def run_loop(main: Coroutine[Any, Any, int]) -> int:
+    """Run a coroutine in the event loop of the command, and return its result."""
+    with asyncio.Runner(loop_factory=_Loop) as runner:
+        return runner.run(main)
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """An event loop that ends without waiting for threads of ``asyncio.to_thread``.
+
+    In a file system that does not answer, a thread never ends.  ``command`` ends the process.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        # One that hangs must not keep others from starting.
+        self.set_default_executor(ThreadPoolExecutor(_MAX_THREADS))
+
+    async def shutdown_default_executor(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109  asyncio.Runner passes it
+    ) -> None:
+        """Do nothing, where asyncio's own loop waits."""
+
+
+def stop_on_signals() -> asyncio.Event:
     """Return an event that SIGTERM or SIGINT sets; a second such signal ends the process at once.
 
-    The handler only sets the event and calls ``wake``, which must be safe in a signal handler
-    (``SimpleQueue.put`` is).
+    Must be called in the event loop.
     """
-    stop = threading.Event()
+    stop = asyncio.Event()
 
-    def handle(number: int, _frame: FrameType | None) -> None:
+    def handle(number: int) -> None:
         if stop.is_set():
             os._exit(128 + number)
         stop.set()
-        wake()
 
-    signal.signal(signal.SIGTERM, handle)
-    signal.signal(signal.SIGINT, handle)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, handle, number)
     return stop
+
+
+class Failure:
+    """The first error of callbacks of the event loop, for the coroutine that waits for it."""
+
+    def __init__(self) -> None:
+        """Start without an error."""
+        self.event = asyncio.Event()
+        self._error: BaseException | None = None
+
+    def set(self, error: BaseException) -> None:
+        """Note an error and set ``event``.  Any other error is kept rather than a BrokerError."""
+        if self._error is None or isinstance(self._error, BrokerError):
+            self._error = error
+        self.event.set()
+
+    def watch(self, task: asyncio.Task[None]) -> None:
+        """Note the error that ends a task."""
+
+        def ended(_: object) -> None:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                self.set(error)
+
+        task.add_done_callback(ended)
+
+    def guard(self, callback: Callable[..., None]) -> Callable[..., None]:
+        """Return a callback whose errors are noted instead of raised."""
+
+        def guarded(*arguments: Any) -> None:
+            try:
+                callback(*arguments)
+            except Exception as error:  # noqa: BLE001  check() raises it
+                self.set(error)
+
+        return guarded
+
+    def clear(self, kind: type[BaseException]) -> None:
+        """Forget an error of this kind."""
+        if isinstance(self._error, kind):
+            self._error = None
+            self.event.clear()
+
+    def check(self) -> None:
+        """Raise the error, if there is one."""
+        if self._error is not None:
+            raise self._error
+
+
+async def wait_for_any(seconds: float, *events: asyncio.Event) -> bool:
+    """Wait until one of some events is set, at most so many seconds; return whether one is."""
+    if not any(event.is_set() for event in events):
+        waiters = [asyncio.ensure_future(event.wait()) for event in events]
+        try:
+            await asyncio.wait(waiters, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiter in waiters:
+                waiter.cancel()
+    return any(event.is_set() for event in events)
+
+
+async def unless_stopped(stop: asyncio.Event, work: Awaitable[Result], message: str) -> Result:
+    """Return the result of ``work``; raise Interrupted with ``message`` when ``stop`` is set."""
+    working, stopped = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
+    if stop.is_set():
+        working.cancel()
+        raise Interrupted(message)
+    stopped.cancel()
+    return working.result()
 
 
 def log_to_stderr(level: str) -> None:
     """Log to standard error, at least messages of this level."""
-    handler = _StderrHandler()
-    handler.setFormatter(_Formatter())
-    log.handlers[:] = [handler]
+    log.handlers[:] = [_StderrHandler()]
     log.setLevel(level.upper())
     log.propagate = False
 
 
 class _StderrHandler(logging.StreamHandler[TextIO]):
-    """Writes to the current ``sys.stderr``, which rich replaces while it draws progress."""
+    """Writes ``sr_post: warning: text``, or ``<4>text`` (sd-daemon(3)) for the journal of systemd.
+
+    It writes to the current ``sys.stderr``, which rich replaces while it draws progress.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr
         super().emit(record)
-
-
-class _Formatter(logging.Formatter):
-    """``sr_post: warning: text``, or ``<4>text`` (sd-daemon(3)) for the journal of systemd."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
@@ -97,33 +198,19 @@ class _Formatter(logging.Formatter):
         return f"{name}: {level}{text}"
 
 
-class SystemdStatus:
-    """The state of the process for systemd (sd_notify(3)); does nothing elsewhere."""
-
-    def __init__(self) -> None:
-        """Read where systemd listens."""
-        self._address = os.environ.get("NOTIFY_SOCKET", "")
-
-    def ready(self) -> None:
-        """Report that the unit is started."""
-        self._notify("READY=1")
-
-    def alive(self, text: str) -> None:
-        """Reset the watchdog; show ``text`` in ``systemctl status``."""
-        self._notify(f"WATCHDOG=1\nSTATUS={text}")
-
-    def stopping(self) -> None:
-        """Report that the process is ending."""
-        self._notify("STOPPING=1")
-
-    def _notify(self, state: str) -> None:
-        if not self._address:
-            return
+def notify_systemd(state: str) -> None:
+    """Send a state such as ``READY=1`` to systemd (sd_notify(3)); do nothing elsewhere."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        if address.startswith("@"):  # it stands for the null byte of an abstract socket
+            address = "\0" + address[1:]
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            # "@" stands for the null byte of an abstract socket.
-            abstract = self._address.startswith("@")
-            sock.connect("\0" + self._address[1:] if abstract else self._address)
-            sock.sendall(state.encode())
+            sock.sendto(state.encode(), address)
+
+
+def notify_alive(status: str) -> None:
+    """Reset the watchdog of systemd; show ``status`` in ``systemctl status``."""
+    notify_systemd(f"WATCHDOG=1\nSTATUS={status}")
 
 
 def backoff() -> Iterator[float]:

@@ -1,36 +1,30 @@
-"""The Broker class: declares, publishes, consumes and reads streams for all other packages.
-
-All methods may be called from any thread.  Callbacks run in the connection's thread and must not
-block; those of this project put an event into a queue that another thread reads.
-"""
+"""The Broker class: declares, publishes, consumes and reads streams for all other packages."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import queue
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-import pika
-
-from sarra_lite.broker.connection import CONNECT_TIMEOUT, Connection
+from sarra_lite.broker.connection import Connection
 from sarra_lite.broker.publisher import PublishOutcome
 from sarra_lite.errors import BrokerError, BrokerRefused
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
     from datetime import datetime
 
     from pika.channel import Channel
     from pika.spec import Basic, BasicProperties
 
-    from sarra_lite.config.credentials import Endpoint
-
 __all__ = ["Broker", "Delivery", "PublishOutcome"]
 
-_HEARTBEAT: Final = 30  # seconds; a dead connection is noticed within twice this time
-_QUIET: Final = 1.0  # seconds without a delivery that mean the end of a stream
+_HELD_UP: Final = 0.05  # seconds
+_QUIET: Final = 1.0  # seconds without a delivery that mean the end of the last chunk of a stream
+_STREAM_TIMEOUT: Final = 20.0  # seconds that the broker may take for the next message before that
+_ACK_EVERY: Final = 100  # messages of a stream
 _NOT_FOUND: Final = 404
 _STREAM_PREFETCH: Final = 1000
 
@@ -53,83 +47,62 @@ class Delivery:
 class Consumer:
     """A consumer of one queue, on a channel of its own; ``Broker.consume`` creates it."""
 
-    connection: Connection
     channel: Channel
-    begin: Callable[[Channel, int, Callable[[Any], None]], None]
+    begin: Callable[[int, Channel, Callable[[Any], None]], None]
 
     def set_prefetch(self, prefetch: int) -> None:
-        """Change the prefetch: cancel the consumer and start another one on the same channel.
+        """Change the prefetch, by another consumer on the same channel in place of this one.
 
-        pika rejects what arrives in between; the broker delivers it again, as redelivered.
+        What is on its way to this one is redelivered.
         """
-
-        def restart() -> None:
-            if self.channel.is_open:
-                for tag in self.channel.consumer_tags:
-                    self.channel.basic_cancel(tag)
-                self.begin(self.channel, prefetch, lambda _: None)
-
-        with contextlib.suppress(BrokerError):
-            self.connection.run_in_thread(restart)
-
-    def cancel(self) -> None:
-        """Close the channel; the broker requeues all messages that are not acknowledged."""
-        with contextlib.suppress(BrokerError):
-            self.connection.close_channel(self.channel)
+        if self.channel.is_open:
+            for tag in self.channel.consumer_tags:
+                self.channel.basic_cancel(tag)
+            self.begin(prefetch, self.channel, lambda _: None)
 
 
 class Broker(Connection):
-    """One connection to the broker, open from ``__enter__`` to ``__exit__``.
+    """One connection to the broker, open inside ``async with``.
 
     When it is lost, ``lost`` is set and ``close_reason`` is a message for users; reconnecting
     needs a new instance.
     """
 
-    def __init__(self, endpoint: Endpoint, program: str, tls: ssl.SSLContext | None = None) -> None:
-        """``endpoint`` has the password; the broker lists the connection as ``program``."""
-        parameters = pika.ConnectionParameters(
-            host=endpoint.host,
-            port=endpoint.port,
-            virtual_host=endpoint.path or "/",
-            credentials=pika.PlainCredentials(endpoint.user, endpoint.password or ""),
-            ssl_options=pika.SSLOptions(tls, endpoint.host) if tls is not None else None,
-            heartbeat=_HEARTBEAT,
-            socket_timeout=CONNECT_TIMEOUT,
-            stack_timeout=CONNECT_TIMEOUT,
-            client_properties={"connection_name": program, "product": "sarra_lite"},
-        )
-        super().__init__(parameters, endpoint.user, str(endpoint))
-
-    def declare_exchange(self, name: str) -> None:
+    async def declare_exchange(self, name: str) -> None:
         """Declare a durable topic exchange."""
-        self.request(
+        await self.request(
             lambda channel, ok: channel.exchange_declare(name, "topic", durable=True, callback=ok)
         )
 
-    def declare_queue(self, name: str, arguments: dict[str, Any] | None = None) -> int:
+    async def declare_queue(self, name: str, arguments: dict[str, Any] | None = None) -> int:
         """Declare a durable queue unless it exists; return the number of its ready messages.
 
         An existing queue may have other arguments: sr3 declares its queues without any.
         """
         try:
-            answer = self.request(
-                lambda channel, ok: channel.queue_declare(name, passive=True, callback=ok)
-            )
+            return await self.count_messages(name)
         except BrokerRefused as error:
             if error.code != _NOT_FOUND:
                 raise
-            answer = self.request(
-                lambda channel, ok: channel.queue_declare(
-                    name, durable=True, arguments=arguments, callback=ok
-                )
+        await self.request(
+            lambda channel, ok: channel.queue_declare(
+                name, durable=True, arguments=arguments, callback=ok
             )
-        return int(answer.method.message_count)
+        )
+        return 0
 
-    def bind(self, name: str, exchange: str, key: str) -> None:
+    async def count_messages(self, name: str) -> int:
+        """Return how many messages are ready in a queue; BrokerRefused when there is none."""
+        reply = await self.request(
+            lambda channel, ok: channel.queue_declare(name, passive=True, callback=ok)
+        )
+        return int(reply.method.message_count)
+
+    async def bind(self, name: str, exchange: str, key: str) -> None:
         """Bind a queue to an exchange, for topics that match ``key``."""
-        self.request(lambda channel, ok: channel.queue_bind(name, exchange, key, callback=ok))
+        await self.request(lambda channel, ok: channel.queue_bind(name, exchange, key, callback=ok))
 
-    def consume(
+    async def consume(
         self,
         name: str,
         deliver: Callable[[Delivery], None],
@@ -140,7 +113,7 @@ class Broker(Connection):
     ) -> Consumer:
         """Consume a queue, with at most ``prefetch`` messages not acknowledged.
 
-        ``on_lost`` is called with the reason when the consumer ends without ``cancel``.
+        ``on_lost`` is called with the reason when the consumer ends without ``close_channel``.
         ``offset``: where a stream is read from, as RabbitMQ's x-stream-offset.
         """
         arguments = {} if offset is None else {"x-stream-offset": offset}
@@ -148,50 +121,79 @@ class Broker(Connection):
         def on_message(*message: Any) -> None:
             deliver(_to_delivery(*message))
 
-        def begin(channel: Channel, prefetch: int, ok: Callable[[Any], None]) -> None:
+        def begin(prefetch: int, channel: Channel, ok: Callable[[Any], None]) -> None:
             channel.basic_qos(prefetch_count=prefetch)
-            channel.basic_consume(
-                name, on_message, arguments=arguments, callback=lambda _: ok(channel)
-            )
+            channel.basic_consume(name, on_message, arguments=arguments, callback=ok)
 
-        channel = self.request(lambda channel, ok: begin(channel, prefetch, ok), on_lost)
-        return Consumer(self, channel, begin)
+        channel = await self.open_channel(on_lost)
+        await self.request_on(channel, partial(begin, prefetch))
+        return Consumer(channel, begin)
 
-    def ack(self, delivery: Delivery) -> None:
-        """Acknowledge a message; do nothing when its channel or the connection is closed."""
+    def ack(self, delivery: Delivery, *, multiple: bool = False) -> None:
+        """Acknowledge a message; do nothing when its channel or the connection is closed.
 
-        def send() -> None:
-            if delivery.channel is not None and delivery.channel.is_open:
-                delivery.channel.basic_ack(delivery.tag)
+        ``multiple``: also all before it.
+        """
+        if delivery.channel is not None and delivery.channel.is_open:
+            delivery.channel.basic_ack(delivery.tag, multiple=multiple)
 
-        with contextlib.suppress(BrokerError):
-            self.run_in_thread(send)
-
-    def read_stream(self, name: str, since: datetime) -> Iterator[Delivery]:
+    async def read_stream(self, name: str, since: datetime) -> AsyncIterator[Delivery]:
         """Yield the messages that a stream holds now, since a time; the first may be older.
 
-        RabbitMQ starts at the chunk of messages that contains this time.
+        RabbitMQ starts at the chunk of messages that contains this time.  Raise BrokerError when
+        not all of them could be read.
         """
-        inbox: queue.SimpleQueue[Delivery | str] = queue.SimpleQueue()
+        deliveries: asyncio.Queue[Delivery | str] = asyncio.Queue()
         newer: list[Delivery] = []  # the first message published after this call, if any
-        consumers = [
-            self.consume(name, newer.append, prefetch=1, offset="next"),
-            self.consume(
-                name, inbox.put, prefetch=_STREAM_PREFETCH, on_lost=inbox.put, offset=since
-            ),
-        ]
+        chunk: list[Delivery] = []  # the first message of the last chunk
+        counted = await self.count_messages(name)  # some seconds late
+        consume = partial(self.consume, name, prefetch=1)
+        consumers: list[Consumer] = []
+        offset: int | None = None
+        silence = 0.0
         try:
-            while isinstance(event := inbox.get(timeout=_QUIET), Delivery):
-                if newer and (event.offset or 0) >= (newer[0].offset or 0):
+            consumers.append(await consume(newer.append, offset="next"))
+            lost, put = deliveries.put_nowait, deliveries.put_nowait
+            consumers.append(
+                await consume(put, prefetch=_STREAM_PREFETCH, on_lost=lost, offset=since)
+            )
+            # The last: its first message shows that the broker handles the others, too.
+            consumers.append(await consume(chunk.append, offset="last"))
+            while silence < _STREAM_TIMEOUT:
+                delivery = await _next(deliveries, _QUIET)
+                if delivery is None:
+                    silence += _QUIET
+                    near_end = offset is None or (chunk and offset >= (chunk[0].offset or 0))
+                    if near_end and (chunk or not counted):
+                        return
+                    continue
+                offset, silence = delivery.offset or 0, 0.0
+                if newer and offset >= (newer[0].offset or 0):
                     return  # in a busy stream there is no pause that marks the end
-                yield event
-                self.ack(event)
-        except queue.Empty:
-            return
+                yield delivery
+                if delivery.tag % _ACK_EVERY == 0 or deliveries.empty():
+                    self.ack(delivery, multiple=True)
+            raise BrokerError(f"{name}: the broker sent only a part of the stream")
         finally:
             for consumer in consumers:
-                consumer.cancel()
-        raise BrokerError(event)
+                self.close_channel(consumer.channel)
+
+
+async def _next(deliveries: asyncio.Queue[Delivery | str], seconds: float) -> Delivery | None:
+    """Return the next delivery, None when none came in time; BrokerError when there is no more."""
+    delivery: Delivery | str | None = None
+    if deliveries.empty():
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):  # wait_for() may swallow a cancellation
+                delivery = await deliveries.get()
+        if delivery is None:
+            # This process may have been held up itself: read what the broker has sent meanwhile.
+            await asyncio.sleep(_HELD_UP)
+    if delivery is None and not deliveries.empty():
+        delivery = deliveries.get_nowait()
+    if isinstance(delivery, str):
+        raise BrokerError(delivery)
+    return delivery
 
 
 def _to_delivery(

@@ -1,19 +1,19 @@
 """Publishing with publisher confirms, and a pika connection that sends many messages in one write.
 
-All of this runs in the thread of ``sarra_lite.broker.connection``.
+pika's AsyncioConnection writes each frame by itself, three for a message; here the frames of one
+iteration of the event loop leave in one write.
 """
 
 from __future__ import annotations
 
-import contextlib
 import enum
 from collections.abc import Callable
 from itertools import takewhile
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pika import BasicProperties
-from pika.adapters.select_connection import SelectConnection
-from pika.exceptions import ChannelClosed
+from pika.adapters.asyncio_connection import AsyncioConnection
+from pika.exceptions import ChannelClosedByBroker, ChannelClosedByClient
 from pika.spec import Basic
 
 from sarra_lite.broker.pika_errors import translate_error
@@ -21,8 +21,7 @@ from sarra_lite.errors import BrokerError
 from sarra_lite.messages.v03 import CONTENT_TYPE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from pika import ConnectionParameters
     from pika.channel import Channel
     from pika.frame import Method
 
@@ -41,47 +40,43 @@ class PublishOutcome(enum.Enum):
 OnResult = Callable[[PublishOutcome, str], None]  # gets the outcome, and a reason for users
 
 
-class BatchingConnection(SelectConnection):
-    """A pika connection that can collect outgoing data and send it with one system call."""
+class BatchingConnection(AsyncioConnection):
+    """A pika connection that sends all frames of one iteration of the loop with one write."""
 
-    _batch: list[bytes] | None = None
-
-    @contextlib.contextmanager
-    def batch(self) -> Iterator[None]:
-        """Collect the data sent inside the ``with`` block; send it, in order, at its end."""
-        self._batch = []
-        try:
-            yield
-        finally:
-            data, self._batch = b"".join(self._batch), None
-            if data and not self.is_closed:
-                self._adapter_emit_data(data)
+    def __init__(self, parameters: ConnectionParameters, **callbacks: Any) -> None:
+        """See AsyncioConnection."""
+        self._batch: list[bytes] = []
+        super().__init__(parameters, **callbacks)
 
     def _adapter_emit_data(self, data: bytes) -> None:
-        """Send bytes; pika calls this for each frame, three times for a message."""
-        if self._batch is None:
+        """Send bytes soon; pika calls this for each frame."""
+        if not self._batch:
+            self.ioloop.call_soon(self.send_batch)
+        self._batch.append(data)
+
+    def send_batch(self) -> None:
+        """Send at once what was collected."""
+        data, self._batch = b"".join(self._batch), []
+        if data and not self.is_closed:
             super()._adapter_emit_data(data)  # type: ignore[misc]  # not in pika's types
-        else:
-            self._batch.append(data)
+
+    def abort(self) -> None:
+        """End without waiting for the broker; the callbacks for the end are called soon."""
+        transport: Any = self._transport  # type: ignore[attr-defined]  # not in pika's types
+        if transport is not None:
+            transport.abort()
 
 
 class Publisher:
     """Publishes on one channel in confirm mode and matches each confirm to its message."""
 
     def __init__(
-        self,
-        channel: Channel,
-        user: str,
-        url: str,
-        *,
-        on_ready: Callable[[], None],
-        on_failure: Callable[[BaseException], None],
+        self, channel: Channel, user: str, url: str, on_failure: Callable[[BaseException], None]
     ) -> None:
-        """Put the channel into confirm mode; ``on_ready`` is called when the broker agreed.
+        """Use a channel of its own; ``on_failure`` is called when it cannot be used any more.
 
         ``user``: the ``user_id`` of each message, which RabbitMQ compares with the login.
-        ``url`` names the broker in errors.  ``on_failure`` is called when the channel cannot be
-        used any more.
+        ``url`` names the broker in errors.
         """
         self._channel = channel
         self._user = user
@@ -90,9 +85,12 @@ class Publisher:
         self._published = 0  # the delivery tag of the last message
         self._unconfirmed: dict[int, OnResult] = {}  # by delivery tag, ascending
         self._unroutable: set[int] = set()
+
+    def start(self, channel: Channel, on_ready: Callable[[Any], None]) -> None:
+        """Put the channel into confirm mode; ``on_ready`` is called when the broker agreed."""
         channel.add_on_return_callback(self._on_return)
         channel.add_on_close_callback(self._on_close)
-        channel.confirm_delivery(self._on_confirm, lambda _: on_ready())
+        channel.confirm_delivery(self._on_confirm, on_ready)
 
     def publish(
         self, exchange: str, topic: str, body: bytes, on_result: OnResult, *, mandatory: bool
@@ -145,6 +143,7 @@ class Publisher:
 
     def _on_close(self, _: Channel, error: Exception) -> None:
         # The broker closes the channel when it refuses a message: one of those not confirmed.
-        if isinstance(error, ChannelClosed):
+        if isinstance(error, ChannelClosedByBroker):
             self.finish_all(PublishOutcome.REFUSED, str(translate_error(error, self._url)))
-        self._on_failure(error)
+        if not isinstance(error, ChannelClosedByClient):  # else we are closing the connection
+            self._on_failure(error)

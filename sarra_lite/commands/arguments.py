@@ -7,19 +7,18 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from sarra_lite import __version__, runtime
 from sarra_lite.config import files, schema
-from sarra_lite.config.shared import BrokerConfig
+from sarra_lite.config.shared import BrokerConfig, Config
 from sarra_lite.errors import EXIT_STATUSES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
 
     from sarra_lite.config.schema import Option
 
-Config = TypeVar("Config", bound=BrokerConfig)
 Examples = Sequence[tuple[str, str]]
 
 _SHELLS: Final = ("bash", "zsh", "tcsh", "fish", "powershell")  # those that shtab supports
@@ -45,6 +44,7 @@ def _rule(action: str, regex: str) -> dict[str, str]:
 
 # Settings of argparse for kinds of options that need more than a metavar.
 _SETTINGS: Final[dict[str, dict[str, Any]]] = {
+    "flag": {"action": argparse.BooleanOptionalAction},
     "count": {"metavar": "N", "type": int},
     "list": {"metavar": "TEXT", "action": "append"},
     "table": {"metavar": "KEY=VALUE", "action": "append", "type": _pair},
@@ -141,26 +141,22 @@ def _load(config: type[Config], name: str | None, overrides: dict[str, Any]) -> 
 
 def _add_option(group: argparse._ArgumentGroup, option: Option) -> None:
     """Add the flags of an option; their value is stored as ``set_<key>``."""
-    settings: dict[str, Any] = {"dest": f"set_{option.key}", "help": _help(option)}
-    match option.kind:
-        case "rules":
-            for action in ("accept", "reject"):
-                group.add_argument(
-                    f"--{action}",
-                    dest=f"set_{option.key}",
-                    metavar="REGEX",
-                    action="append",
-                    type=partial(_rule, action),
-                    help=f"{action} what matches; rules are tried in order, the first one decides",
-                )
-            return
-        case "flag":
-            settings["action"] = argparse.BooleanOptionalAction
-        case _ if option.choices:
-            settings["choices"] = option.choices
-        case kind:
-            settings |= _SETTINGS.get(kind, {"metavar": kind.upper()})
-    group.add_argument(option.flag, **settings)
+    dest = f"set_{option.key}"
+    if option.kind == "rules":
+        for action in ("accept", "reject"):
+            group.add_argument(
+                f"--{action}",
+                dest=dest,
+                metavar="REGEX",
+                action="append",
+                type=partial(_rule, action),
+                help=f"{action} what matches; rules are tried in order, the first one decides",
+            )
+        return
+    settings = _SETTINGS.get(option.kind, {"metavar": option.kind.upper()})
+    if option.choices:
+        settings = {"choices": option.choices}
+    group.add_argument(option.flag, dest=dest, help=_help(option), **settings)
 
 
 def _help(option: Option) -> str:
@@ -179,18 +175,17 @@ class _PrintCompletion(argparse.Action):
         """Print the script; it completes files and directories where an argument is one."""
         import shtab  # noqa: PLC0415  its import takes longer than all others here
 
-        complete = {"CONFIG": shtab.FILE, "FILE": shtab.FILE, "DIRECTORY": shtab.DIRECTORY}
-        for action in _all_actions(parser):
-            if isinstance(action.metavar, str) and action.metavar in complete:
-                action.complete = complete[action.metavar]  # type: ignore[attr-defined]
+        files = {"CONFIG": shtab.FILE, "FILE": shtab.FILE, "DIRECTORY": shtab.DIRECTORY}
+        _complete_files(parser, files)
         sys.stdout.write(shtab.complete(parser, values))
         parser.exit()
 
 
-def _all_actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """Yield the actions of a parser and of its subparsers, which argparse does not publish."""
-    for action in parser._actions:  # noqa: SLF001
-        yield action
+def _complete_files(parser: argparse.ArgumentParser, files: Mapping[Any, object]) -> None:
+    """Set what shtab completes where an argument is one of ``files``, also of subparsers."""
+    for action in parser._actions:  # noqa: SLF001  argparse does not publish them
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
             for subparser in action.choices.values():
-                yield from _all_actions(subparser)
+                _complete_files(subparser, files)
+        elif action.metavar in files:
+            action.complete = files[action.metavar]  # type: ignore[attr-defined]

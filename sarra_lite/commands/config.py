@@ -6,7 +6,6 @@ passwords and keys that it needs.  It makes no connection.
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,15 +14,15 @@ from sarra_lite import runtime
 from sarra_lite.commands import arguments, connections
 from sarra_lite.config import credentials, files, schema
 from sarra_lite.config.commands import COMMANDS, SenderConfig
-from sarra_lite.config.shared import BrokerConfig
 from sarra_lite.errors import EX_FAILED, EX_OK, ConfigError, SarraError, UsageError
+from sarra_lite.runtime import log
 from sarra_lite.sr3 import convert
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-log = logging.getLogger("sarra_lite")
+    from sarra_lite.config.shared import BrokerConfig
 
 EXAMPLES: Final = (
     ("Begin a configuration from an example with all options:", "sr_config example sender"),
@@ -36,12 +35,13 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the command line of sr_config."""
     parser = arguments.bare_parser("sr_config", __doc__, EXAMPLES, "COMMAND")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    check = actions.add_parser(
-        "check", help="report all errors of a configuration, or that it is ok"
-    )
-    show = actions.add_parser("show", help="print the values in effect, without passwords")
-    example = actions.add_parser("example", help="print a configuration that explains all options")
-    for subparser in (check, show, example):
+    all_of_them = "all configurations of COMMAND"
+    for action, text, default in (
+        ("check", "report all errors of a configuration, or that it is ok", all_of_them),
+        ("show", "print the values in effect, without passwords", "default"),
+        ("example", "print a configuration that explains all options", None),
+    ):
+        subparser = actions.add_parser(action, help=text)
         subparser.add_argument(
             "command",
             metavar="COMMAND",
@@ -49,13 +49,9 @@ def make_parser() -> argparse.ArgumentParser:
             choices=tuple(COMMANDS),
             help=f"one of {', '.join(COMMANDS)}",
         )
-    for subparser, default in ((check, "all configurations of COMMAND"), (show, "default")):
-        subparser.add_argument(
-            "config",
-            metavar="CONFIG",
-            help=f"configuration name or file (default: {default})",
-            nargs="?",
-        )
+        if default is not None:
+            config_help = f"configuration name or file (default: {default})"
+            subparser.add_argument("config", metavar="CONFIG", nargs="?", help=config_help)
     _add_convert_parser(actions)
     return parser
 
@@ -94,66 +90,46 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _check(config: type[BrokerConfig], name: str | None) -> int:
-    checked = _all_files(config.component) if name is None else []
+    """Check one configuration of a command, without a name all of them."""
+    pattern = f"{config.component}/*.toml"
+    all_names = {file.stem for place in files.directories() for file in place.glob(pattern)}
     problems: list[str] = []
-    for file in checked or [files.find(config.component, name or "default")]:
-        problems_of_file = _problems(config, file)
-        problems += problems_of_file
-        if not problems_of_file:
+    for each in [name] if name else sorted(all_names) or ["default"]:
+        file = files.find(config.component, each)
+        if found := _problems(config, file):
+            problems += found
+        else:
             sys.stdout.write(f"{file}: ok\n")
     if problems:
         raise ConfigError("\n".join(dict.fromkeys(problems)))
     return EX_OK
 
 
-def _all_files(component: str) -> list[Path]:
-    """Return the file of each configuration of a command."""
-    names = {
-        file.stem
-        for directory in files.directories()
-        for file in (directory / component).glob("*.toml")
-    }
-    return [files.find(component, name) for name in sorted(names)]
-
-
 def _problems(config: type[BrokerConfig], file: Path) -> list[str]:
-    """Return a line for each error of a configuration and of its credentials.
+    """Return a line for each error of a configuration and of the credentials that it needs.
 
     Credentials are checked even if the configuration has errors, as far as it names the hosts.
-    An error in the URL of a host appears twice; ``_check`` removes duplicates.
     """
     try:
         values = files.read(file)
     except ConfigError as error:
         return [str(error)]
-    problems = _errors(lambda: schema.build(config, values, str(file)))
-    file_problems = list(credentials.file_problems(credentials.find_file(files.directories())))
-    if file_problems:
+    effective, errors = schema.check(config, values, str(file))
+    problems = [text for _, text in errors]
+    if file_problems := credentials.file_problems(files.credentials_file()):
         return problems + file_problems
-
-    def part(kind: type[schema.Config], *keys: str, **placeholder: str) -> schema.Config:
-        known = {key: values[key] for key in keys if key in values}
-        return schema.build(kind, placeholder | known, str(file))
-
-    problems += _errors(
-        lambda: connections.broker_factory(part(BrokerConfig, "broker", "tlsCaFile"))
-    )
-    if config is SenderConfig:
-        problems += _errors(
-            lambda: connections.sftp_factory(
-                part(SenderConfig, "sendTo", "stream", "knownHosts", broker="amqp://user@host/")
-            )
-        )
+    wrong = {key for key, _ in errors}
+    checks: list[Callable[[Any], object]] = []
+    if not wrong & {"broker", "tlsCaFile"}:
+        checks.append(connections.broker_factory)
+    if isinstance(effective, SenderConfig) and "sendTo" not in wrong:
+        checks.append(connections.sftp_factory)
+    for check in checks:
+        try:
+            check(effective)
+        except ConfigError as error:
+            problems += str(error).splitlines()
     return problems
-
-
-def _errors(check: Callable[[], object]) -> list[str]:
-    """Return the lines of the ConfigError that a check raises, none if it raises no error."""
-    try:
-        check()
-    except ConfigError as error:
-        return str(error).splitlines()
-    return []
 
 
 def _show(config: type[BrokerConfig], name: str | None) -> int:
@@ -174,9 +150,8 @@ def _convert(file: Path, component: str | None, output: str | None) -> int:
         sys.stdout.write(text)
     else:
         _save(Path(output) / converted.component / file_name, text)
-    config = COMMANDS[converted.component]
-    errors = _errors(lambda: schema.build(config, converted.values, file_name))
-    for line in errors:
+    _, errors = schema.check(COMMANDS[converted.component], converted.values, file_name)
+    for _, line in errors:
         log.error("%s", line)
     return EX_FAILED if errors else EX_OK
 
@@ -191,7 +166,3 @@ def _save(file: Path, text: str) -> None:
     except OSError as error:
         raise SarraError(f"{file}: {error.strerror}") from None
     log.info("%s: written", file)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

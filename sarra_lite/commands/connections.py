@@ -2,33 +2,73 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import ssl
-from collections.abc import Callable
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sarra_lite import runtime
 from sarra_lite.broker.client import Broker
 from sarra_lite.config import credentials, files
-from sarra_lite.errors import ConfigError
+from sarra_lite.errors import BrokerError, BrokerRefused, ConfigError
+from sarra_lite.runtime import log
 
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable
+
     from sarra_lite.config.commands import SenderConfig
-    from sarra_lite.config.shared import BrokerConfig
+    from sarra_lite.config.shared import BrokerConfig, Config
     from sarra_lite.sftp.client import SftpClient
 
-BrokerFactory = Callable[[], Broker]
+
+async def keep_connected(
+    config: Config,
+    declare: Callable[[Broker, Config], Awaitable[None]],
+    work: Callable[[Broker], Awaitable[None]],
+    stop: asyncio.Event,
+    patience_at_start: float = math.inf,
+    patience: float = math.inf,
+) -> bool:
+    """Connect, ``declare`` and ``work``; do it again on a new connection when one is lost.
+
+    Return whether ``work`` returned; False when ``stop`` was set while there was no connection.
+    Raise BrokerRefused at once, BrokerError after ``patience_at_start`` seconds without a first
+    connection, or ``patience`` seconds after one was lost.
+    """
+    connect = broker_factory(config)
+    delays, limit, lost_at = runtime.backoff(), patience_at_start, time.monotonic()
+    while not stop.is_set():
+        try:
+            async with connect() as broker:
+                limit = patience
+                await declare(broker, config)
+                delays, lost_at = runtime.backoff(), math.inf
+                await work(broker)
+                return True
+        except BrokerRefused:
+            raise
+        except BrokerError as error:
+            lost_at = min(lost_at, time.monotonic())
+            if time.monotonic() - lost_at >= limit:
+                raise
+            log.warning("%s; trying again", error)
+        runtime.notify_alive("the broker is away")
+        await runtime.wait_for_any(next(delays), stop)
+    return False
 
 
-def broker_factory(config: BrokerConfig) -> BrokerFactory:
+def broker_factory(config: BrokerConfig) -> Callable[[], Broker]:
     """Return a function that makes a connection to the broker.
 
     RabbitMQ lists it with the names of the command and of the configuration.  Raises ConfigError
     when there is no password.
     """
-    file = credentials.find_file(files.directories())
-    endpoint = credentials.complete(config.endpoint, file)
+    file = files.credentials_file()
+    endpoint = credentials.complete(config.broker, file)
     if endpoint.password is None:
         line = str(endpoint).replace("@", ":PASSWORD@", 1)
         action = "add" if file.exists() else "no such file; make it, mode 0600, with"
@@ -37,7 +77,7 @@ def broker_factory(config: BrokerConfig) -> BrokerFactory:
 
 
 def _tls(config: BrokerConfig) -> ssl.SSLContext | None:
-    if config.endpoint.scheme != "amqps":
+    if config.broker.scheme != "amqps":
         return None
     try:
         context = ssl.create_default_context(cafile=config.tlsCaFile)
@@ -56,8 +96,8 @@ def sftp_factory(config: SenderConfig) -> Callable[[], SftpClient]:
     from sarra_lite.sftp.client import SftpClient  # noqa: PLC0415
     from sarra_lite.sftp.target import Target  # noqa: PLC0415
 
-    file = credentials.find_file(files.directories())
-    endpoint = credentials.complete(config.destination, file)
+    file = files.credentials_file()
+    endpoint = credentials.complete(config.sendTo, file)
     key_file = endpoint.options.get("ssh_keyfile")
     if key_file is not None and not Path(key_file).expanduser().is_file():
         raise ConfigError(f"{file}: ssh_keyfile of {endpoint}: no such file: {key_file}")

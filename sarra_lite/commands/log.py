@@ -7,9 +7,10 @@ are shown only with --blocks or if the block failed.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import fnmatch
 import json
-import queue
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -18,16 +19,16 @@ import msgspec
 
 from sarra_lite import runtime, units
 from sarra_lite.broker import report_stream
+from sarra_lite.broker.client import Delivery
 from sarra_lite.commands import arguments, connections
 from sarra_lite.config.commands import LogConfig
-from sarra_lite.errors import EX_OK, BrokerError, UsageError
+from sarra_lite.errors import EX_OK, BrokerError, Interrupted, UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator
-    from threading import Event
+    from collections.abc import AsyncIterator
 
-    from sarra_lite.broker.client import Broker, Delivery
+    from sarra_lite.broker.client import Broker
     from sarra_lite.messages.v03 import Announcement, Report
 
 _HEADER: Final = ("TIME (UTC)", "CODE", "SIZE", "RATE", "USER", "HOST", "FILE")
@@ -65,16 +66,31 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run sr_log; return its exit status."""
     args, config = arguments.configured(make_parser(), argv, LogConfig)
-    since = parse_since(args.since, datetime.now(UTC))
-    stop = runtime.stop_on_signals()
-    with connections.broker_factory(config)() as broker:
-        if args.follow:
-            deliveries = _follow(broker, config.queue, since, stop)
-        else:
-            deliveries = broker.read_stream(config.queue, since)
-        reports = report_stream.decode_reports(deliveries)
-        _print(_selected(reports, args, since), as_json=args.json)
+    return runtime.run_loop(_show(config, args, parse_since(args.since, datetime.now(UTC))))
+
+
+async def _show(config: LogConfig, args: argparse.Namespace, since: datetime) -> int:
+    """Print the reports that the flags select, until a signal; return the exit status."""
+    with contextlib.suppress(Interrupted):
+        stop = runtime.stop_on_signals()
+        await runtime.unless_stopped(stop, _print(config, args, since), "stopped")
     return EX_OK
+
+
+async def _print(config: LogConfig, args: argparse.Namespace, since: datetime) -> None:
+    header = "" if args.json or not sys.stdout.isatty() else _LINE.format(*_HEADER) + "\n"
+    # The broker delivers a stream in chunks, so the first reports may be older than ``since``.
+    earliest = units.time_string(int(since.timestamp()) * 10**9)
+    async with connections.broker_factory(config)() as broker:
+        follow = _follow(broker, config.queue, since)
+        deliveries = follow if args.follow else broker.read_stream(config.queue, since)
+        async for delivery in deliveries:
+            reported = report_stream.decode_report(delivery)
+            if reported is None or not _selected(*reported, args, earliest):
+                continue
+            sys.stdout.write(f"{header}{_json(*reported) if args.json else _line(*reported)}\n")
+            sys.stdout.flush()
+            header = ""
 
 
 def parse_since(text: str, now: datetime) -> datetime:
@@ -90,40 +106,33 @@ def parse_since(text: str, now: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _follow(broker: Broker, stream: str, since: datetime, stop: Event) -> Iterator[Delivery]:
-    """Yield deliveries of the stream until ``stop``; raise BrokerError when the connection ends."""
-    inbox: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
-    broker.consume(stream, inbox.put, prefetch=_PREFETCH, offset=since)
-    while not stop.is_set():
-        try:
-            delivery = inbox.get(timeout=0.5)
-        except queue.Empty:
-            if broker.lost.is_set():
-                raise BrokerError(broker.close_reason) from None
-            continue
+async def _follow(broker: Broker, stream: str, since: datetime) -> AsyncIterator[Delivery]:
+    """Yield deliveries of the stream without end; raise BrokerError when the connection ends."""
+    deliveries: asyncio.Queue[Delivery | str] = asyncio.Queue()
+    await broker.consume(
+        stream,
+        deliveries.put_nowait,
+        prefetch=_PREFETCH,
+        on_lost=deliveries.put_nowait,
+        offset=since,
+    )
+    while isinstance(delivery := await deliveries.get(), Delivery):
         yield delivery
         broker.ack(delivery)
+    raise BrokerError(delivery)
 
 
 def _selected(
-    reports: Iterable[Announcement], args: argparse.Namespace, since: datetime
-) -> Iterator[tuple[Announcement, Report]]:
-    """Yield the reports that the flags select.
-
-    The broker delivers a stream in chunks, so the first reports may be older than ``since``.
-    """
-    earliest = units.time_string(int(since.timestamp()) * 10**9)
-    for announcement in reports:
-        report = announcement.report
-        if (
-            report is not None
-            and report.time_completed >= earliest
-            and (args.blocks or announcement.block is None or not report.arrived)
-            and not (args.failed and report.arrived)
-            and args.user in (None, announcement.source)
-            and _matches(announcement.rel_path, args.names)
-        ):
-            yield announcement, report
+    announcement: Announcement, report: Report, args: argparse.Namespace, earliest: str
+) -> bool:
+    """Return whether the flags select a report."""
+    return (
+        report.time_completed >= earliest
+        and (args.blocks or announcement.block is None or not report.arrived)
+        and not (args.failed and report.arrived)
+        and args.user in (None, announcement.source)
+        and _matches(announcement.rel_path, args.names)
+    )
 
 
 def _matches(rel_path: str, names: list[str]) -> bool:
@@ -133,15 +142,6 @@ def _matches(rel_path: str, names: list[str]) -> bool:
         fnmatch.fnmatchcase(rel_path, name.lstrip("/")) or fnmatch.fnmatchcase(last, name)
         for name in names
     )
-
-
-def _print(reports: Iterator[tuple[Announcement, Report]], *, as_json: bool) -> None:
-    header = "" if as_json or not sys.stdout.isatty() else _LINE.format(*_HEADER) + "\n"
-    for announcement, report in reports:
-        line = _json(announcement, report) if as_json else _line(announcement, report)
-        sys.stdout.write(f"{header}{line}\n")
-        sys.stdout.flush()
-        header = ""
 
 
 def _line(announcement: Announcement, report: Report) -> str:
@@ -182,7 +182,3 @@ def _json(announcement: Announcement, report: Report) -> str:
     if announcement.file_op:
         fields["fileOp"] = announcement.file_op
     return json.dumps(fields | msgspec.to_builtins(report))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

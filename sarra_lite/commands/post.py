@@ -8,37 +8,44 @@ renamed or removed below the given directories.
 
 from __future__ import annotations
 
-import functools
+import asyncio
 import itertools
-import logging
 import math
-import os
-import select
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite import runtime, units
 from sarra_lite.broker import topology
 from sarra_lite.commands import arguments, connections
 from sarra_lite.commands.progress import Progress
-from sarra_lite.config import matching
 from sarra_lite.config.commands import PostConfig
-from sarra_lite.errors import EX_FAILED, EX_OK, EX_TEMPFAIL, Interrupted, SarraError, UsageError
-from sarra_lite.posting import lookahead, scan
+from sarra_lite.errors import (
+    EX_FAILED,
+    EX_OK,
+    EX_TEMPFAIL,
+    BrokerError,
+    Interrupted,
+    SarraError,
+    UsageError,
+)
+from sarra_lite.posting import scan
 from sarra_lite.posting.announcer import Announcer
 from sarra_lite.posting.waiter import ReportWaiter
+from sarra_lite.runtime import log
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
-    from threading import Event
+    from collections.abc import Callable, Iterable, Iterator
 
     from sarra_lite.broker.client import Broker
     from sarra_lite.messages.v03 import Announcement
 
-log = logging.getLogger("sarra_lite")
-
+_BATCH_SIZE: Final = 500  # announcements
+_BATCH_SECONDS: Final = 0.02
+_TURN: Final = 0.2  # seconds between two looks at the time-out
+_PATIENCE: Final = 60.0  # seconds to reconnect
 EXAMPLES: Final = (
     ("Announce a directory, and wait for the reports on its files:", "sr_post --wait data/"),
     (
@@ -58,7 +65,10 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("-0", "--null", action="store_true", help="paths from stdin end with NUL")
     parser.add_argument("--wait", action="store_true", help="wait for the reports on all files")
     parser.add_argument(
-        "--timeout", metavar="DURATION", help="with --wait: stop waiting after, for example, 5m"
+        "--timeout",
+        metavar="DURATION",
+        type=units.parse_duration,
+        help="with --wait: stop waiting after, for example, 5m",
     )
     parser.add_argument("--watch", action="store_true", help="keep running and announce changes")
     parser.add_argument("--remove", action="store_true", help="announce that the paths are removed")
@@ -73,12 +83,23 @@ def main(argv: list[str] | None = None) -> int:
     """Run sr_post; return its exit status."""
     args, config = arguments.configured(make_parser(), argv, PostConfig)
     _check(args)
-    stop = runtime.stop_on_signals()
     if args.watch:
         from sarra_lite.commands import post_watch  # noqa: PLC0415  imports inotify and sqlite
 
-        return post_watch.serve(args.paths, config, stop)
-    return _Posting(config, args, stop).run()
+        return post_watch.serve(args.paths, config)
+    return runtime.run_loop(_post(config, args))
+
+
+async def _post(config: PostConfig, args: argparse.Namespace) -> int:
+    """Announce all paths, wait for reports if asked to, and return the exit status."""
+    stop = runtime.stop_on_signals()
+    declare = partial(topology.declare_for_user, reports=args.wait)
+    with Progress("arrived" if args.wait else "announced", quiet=args.quiet) as progress:
+        posting = _Posting(config, args, progress, stop)
+        work = posting.work
+        if not await connections.keep_connected(config, declare, work, stop, 0.0, _PATIENCE):
+            raise posting.announcer.interrupted()
+    return posting.conclude()
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -89,99 +110,99 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--watch takes directories, and none of --wait, --remove, --renamed-from")
     if args.renamed_from and (len(args.paths) != 1 or args.remove):
         raise UsageError("--renamed-from takes exactly one PATH, the new name")
-    if args.timeout and not args.wait:
+    if args.timeout is not None and not args.wait:
         raise UsageError("--timeout is for --wait")
 
 
-def _paths(args: argparse.Namespace) -> Iterator[str | None]:
-    """Yield the paths of the command line; ``None`` before a wait for standard input."""
-    for path in args.paths:
-        if path == "-":
-            yield from _paths_from(sys.stdin.fileno(), b"\0" if args.null else b"\n")
+def _path_lists(args: argparse.Namespace) -> Iterator[list[str]]:
+    """Yield the paths of the command line; those from standard input as soon as they are read."""
+    for from_stdin, paths in itertools.groupby(args.paths, "-".__eq__):
+        if from_stdin:
+            yield from scan.read_paths(sys.stdin.fileno(), b"\0" if args.null else b"\n")
         else:
-            yield path
+            yield list(paths)
 
 
-def _paths_from(descriptor: int, separator: bytes) -> Iterator[str | None]:
-    """Yield the paths read from a file descriptor; they may contain any byte but the separator.
-
-    Yields ``None`` when there is nothing to read yet.
-    """
-    rest = b""
-    chunk = None
-    while chunk != b"":
-        if not select.select([descriptor], [], [], 0)[0]:
-            yield None
-        chunk = os.read(descriptor, 65536)
-        *names, rest = (rest + chunk).split(separator)
-        yield from (os.fsdecode(name) for name in names if name)
-    if rest:
-        yield os.fsdecode(rest)
+def _batches(announcements: Iterable[Announcement]) -> Iterator[list[Announcement]]:
+    """Yield announcements in lists that are not larger, and do not take longer, than a batch."""
+    batch: list[Announcement] = []
+    until = 0.0
+    for announcement in announcements:
+        batch.append(announcement)
+        if len(batch) == _BATCH_SIZE or time.monotonic() > until:
+            yield batch
+            batch, until = [], time.monotonic() + _BATCH_SECONDS
+    yield batch
 
 
 class _Posting:
-    """One run of sr_post without --watch: announces all paths, then waits for reports if asked."""
+    """One run of sr_post without --watch.
 
-    def __init__(self, config: PostConfig, args: argparse.Namespace, stop: Event) -> None:
+    Paths are listed and read in a thread, which alternates with the loop: it collects a batch of
+    announcements, the loop publishes them.
+    """
+
+    def __init__(
+        self, config: PostConfig, args: argparse.Namespace, progress: Progress, stop: asyncio.Event
+    ) -> None:
+        self.announcer = Announcer(config, stop)
         self._config = config
         self._args = args
+        self._progress = progress
         self._stop = stop
         self._problems = 0
-        self._announced = 0
-        self._waiter = ReportWaiter(config.report_stream, log.warning) if args.wait else None
-        connect = connections.broker_factory(config)
-        self._announcer = Announcer(config, connect, stop, self._declare, lambda _: None)
-        self._progress = Progress("arrived" if args.wait else "announced", quiet=args.quiet)
+        self._deadline: float | None = None
+        self._waiter = ReportWaiter(config.report_stream)  # used with --wait only
+        announcements = map(self._announcements, _path_lists(args))
+        self._batches = itertools.chain.from_iterable(map(_batches, announcements))
 
-    def run(self) -> int:
-        """Announce all paths, wait for reports if asked to, and return the exit status."""
-        with self._announcer, self._progress:
-            for announcement in self._announcements():
-                if self._waiter is not None:
-                    self._waiter.expect(announcement)
-                self._announcer.post(announcement)
-                self._announcer.collect()
-                self._show(announcement)
-            self._announcer.flush()
-            self._warn_unroutable()
-            in_time = self._waiter is None or self._wait(self._waiter)
-        return self._conclude(in_time=in_time)
+    async def work(self, broker: Broker) -> None:
+        """Do with one connection what is not done yet."""
+        if self._args.wait:
+            await self._waiter.follow(broker)
+        self.announcer.attach(broker)
+        while (batch := await self._next_batch()) is not None:
+            await self._post_batch(batch)
+        await self.announcer.wait_until_confirmed()
+        self.announcer.warn_unroutable("post again")
+        if self._args.wait:
+            await self._wait()
 
-    def _declare(self, broker: Broker) -> None:
-        """Declare what a new connection needs before the first announcement."""
-        topology.declare_for_posting(broker, self._config, reports=self._waiter is not None)
-        if self._waiter is not None:
-            self._waiter.follow(broker)
+    async def _next_batch(self) -> list[Announcement] | None:
+        """Return announcements, None after the last."""
+        batch = asyncio.to_thread(lambda: next(self._batches, None))
+        reason = "stopped before all paths were announced; run it again"
+        return await runtime.unless_stopped(self._stop, batch, reason)
 
-    def _announcements(self) -> Iterator[Announcement]:
-        args = self._args
+    async def _post_batch(self, batch: list[Announcement]) -> None:
+        progress = self._progress
+        for announcement in batch:
+            if self._args.wait:
+                self._waiter.expect(announcement)
+            if announcement.block is None:
+                progress.of_files += 1
+                progress.of_bytes += announcement.size or 0
+        if not self._args.wait:
+            progress.files, progress.bytes = progress.of_files, progress.of_bytes
+        progress.show()
+        await self.announcer.post(batch)
+
+    def _announcements(self, paths: list[str]) -> Iterator[Announcement]:
+        """Yield the announcements of paths, as the flags say; in a thread."""
+        args, config = self._args, self._config
         if args.renamed_from:
-            yield scan.renaming(args.renamed_from, args.paths[0], self._config)
+            yield from (scan.renaming(args.renamed_from, path, config) for path in paths)
         elif args.remove:
-            for path in filter(None, _paths(args)):
-                yield scan.removal(path, self._config, is_dir=path.endswith("/"))
+            yield from (scan.removal(path, config, is_dir=path.endswith("/")) for path in paths)
         else:
-            paths = scan.walk(_paths(args), self._report_problem)
-            takes_long = functools.partial(scan.takes_long, config=self._config)
-            for result in lookahead.in_order(paths, takes_long, self._scan):
-                if self._stop.is_set():
-                    raise Interrupted("stopped before all paths were announced; run it again")
+            walked = scan.walk(paths, self._report_problem)
+            for result in scan.in_order(walked, config):
                 yield from self._accepted(result)
 
-    def _scan(self, path: str) -> Iterator[Announcement]:
-        """Return the announcements of one path, after reading its content for the checksum.
-
-        A generator would read the content only when the first announcement is requested.
-        """
-        announcements = scan.announcements(path, self._config)
-        return itertools.chain(list(itertools.islice(announcements, 1)), announcements)
-
-    def _accepted(self, result: Callable[[], Iterator[Announcement]]) -> Iterator[Announcement]:
+    def _accepted(self, result: Callable[[], Iterable[Announcement]]) -> Iterator[Announcement]:
         """Yield the announcements of one path, or log and count the reason why there are none."""
         try:
-            for number, announcement in enumerate(matching.accepted(self._config, result())):
-                self._announced += number == 0
-                yield announcement
+            yield from filter(self._config.accepts, result())
         except UsageError:
             raise
         except SarraError as error:
@@ -191,56 +212,34 @@ class _Posting:
         self._problems += 1
         log.error("%s", line)
 
-    def _show(self, announcement: Announcement) -> None:
-        progress = self._progress
-        if announcement.block is None:
-            progress.of_files += 1
-            progress.of_bytes += announcement.size or 0
-        if self._waiter is None:
-            progress.files, progress.bytes = progress.of_files, progress.of_bytes
-        progress.show()
-
-    def _warn_unroutable(self) -> None:
-        if count := self._announcer.unroutable:
-            log.warning(
-                "%d of %d announcements reached no queue, so nobody will send them: start sr_sender"
-                " once on exchange %s, or set queueName, and post again",
-                count,
-                self._announcer.published,
-                self._config.exchange_name,
-            )
-
-    def _wait(self, waiter: ReportWaiter) -> bool:
-        """Wait until all files are reported; return False when the timeout has passed."""
-        if self._announcer.unroutable:
+    async def _wait(self) -> None:
+        """Wait until all files are reported, or the timeout has passed."""
+        if self.announcer.unroutable:
             raise SarraError("not waiting for files that nobody will send")
-        timeout = self._args.timeout
-        deadline = time.monotonic() + (units.parse_duration(timeout) if timeout else math.inf)
-        progress = self._progress
-        while waiter.waiting:
-            self._announcer.collect()
-            waiter.collect(0.2)
+        if self._deadline is None:
+            timeout = math.inf if self._args.timeout is None else self._args.timeout
+            self._deadline = time.monotonic() + timeout
+        progress, waiter = self._progress, self._waiter
+        while waiter.waiting and time.monotonic() <= self._deadline:
+            await self.announcer.wait_until_confirmed()  # a lost connection is noticed, too
+            await runtime.wait_for_any(_TURN, self._stop, waiter.changed)
+            waiter.changed.clear()
+            if waiter.lost:
+                raise BrokerError(waiter.lost)
             progress.files, progress.failed = waiter.arrived, waiter.failed
             progress.bytes = waiter.arrived_bytes
             progress.show()
             if self._stop.is_set():
                 raise Interrupted(f"stopped; {waiter.waiting} files are not reported yet")
-            if time.monotonic() > deadline:
-                return False
-        return True
 
-    def _conclude(self, *, in_time: bool) -> int:
+    def conclude(self) -> int:
         """Log the result in one or two lines; return the exit status."""
         waiter = self._waiter
         problems = f", {self._problems} not" if self._problems else ""
-        log.info("%d announced%s", self._announced, problems)
-        if waiter is not None:
+        log.info("%d announced%s", self._progress.of_files, problems)
+        if self._args.wait:
             late = f", {waiter.waiting} not reported in time" if waiter.waiting else ""
             log.info("%d arrived, %d failed%s", waiter.arrived, waiter.failed, late)
-        if not in_time:
+        if waiter.waiting:
             return EX_TEMPFAIL
-        return EX_FAILED if self._problems or (waiter and waiter.failed) else EX_OK
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        return EX_FAILED if self._problems or waiter.failed else EX_OK

@@ -2,45 +2,40 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import hashlib
-import itertools
-import logging
-import math
 import os
-from dataclasses import dataclass
-from functools import partial
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite import runtime
 from sarra_lite.broker import topology
 from sarra_lite.commands import connections
-from sarra_lite.config import matching
-from sarra_lite.errors import EX_OK, BrokerError, Interrupted, SarraError, UsageError
+from sarra_lite.errors import EX_OK, Interrupted, SarraError, UsageError
 from sarra_lite.posting import scan
 from sarra_lite.posting.announcer import Announcer
+from sarra_lite.runtime import log
 from sarra_lite.watch.ledger import Ledger
-from sarra_lite.watch.watcher import Change, Watcher
+from sarra_lite.watch.watcher import Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
-    from threading import Event
 
+    from sarra_lite.broker.client import Broker
     from sarra_lite.config.commands import PostConfig
     from sarra_lite.messages.v03 import Announcement
+    from sarra_lite.watch.diff import Change
 
-log = logging.getLogger("sarra_lite")
-
-_TURN: Final = 0.5  # seconds between two checks of the broker's answers and of the stop event
+_TURN: Final = 0.5  # seconds after which a thread that waits for changes returns
 
 
-def serve(directories: Sequence[str], config: PostConfig, stop: Event) -> int:
-    """Watch directories and announce changes until ``stop``; return the exit status.
+def serve(directories: Sequence[str], config: PostConfig) -> int:
+    """Watch directories and announce changes until a signal; return the exit status.
 
     A change is in the ledger as pending before it is announced, and as confirmed after the broker
-    has confirmed its announcements.  If the
-    process is killed in between, the change is announced a second time.
+    has confirmed its announcements.  If the process is killed in between, the change is announced a
+    second time.
     """
     roots = [os.path.abspath(directory) for directory in directories]  # noqa: PTH100  any bytes
     for root in roots:
@@ -51,127 +46,95 @@ def serve(directories: Sequence[str], config: PostConfig, stop: Event) -> int:
         Ledger(_ledger_file(config, roots)) as ledger,
         Watcher(roots, ledger, config.settle) as watcher,
     ):
-        return _Watching(config, watcher, stop).run()
+        return runtime.run_loop(_watch(config, watcher, ledger))
+
+
+async def _watch(config: PostConfig, watcher: Watcher, ledger: Ledger) -> int:
+    """Announce changes until asked to stop; return the exit status."""
+    stop = runtime.stop_on_signals()
+    watching = _Watching(config, watcher, ledger, stop)
+    declare = topology.declare_for_user
+    try:
+        if not await connections.keep_connected(config, declare, watching.work, stop, 0.0):
+            raise watching.announcer.interrupted()
+        await asyncio.to_thread(watching.record_confirmed, watching.announcer.confirmed)
+    except Interrupted as interrupted:
+        log.info("%s; the next run announces them", interrupted)
+    runtime.notify_systemd("STOPPING=1")
+    log.info("%d announced", watching.announcer.published)
+    return EX_OK
 
 
 def _ledger_file(config: PostConfig, roots: Iterable[str]) -> Path:
     """Return the file that records what was announced on an exchange from a set of directories."""
     # The ledger records files that the rules rejected, too.  Other rules need another ledger.
     selection = [config.base_dir, repr(config.rules), str(config.acceptUnmatched)]
-    seed = "\0".join([config.broker, config.exchange_name, *selection, *sorted(roots)])
+    seed = "\0".join([str(config.broker), config.exchange_name, *selection, *sorted(roots)])
     name = hashlib.sha256(os.fsencode(seed)).hexdigest()[:16]
     return config.state_directory / f"watch-{config.name}-{name}.ledger"
 
 
-@dataclass
-class _PendingChange:
-    """A change whose announcements are not all confirmed yet."""
-
-    change: Change
-    unconfirmed: int = 0
-    posted: bool = False
-
-
 class _Watching:
-    """One run of sr_post --watch: publishes changes and records those that are confirmed."""
+    """One run of sr_post --watch: publishes changes and records those that are confirmed.
 
-    def __init__(self, config: PostConfig, watcher: Watcher, stop: Event) -> None:
+    Only threads use watcher and ledger, one after the other: directories, the ledger and the
+    content of files may be slow.
+    """
+
+    def __init__(
+        self, config: PostConfig, watcher: Watcher, ledger: Ledger, stop: asyncio.Event
+    ) -> None:
+        self.announcer = Announcer(config, stop)
         self._config = config
         self._watcher = watcher
+        self._ledger = ledger
         self._stop = stop
-        self._status = runtime.SystemdStatus()
-        self._pending: dict[tuple[str, str, int | None], _PendingChange] = {}
-        self._reported_unroutable = 0
-        connect = connections.broker_factory(config)
-        declare = partial(topology.declare_for_posting, config=config)
-        self._announcer = Announcer(config, connect, stop, declare, self._confirmed)
-        self._announcer.patience = math.inf
-        self._announcer.away = lambda: self._status.alive("the broker is away")
+        # Changes that are not recorded yet, each with the number of its last announcement.
+        self._posted: deque[tuple[int, Change]] = deque()
 
-    def run(self) -> int:
-        """Announce changes until asked to stop; return the exit status."""
-        try:
-            with self._announcer:
-                self._status.ready()
-                while not self._stop.is_set():
-                    for change in self._watcher.changes(_TURN):
-                        if change is not None:
-                            self._announce(change)
-                        self._announcer.collect()
-                        self._show()
-                        if self._stop.is_set():
-                            break
-                self._announcer.flush()
-        except Interrupted as interrupted:
-            log.info("%s; the next run announces them", interrupted)
-        self._status.stopping()
-        log.info("%d announced", self._announcer.published)
-        return EX_OK
-
-    def _announce(self, change: Change) -> None:
-        """Publish the announcements of a change."""
-        pending = _PendingChange(change)
-        try:
-            for announcement in self._announcements(change):
-                pending.unconfirmed += 1
-                self._pending[announcement.key] = pending
-                self._announcer.post(announcement)
-        except (BrokerError, Interrupted):
-            raise
-        except SarraError as error:
-            # The file was removed or is being changed, so the watcher will see another change.
-            log.info("%s", error)
-            self._watcher.failed(change)
-        else:
-            pending.posted = True
-            self._record_if_complete(pending)
-
-    def _announcements(self, change: Change) -> Iterator[Announcement]:
-        """Yield the announcements of a change that the rules accept."""
-        config = self._config
-        match change.kind:
-            case "removed":
-                removal = scan.removal(change.path, config, is_dir=change.is_dir)
-                yield from matching.accepted(config, [removal])
-            case "renamed" if change.old is not None:
-                yield from self._renaming(change, change.old)
-            case _:
-                yield from matching.accepted(config, scan.announcements(change.path, config))
-
-    def _renaming(self, change: Change, old: str) -> Iterator[Announcement]:
-        config = self._config
-        renaming = scan.renaming(old, change.path, config)
-        if matching.accepts(config, renaming):
-            yield renaming
-        else:
-            removal = scan.removal(old, config, is_dir=change.is_dir)
-            yield from matching.accepted(config, [removal])
-        if not change.is_dir:
-            return
-        # Senders can no longer send files that were announced under the old name.
-        paths = scan.walk([change.path], lambda line: log.debug("%s", line))
-        for path in itertools.islice(filter(None, paths), 1, None):
-            with contextlib.suppress(SarraError):  # removed: the watcher will see another change
-                for announcement in scan.announcements(path, config):
-                    yield from matching.accepted(config, [announcement])
-
-    def _confirmed(self, announcement: Announcement) -> None:
-        if (pending := self._pending.pop(announcement.key, None)) is not None:
-            pending.unconfirmed -= 1
-            self._record_if_complete(pending)
-
-    def _record_if_complete(self, pending: _PendingChange) -> None:
-        if pending.posted and pending.unconfirmed == 0:
-            self._watcher.done(pending.change)
-
-    def _show(self) -> None:
-        self._status.alive(f"{self._announcer.published} announced")
-        if self._announcer.unroutable > self._reported_unroutable:
-            self._reported_unroutable = self._announcer.unroutable
-            log.warning(
-                "%d announcements reached no queue so far, so nobody will send them: start"
-                " sr_sender once on exchange %s, or set queueName, and remove %s to announce anew",
-                self._reported_unroutable,
-                self._config.exchange_name,
-                self._config.state_directory,
+    async def work(self, broker: Broker) -> None:
+        """Announce changes with one connection until asked to stop."""
+        self.announcer.attach(broker)
+        runtime.notify_systemd("READY=1")
+        advice = f"remove {self._config.state_directory} to announce anew"
+        while not self._stop.is_set():
+            announcements = await asyncio.to_thread(
+                self._next_announcements, self.announcer.confirmed
             )
+            await self.announcer.post(announcements)
+            self.announcer.warn_unroutable(advice)
+        await self.announcer.wait_until_confirmed()
+
+    def _next_announcements(self, confirmed: int) -> list[Announcement]:
+        """Return the announcements of changes, after at most a turn; in a thread."""
+        self.record_confirmed(confirmed)
+        announcements: list[Announcement] = []
+        for change in self._watcher.changes(_TURN):
+            try:
+                announcements += self._announcements(change)
+                self._posted.append((self.announcer.published + len(announcements), change))
+            except SarraError as error:
+                # It was removed or is being changed: the watcher will see another change.
+                log.info("%s", error)
+                self._ledger.mark_uncertain(change.token)
+            if self._stop.is_set():
+                break
+        return announcements
+
+    def record_confirmed(self, confirmed: int) -> None:
+        """Record in the ledger what is announced, up to this number; in a thread."""
+        while self._posted and self._posted[0][0] <= confirmed:
+            self._ledger.confirm(self._posted.popleft()[1].token)
+
+    def _announcements(self, change: Change) -> list[Announcement]:
+        """Return the announcements of a change that the rules accept."""
+        config, gone = self._config, change.path
+        if change.kind == "changed":
+            return list(filter(config.accepts, scan.announcements(change.path, config)))
+        if change.old is not None:
+            renaming = scan.renaming(change.old, change.path, config)
+            if config.accepts(renaming):
+                return [renaming]
+            gone = change.old
+        removal = scan.removal(gone, config, is_dir=change.is_dir)
+        return list(filter(config.accepts, [removal]))

@@ -8,41 +8,30 @@ that are already written are not sent again.
 
 from __future__ import annotations
 
-import logging
-import queue
-import sys
-import threading
+import math
 import time
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite import runtime, units
 from sarra_lite.broker import topology
-from sarra_lite.broker.client import Delivery
 from sarra_lite.commands import arguments, connections
 from sarra_lite.commands.progress import Progress
 from sarra_lite.config.commands import SenderConfig
 from sarra_lite.delivery.rate_limit import RateLimit
-from sarra_lite.dispatch.broker_link import BrokerLink, Confirmed
+from sarra_lite.dispatch.broker_link import BrokerLink
 from sarra_lite.dispatch.dispatcher import Dispatcher
-from sarra_lite.dispatch.pool import Done, Down, Fatal, WorkerPool
-from sarra_lite.errors import (
-    EX_FAILED,
-    EX_OK,
-    EX_TEMPFAIL,
-    BrokerError,
-    BrokerRefused,
-    DestinationUnreachable,
-)
+from sarra_lite.dispatch.pool import Done, Down, WorkerPool
+from sarra_lite.errors import EX_FAILED, EX_OK, EX_TEMPFAIL, BrokerError, DestinationUnreachable
+from sarra_lite.runtime import log
 
 if TYPE_CHECKING:
     import argparse
+    import asyncio
 
-    from sarra_lite.broker.client import Broker
-
-log = logging.getLogger("sarra_lite")
+    from sarra_lite.broker.client import Broker, Delivery
 
 _GRACE: Final = 2.5  # seconds to complete transfers after SIGTERM
-_TURN: Final = 0.2  # seconds to handle events before timers, progress and the connection's state
+_TURN: Final = 0.2  # seconds between two looks at redeliveries and progress
 _EMPTY: Final = 0.5  # seconds without a delivery before --drain asks for the length of the queue
 EXAMPLES: Final = (
     ("Declare queue and bindings before the first announcement:", "sr_sender --declare"),
@@ -63,132 +52,99 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run sr_sender; return its exit status."""
     args, config = arguments.configured(make_parser(), argv, SenderConfig)
-    connect = connections.broker_factory(config)
-    if args.declare:
-        with connect() as broker:
-            topology.declare_for_sending(broker, config)
-        log.info("queue %s is bound to exchange %s", config.queue, config.exchange_name)
-        return EX_OK
+    return runtime.run_loop(_declare(config) if args.declare else _send(config, args))
+
+
+async def _declare(config: SenderConfig) -> int:
+    async with connections.broker_factory(config)() as broker:
+        await topology.declare_for_user(broker, config)
+    log.info("queue %s is bound to exchange %s", config.queue, config.exchange_name)
+    return EX_OK
+
+
+async def _send(config: SenderConfig, args: argparse.Namespace) -> int:
+    """Send files until asked to stop, or until the queue is empty; return the exit status."""
+    stop = runtime.stop_on_signals()
+    patience = 0.0 if args.drain else math.inf
     with Progress("sent", quiet=args.quiet) as progress:
-        return _Sender(config, progress, drain=args.drain).run(connect)
-
-
-# BrokerError: the broker ended the consumer.  None: a signal asked to stop.
-_Event = Delivery | Done | Down | Fatal | Confirmed | BrokerError | None
+        sender = _Sender(config, progress, stop, drain=args.drain)
+        try:
+            await connections.keep_connected(
+                config, topology.declare_for_user, sender.serve, stop, patience, patience
+            )
+        finally:
+            runtime.notify_systemd("STOPPING=1")
+            await sender.pool.close(_GRACE if stop.is_set() else 0.5)
+        return sender.conclude()
 
 
 class _Sender:
-    """The main loop.  All threads put events into one inbox; only the main thread takes them.
+    """Passes events of the broker and of the workers to the dispatcher, and shows progress."""
 
-    Lives as long as the process and uses one broker connection after the other.
-    """
-
-    def __init__(self, config: SenderConfig, progress: Progress, *, drain: bool) -> None:
+    def __init__(
+        self, config: SenderConfig, progress: Progress, stop: asyncio.Event, *, drain: bool
+    ) -> None:
         self._config = config
         self._progress = progress
         self._drain = drain
-        self._inbox: queue.SimpleQueue[_Event] = queue.SimpleQueue()
-        put = self._inbox.put
-        self._stop = runtime.stop_on_signals(lambda: put(None))
-        self._status = runtime.SystemdStatus()
-        self._sent_bytes = 0
-        self._sent_bytes_lock = threading.Lock()
-        self._pool = WorkerPool(
+        self._stop = stop
+        self._failure = runtime.Failure()
+        self.pool = WorkerPool(
             config.connections,
             connections.sftp_factory(config),
             RateLimit(config.limit),
-            put,
+            self._failure.guard(self._handle),
             self._count_bytes,
         )
-        link = BrokerLink(config, put, lambda reason: put(BrokerError(reason)))
-        self._dispatcher = Dispatcher(config, self._pool, link)
+        link = BrokerLink(config, self._receive, self._failure)
+        self._dispatcher = Dispatcher(config, self.pool, link)
         self._last_delivery = time.monotonic()
         self._found_empty = False
 
-    def run(self, connect: connections.BrokerFactory) -> int:
-        """Send files until asked to stop, or until the queue is empty; return the exit status."""
-        delays = runtime.backoff()
-        try:
-            while not self._stop.is_set():
-                try:
-                    with connect() as broker:
-                        delays = runtime.backoff()
-                        self._consume(broker)
-                        break
-                except BrokerRefused:
-                    raise
-                except BrokerError as error:
-                    if self._drain:
-                        raise
-                    log.warning("%s; trying again", error)
-                    self._dispatcher.detach()
-                    self._discard_broker_events()
-                    self._status.alive("the broker is away")
-                    self._stop.wait(next(delays))
-        finally:
-            self._status.stopping()
-            self._pool.close(_GRACE if self._stop.is_set() else 0.5)
-        return self._conclude()
-
-    def _consume(self, broker: Broker) -> None:
+    async def serve(self, broker: Broker) -> None:
         """Work with one connection; raise BrokerError when it is lost."""
-        topology.declare_for_sending(broker, self._config)
-        self._dispatcher.attach(broker)
-        self._status.ready()
-        log.debug("ready: %s", self._config.queue)
-        while not self._stop.is_set():
-            self._handle_events(self._dispatcher.start_due())
-            self._show()
-            if broker.lost.is_set():
-                raise BrokerError(broker.close_reason)
-            if self._drain and self._drained(broker):
-                return
-
-    def _discard_broker_events(self) -> None:
-        """Discard events of a lost connection from the inbox; keep those of the workers."""
-        for _ in range(self._inbox.qsize()):
-            event = self._inbox.get()
-            if not isinstance(event, Delivery | Confirmed | BrokerError):
-                self._inbox.put(event)
-
-    def _handle_events(self, wait: float) -> None:
-        """Handle events for at most ``_TURN`` seconds; wait ``wait`` seconds for the first."""
-        until = time.monotonic() + wait + _TURN
+        self._failure.clear(BrokerError)
         try:
-            while not self._stop.is_set() and time.monotonic() < until:
-                self._handle(self._inbox.get(timeout=max(0.0, wait)))
-                wait = 0.0
-        except queue.Empty:
-            self._dispatcher.check_redelivered()
+            await self._dispatcher.attach(broker)
+            runtime.notify_systemd("READY=1")
+            log.debug("ready: %s", self._config.queue)
+            while True:
+                await runtime.wait_for_any(_TURN, self._stop, self._failure.event)
+                self._failure.check()
+                self._dispatcher.check_redelivered()
+                self._show()
+                if self._stop.is_set() or (self._drain and await self._drained(broker)):
+                    return
+        except BrokerError:
+            self._dispatcher.detach()
+            raise
 
-    def _handle(self, event: _Event) -> None:
+    def _receive(self, delivery: Delivery) -> None:
+        self._last_delivery = time.monotonic()
+        self._found_empty = False
+        self._dispatcher.receive(delivery)
+
+    def _handle(self, event: Done | Down | Exception) -> None:
+        """Handle an event of the workers; ``serve`` raises what this callback raises."""
         match event:
-            case Delivery():
-                self._last_delivery = time.monotonic()
-                self._found_empty = False
-                self._dispatcher.receive(event)
             case Done():
                 self._dispatcher.finished(event)
-            case Confirmed():
-                self._dispatcher.confirmed(event)
             case Down():
                 self._dispatcher.outage(event)
                 if self._drain and event.lasts(self._config.timeout):
                     raise DestinationUnreachable(f"giving up: {event.reason}")
-            case Fatal():
-                raise event.error
-            case BrokerError():
+            case _:
                 raise event
 
-    def _drained(self, broker: Broker) -> bool:
-        """Return whether nothing is left, or only files for which the destination has no room."""
+    async def _drained(self, broker: Broker) -> bool:
+        """Return whether --drain can end: all is sent, or waits for space at the destination."""
         if time.monotonic() - self._last_delivery < _EMPTY:
             return False
         if self._dispatcher.waiting_for_space:
             return True
         if len(self._dispatcher):
             return False
-        if broker.declare_queue(self._config.queue):
+        if await broker.count_messages(self._config.queue):
             self._found_empty = False
             return False
         # A busy broker may report 0 messages for a quorum queue that has some, so ask twice.
@@ -197,25 +153,24 @@ class _Sender:
         return found_empty_before
 
     def _count_bytes(self, count: int) -> None:
-        with self._sent_bytes_lock:
-            self._sent_bytes += count
+        self._progress.bytes += count
 
     def _show(self) -> None:
-        tally, held, progress = self._dispatcher.tally, len(self._dispatcher), self._progress
+        tally, held, progress = self._dispatcher.reporting, len(self._dispatcher), self._progress
         progress.files, progress.failed = tally.arrived, tally.failed
         progress.of_files = tally.arrived + tally.failed + held
-        progress.bytes, progress.of_bytes = self._sent_bytes, tally.expected
+        progress.of_bytes = tally.expected
         progress.show()
-        self._status.alive(f"{tally.arrived} arrived, {tally.failed} failed, {held} in progress")
+        runtime.notify_alive(f"{tally.arrived} arrived, {tally.failed} failed, {held} in progress")
 
-    def _conclude(self) -> int:
+    def conclude(self) -> int:
         """Log the result in one line; return the exit status."""
-        tally, left = self._dispatcher.tally, len(self._dispatcher)
+        tally, left = self._dispatcher.reporting, len(self._dispatcher)
         log.info(
             "%d arrived, %d failed, %s moved%s",
             tally.arrived,
             tally.failed,
-            units.show_size(self._sent_bytes),
+            units.show_size(self._progress.bytes),
             f"; {left} left in the queue" if left else "",
         )
         if not self._drain:
@@ -223,7 +178,3 @@ class _Sender:
         if left:
             return EX_TEMPFAIL
         return EX_FAILED if tally.failed else EX_OK
-
-
-if __name__ == "__main__":
-    sys.exit(main())

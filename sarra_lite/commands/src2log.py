@@ -8,46 +8,31 @@ need no restart.
 
 from __future__ import annotations
 
-import logging
-import queue
-import sys
-from typing import TYPE_CHECKING, Final, NamedTuple
+import asyncio
+from typing import TYPE_CHECKING, Final
 
-import msgspec
+from msgspec.structs import replace
 
 from sarra_lite import runtime
 from sarra_lite.broker import report_stream, topology
 from sarra_lite.broker.client import Delivery, PublishOutcome
 from sarra_lite.commands import arguments, connections
 from sarra_lite.config.commands import Src2logConfig
-from sarra_lite.errors import EX_OK, BrokerError, BrokerRefused, MessageError
+from sarra_lite.errors import EX_OK, BrokerError, BrokerRefused, MessageError, TransferError
 from sarra_lite.messages import v03
 from sarra_lite.messages.v03 import Announcement, Report
+from sarra_lite.runtime import log
 
 if TYPE_CHECKING:
     import argparse
 
     from sarra_lite.broker.client import Broker
 
-log = logging.getLogger("sarra_lite")
-
-_REJECTED: Final = 417
-_FORGED: Final = 403
+_TURN: Final = 0.2  # seconds between two looks at redelivered reports
 EXAMPLES: Final = (
     ("Run the configuration default, as systemd does:", "sr_src2log"),
     ("Bind the queue to one more exchange, and run:", "sr_src2log --exchanges xac_b"),
 )
-
-
-class _Answer(NamedTuple):
-    """The broker's answer to the copy of a delivery."""
-
-    delivery: Delivery
-    outcome: PublishOutcome
-    reason: str
-
-
-_Event = Delivery | _Answer | BrokerError | None
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -59,134 +44,112 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run sr_src2log; return its exit status."""
     _, config = arguments.configured(make_parser(), argv, Src2logConfig)
-    return _Copier(config).run(connections.broker_factory(config))
+    return runtime.run_loop(_copy(config))
 
 
-def _checked(delivery: Delivery, config: Src2logConfig) -> Announcement:
-    """Return the message for xlog: the report with its user, or a rejected report."""
+async def _copy(config: Src2logConfig) -> int:
+    """Copy reports until a signal; return the exit status."""
+    stop = runtime.stop_on_signals()
+    copier = _Copier(config, stop)
+    await connections.keep_connected(config, topology.declare_for_copying, copier.serve, stop)
+    runtime.notify_systemd("STOPPING=1")
+    log.info("%d reports copied, %d rejected", copier.copied, copier.rejected)
+    return EX_OK
+
+
+def _checked(delivery: Delivery, config: Src2logConfig) -> tuple[Announcement, Report]:
+    """Return what to publish on xlog: the report with its user, or a rejected report."""
     owner = config.owner_of(delivery.exchange)
+    message = Announcement(pub_time=v03.now(), base_url="", rel_path="")
     try:
         message = v03.decode(delivery.body, delivery.content_type)
-    except MessageError as error:
-        unreadable = Announcement(pub_time=v03.now(), base_url="", rel_path="")
-        return _rejected(unreadable, owner, _REJECTED, str(error))
-    if message.report is None:
-        return _rejected(message, owner, _REJECTED, "no report, though published as one")
+        report = _trusted(message.report, delivery, owner, config)
+    except (MessageError, TransferError) as error:
+        report = message.report or Report(code=error.code, message="", time_completed=v03.now())
+        reason = str(error)
+        report = replace(report, code=error.code, message=reason, rejected=reason)
+    return replace(message, source=owner, report=report), report
+
+
+def _trusted(
+    report: Report | None, delivery: Delivery, owner: str | None, config: Src2logConfig
+) -> Report:
+    """Return the report; raise TransferError if there is none or its author is not the owner."""
+    if report is None:
+        raise TransferError(417, "no report, though published as one")
     if owner is None:
-        return _rejected(message, owner, _FORGED, f"exchange {delivery.exchange} has no owner")
+        raise TransferError(403, f"exchange {delivery.exchange} has no owner")
     if delivery.user_id is None and not config.acceptUnproven:
-        return _rejected(message, owner, _FORGED, "author not proven (no user_id)")
+        raise TransferError(403, "author not proven (no user_id)")
     if delivery.user_id not in (None, owner):
-        return _rejected(message, owner, _FORGED, f"author {delivery.user_id} is not {owner}")
-    return msgspec.structs.replace(message, source=owner)
-
-
-def _rejected(message: Announcement, owner: str | None, code: int, reason: str) -> Announcement:
-    """Return the message as a rejected report, with the owner of its exchange and the reason."""
-    report = message.report or Report(code=code, message="", time_completed=v03.now())
-    report = msgspec.structs.replace(report, code=code, message=reason, rejected=reason)
-    return msgspec.structs.replace(message, source=owner, report=report)
+        raise TransferError(403, f"author {delivery.user_id} is not {owner}")
+    return report
 
 
 class _Copier:
-    """The main loop: consumes the queue, publishes copies on xlog, acknowledges when confirmed.
+    """Consumes the queue, publishes copies on xlog, acknowledges when they are confirmed."""
 
-    Lives as long as the process and uses one broker connection after the other.
-    """
-
-    def __init__(self, config: Src2logConfig) -> None:
+    def __init__(self, config: Src2logConfig, stop: asyncio.Event) -> None:
+        self.copied = self.rejected = 0
         self._config = config
-        self._inbox: queue.SimpleQueue[_Event] = queue.SimpleQueue()
-        self._stop = runtime.stop_on_signals(lambda: self._inbox.put(None))
-        self._status = runtime.SystemdStatus()
+        self._stop = stop
+
+    async def serve(self, broker: Broker) -> None:
+        """Copy reports with one connection; raise BrokerError when it is lost."""
+        self._broker = broker
+        self._failure = failure = runtime.Failure()
         self._redelivered: list[Delivery] = []
-        self._copied = self._rejected = 0
-
-    def run(self, connect: connections.BrokerFactory) -> int:
-        """Copy reports until a signal asks to stop; return the exit status."""
-        delays = runtime.backoff()
-        while not self._stop.is_set():
-            try:
-                with connect() as broker:
-                    delays = runtime.backoff()
-                    self._serve(broker)
-            except BrokerRefused:
-                raise
-            except BrokerError as error:
-                log.warning("%s; trying again", error)
-                self._status.alive("the broker is away")
-                self._stop.wait(next(delays))
-        self._status.stopping()
-        log.info("%d reports copied, %d rejected", self._copied, self._rejected)
-        return EX_OK
-
-    def _serve(self, broker: Broker) -> None:
-        # A new queue, because events of an earlier connection must not be mixed with this one's.
-        inbox = self._inbox = queue.SimpleQueue()
-        self._redelivered.clear()
-        topology.declare_for_copying(broker, self._config)
-        broker.consume(
-            self._config.queue,
-            inbox.put,
+        await broker.consume(
+            self._config.queueName,
+            failure.guard(self._receive),
             prefetch=self._config.prefetch,
-            on_lost=lambda reason: inbox.put(BrokerError(reason)),
+            on_lost=lambda reason: failure.set(BrokerError(reason)),
         )
-        self._status.ready()
-        while not self._stop.is_set():
-            try:
-                event = inbox.get(timeout=0.1 if self._redelivered else 1.0)
-            except queue.Empty:
-                event = None
-                self._copy_redelivered(broker)
-            self._handle(broker, event)
-            self._status.alive(f"{self._copied} reports copied, {self._rejected} rejected")
-            if broker.lost.is_set():
-                raise BrokerError(broker.close_reason)
+        runtime.notify_systemd("READY=1")
+        checking: asyncio.Task[None] | None = None
+        while not await runtime.wait_for_any(_TURN, self._stop, failure.event):
+            if self._redelivered and (checking is None or checking.done()):
+                checking = asyncio.ensure_future(self._copy_redelivered())
+                failure.watch(checking)
+            runtime.notify_alive(f"{self.copied} reports copied, {self.rejected} rejected")
+        if checking is not None:
+            checking.cancel()
+        failure.check()
 
-    def _copy_redelivered(self, broker: Broker) -> None:
-        """Copy redelivered reports unless xlog already has the copy."""
-        if not self._redelivered:
-            return
-        deliveries, self._redelivered = self._redelivered, []
-        copies = [(delivery, _checked(delivery, self._config)) for delivery in deliveries]
-        times = [copy.report.time_completed for _, copy in copies if copy.report is not None]
-        existing = report_stream.find_copies(broker, self._config.xlogStream, times)
-        for delivery, copy in copies:
-            if copy.report is not None and (copy.key, copy.report.time_completed) in existing:
-                broker.ack(delivery)
-            else:
-                self._copy(broker, delivery, copy)
-
-    def _handle(self, broker: Broker, event: _Event) -> None:
-        match event:
-            case Delivery(redelivered=True):
-                self._redelivered.append(event)
-            case Delivery():
-                self._copy(broker, event, _checked(event, self._config))
-            case _Answer(delivery, PublishOutcome.CONFIRMED | PublishOutcome.UNROUTABLE):
-                broker.ack(delivery)
-            case _Answer(_, PublishOutcome.REFUSED, reason):
-                raise BrokerRefused(f"exchange {self._config.xlog}: {reason}")
-            case BrokerError():
-                raise event
-            case _:
-                pass  # no event, or the answer was lost: then the broker redelivers the report
-
-    def _copy(self, broker: Broker, delivery: Delivery, copy: Announcement) -> None:
-        if copy.report is not None and copy.report.rejected:
-            self._rejected += 1
-            log.warning("rejected on %s: %s", delivery.exchange, copy.report.rejected)
+    def _receive(self, delivery: Delivery) -> None:
+        if delivery.redelivered:
+            self._redelivered.append(delivery)
         else:
-            self._copied += 1
-        inbox = self._inbox  # of this connection
-        topic = v03.topic(self._config.report_topic, copy.rel_path)
-        broker.publish(
-            self._config.xlog,
-            topic,
-            v03.encode(copy),
-            on_result=lambda outcome, reason: inbox.put(_Answer(delivery, outcome, reason)),
-        )
+            self._copy(delivery, *_checked(delivery, self._config))
 
+    async def _copy_redelivered(self) -> None:
+        """Copy redelivered reports unless xlog already has the copy."""
+        deliveries, self._redelivered = self._redelivered, []
+        copies = [(delivery, *_checked(delivery, self._config)) for delivery in deliveries]
+        times = [report.time_completed for _, _, report in copies]
+        existing = await report_stream.find_copies(self._broker, self._config.xlogStream, times)
+        if self._broker.lost.is_set():
+            return  # the broker redelivers all of it
+        for delivery, announcement, report in copies:
+            if (announcement.key, report.time_completed) in existing:
+                self._broker.ack(delivery)
+            else:
+                self._copy(delivery, announcement, report)
 
-if __name__ == "__main__":
-    sys.exit(main())
+    def _copy(self, delivery: Delivery, announcement: Announcement, report: Report) -> None:
+        """Publish a copy; acknowledge the report when the broker has confirmed it."""
+        if report.rejected:
+            self.rejected += 1
+            log.warning("rejected on %s: %s", delivery.exchange, report.rejected)
+        else:
+            self.copied += 1
+
+        def on_result(outcome: PublishOutcome, reason: str) -> None:
+            if outcome is PublishOutcome.REFUSED:
+                self._failure.set(BrokerRefused(f"exchange {self._config.xlog}: {reason}"))
+            elif outcome is not PublishOutcome.LOST:  # else the broker redelivers the report
+                self._broker.ack(delivery)
+
+        topic = v03.topic(self._config.report_topic, announcement.rel_path)
+        body = v03.encode(announcement)
+        self._broker.publish(self._config.xlog, topic, body, on_result=on_result)

@@ -1,65 +1,48 @@
-"""Options of sr_post, sr_src2log and sr_log.
-
-``COMMANDS`` has the configuration class of every command, sr_sender's included.
-"""
+"""Options of sr_post, sr_sender, sr_src2log and sr_log."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 from urllib.parse import unquote, urlsplit
 
-import msgspec
 import platformdirs
+from msgspec import Meta
 
+from sarra_lite.config import rules
+from sarra_lite.config.credentials import Endpoint  # noqa: TC001  schema evaluates the annotation
 from sarra_lite.config.schema import option
-from sarra_lite.config.sender import SenderConfig
-from sarra_lite.config.shared import BrokerConfig, ExchangeConfig
-from sarra_lite.messages.v03 import Announcement
+from sarra_lite.config.shared import BrokerConfig, ExchangeConfig, Prefetch
+from sarra_lite.messages import v03
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["COMMANDS", "LogConfig", "PostConfig", "SenderConfig", "Src2logConfig"]
-
-_RESERVED: Final = {field.encode_name for field in msgspec.structs.fields(Announcement)} - {"extra"}
+    from sarra_lite.messages.v03 import Announcement
 
 
 class PostConfig(ExchangeConfig):
-    """Options of sr_post."""
+    """Options of sr_post.
+
+    baseUrl: URL that the announced paths are relative to: file: and a directory, or any other URL
+        if baseDir is set.
+    identity: Checksum of a file in its announcement. cod (calculate on delivery): the sender
+        calculates it, as it always does for files in blocks.
+    header: Fields to add to all announcements.
+    settle: With --watch: how long a file must not change before it is announced, if no program was
+        seen closing it.
+    stateDir: With --watch: directory for the record of what was announced. Default: sarra_lite in
+        the user's directory for state ($XDG_STATE_HOME or ~/.local/state).
+    """
 
     component: ClassVar[str] = "post"
-    baseUrl: str = option(
-        "URL that the announced paths are relative to: file: and a directory, or any other URL if"
-        " baseDir is set.",
-        default="file:/",
-        example='"file:/home/earnest"',
-        kind="URL",
-    )
+    baseUrl: str = option(default="file:/", example='"file:/home/earnest"', kind="URL")
     identity: Literal["sha512", "sha256", "md5", "cod", "none"] = option(
-        "Checksum of a file in its announcement. cod (calculate on delivery): the sender"
-        " calculates it, as it always does for files in blocks.",
-        default="sha512",
-        example='"sha256"',
+        default="sha512", example='"sha256"'
     )
-    header: dict[str, str] = option(
-        "Fields to add to all announcements.",
-        default_factory=dict,
-        example='{ project = "ocean" }',
-    )
-    settle: float = option(
-        "With --watch: how long a file must not change before it is announced, if no program was"
-        " seen closing it.",
-        default=5.0,
-        example='"10s"',
-    )
-    stateDir: str | None = option(
-        "With --watch: directory for the record of what was announced. Default: sarra_lite in the"
-        " user's directory for state ($XDG_STATE_HOME or ~/.local/state).",
-        default=None,
-        example='"/var/lib/sarra_lite"',
-        kind="directory",
-    )
+    header: dict[str, str] = option(default={}, example='{ project = "ocean" }')
+    settle: float = option(default=5.0, example='"10s"')
+    stateDir: str | None = option(default=None, example='"/var/lib/sarra_lite"', kind="directory")
 
     @property
     def base_dir(self) -> str:
@@ -83,44 +66,131 @@ class PostConfig(ExchangeConfig):
                 yield "baseUrl", "not file:, so baseDir must tell which directory it stands for"
             if parts.password is not None:
                 yield "baseUrl", "contains a password"
-        reserved = sorted(self.header.keys() & _RESERVED)
+        reserved = sorted(self.header.keys() & v03.FIELDS)
         if reserved:
             yield "header", f"{', '.join(reserved)}: set by sr_post itself"
 
 
-class Src2logConfig(BrokerConfig):
-    """Options of sr_src2log."""
+class SenderConfig(ExchangeConfig):
+    """Options of sr_sender.
 
-    component: ClassVar[str] = "src2log"
-    queueName: str | None = option(
-        "Queue of the reports of all users. Bind it to each user's exchange when the exchange is"
-        " created. Default: q_src2log.",
-        default=None,
-        example='"q_src2log"',
+    sendTo: SFTP host to send to. Its password or key file is taken from credentials.conf; without
+        an entry there, keys and the agent are used as ssh uses them.
+    directory: Directory at the destination, relative to the login directory unless it is absolute.
+        ${%Y%m%d} is the time of the announcement, ${source} the user who posted it, ${BROKER_USER}
+        the sender's own broker user, ${0} the first group of the rule that matched.
+    mirror: Keep the directories of the path at the destination.
+    strip: Number of leading directories to remove from the path.
+    flatten: Replacement for each / of the path, so that all files are in one directory.
+    connections: Number of simultaneous connections to the SFTP host. 0: between 2 and 8, more for a
+        distant host.
+    prefetch: Maximum number of unacknowledged announcements from the queue. 0: 16 for each
+        connection, and up to 1000 while the files are small.
+    stream: SSH implementation: the ssh program, which obeys ssh_config(5), or the library paramiko.
+        auto: ssh, but paramiko if ssh is not installed or a password is needed.
+    knownHosts: File with the keys of SFTP hosts. Default: the files that ssh uses.
+    timeout: How long to wait for a response of the SFTP host. With --drain, also how long the host
+        may be unreachable.
+    limit: Maximum number of bytes per second that a process sends over all its connections. 0:
+        unlimited.
+    verify: Read back what was written and compare it, before a file is reported. This takes as long
+        as a download.
+    fsync: Have the server write a file to its disk, not only to its memory, before the file is
+        reported (fsync@openssh.com).
+    retry_ttl: How long to retry a file while the destination is full.
+    permCopy: Set the mode of files as announced.
+    permDefault: Mode of files whose announcement has none, and of all files if permCopy is off.
+    permDirDefault: Mode of directories that the sender creates.
+    timeCopy: Set the modification time of files as announced.
+    acceptUsers: Broker users whose announcements are accepted, in addition to the sender's own.
+    requireUserId: Refuse announcements without an author that the broker has verified. sr3 sends
+        none.
+    """
+
+    component: ClassVar[str] = "sender"
+    sendTo: Endpoint = option(
+        example='"sftp://ear001@sftp.science.gc.ca/"', kind="URL", schemes=["sftp"]
     )
-    exchanges: list[str] = option(
-        "Exchanges to bind the queue to at the start. It may be bound to others at any time.",
-        default_factory=list,
-        example='["xac_earnest"]',
+    directory: str = option(default="", example='"incoming/${%Y%m%d}"', kind="directory")
+    mirror: bool = option(default=True)
+    strip: Annotated[int, Meta(ge=0)] = option(default=0, example="2")
+    flatten: str = option(default="/", example='"-"')
+    # 64 sessions are more than sshd accepts by default.
+    connections: Annotated[int, Meta(ge=0, le=64)] = option(default=0, example="4")
+    prefetch: Prefetch = option(default=0, example="100")
+    stream: Literal["auto", "ssh", "paramiko"] = option(default="auto", example='"paramiko"')
+    knownHosts: str | None = option(
+        default=None, example='"/etc/sarra_lite/known_hosts"', kind="file"
     )
-    xlog: str = option(
-        "Exchange that the reports of all users are copied to.", default="xlog", example='"xlog"'
-    )
-    xlogStream: str = option(
-        "Stream that keeps the reports of all users.", default="q_xlog", example='"q_xlog"'
-    )
-    prefetch: int = option(
-        "Maximum number of unacknowledged reports from the queue.", default=500, example="1000"
-    )
-    acceptUnproven: bool = option(
-        "Accept reports without an author that the broker has verified. sr3 sends none.",
-        default=False,
-    )
+    timeout: Annotated[float, Meta(gt=0)] = option(default=60.0, example='"2m"')
+    limit: int = option(default=0, example='"20Mi"', kind="size")
+    verify: bool = option(default=False)
+    fsync: bool = option(default=False)
+    retry_ttl: float = option(default=86400.0, example='"1d"')
+    permCopy: bool = option(default=True)
+    permDefault: int = option(default=0o644, example='"640"', kind="mode")
+    permDirDefault: int = option(default=0o775, example='"750"', kind="mode")
+    timeCopy: bool = option(default=True)
+    acceptUsers: list[str] = option(default=[], example='["ucloudmech"]')
+    requireUserId: bool = option(default=False)
 
     @property
     def queue(self) -> str:
-        """Queue that all instances share."""
-        return self.queueName or "q_src2log"
+        """Queue that all senders of this configuration share."""
+        return self.queueName or f"q_{self.broker.user}_{self.name}"
+
+    @property
+    def prefetch_count(self) -> int:
+        """Maximum number of unacknowledged announcements at the start."""
+        return self.prefetch or 16 * (self.connections or 2)
+
+    def destination_path(self, announcement: Announcement, rel_path: str) -> str:
+        """Return the path at the destination for ``rel_path``; TransferError 404 if it is rejected.
+
+        ``rel_path`` is that of the announcement, or the old name of a rename.
+        """
+        rule, match = self.accepting_rule(announcement)
+        template = self.directory if rule.directory is None else rule.directory
+        *parents, name = rel_path.split("/")
+        parents = parents[self.strip if rule.strip is None else rule.strip :]
+        flatten = self.flatten if rule.flatten is None else rule.flatten
+        if flatten != "/":
+            name, parents = flatten.join([*parents, name]), []
+        elif not (self.mirror if rule.mirror is None else rule.mirror):
+            parents = []
+        directory = rules.substituted(template, announcement, match, self.broker.user)
+        # Variables come from an announcement: they must not add ".." or make the path absolute.
+        parts = [part for part in directory.split("/") if part not in ("", ".", "..")]
+        path = "/".join([*parts, *parents, name])
+        return "/" + path if template.startswith("/") else path
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Add destinations that cannot be used."""
+        yield from super().problems()
+        if self.sendTo.path:
+            yield "sendTo", "must end after the host; write where files go as directory"
+        yield from rules.path_problems(self.directory, self.flatten)
+
+
+class Src2logConfig(BrokerConfig):
+    """Options of sr_src2log.
+
+    queueName: Queue of the reports of all users. Bind it to each user's exchange when the exchange
+        is created.
+    exchanges: Exchanges to bind the queue to at the start. It may be bound to others at any time.
+    xlog: Exchange that the reports of all users are copied to.
+    xlogStream: Stream that keeps the reports of all users.
+    prefetch: Maximum number of unacknowledged reports from the queue.
+    acceptUnproven: Accept reports without an author that the broker has verified. sr3 sends none.
+    """
+
+    component: ClassVar[str] = "src2log"
+    queueName: str = option(default="q_src2log", example='"q_src2log"')
+    exchanges: list[str] = option(default=[], example='["xac_earnest"]')
+    xlog: str = option(default="xlog", example='"xlog"')
+    xlogStream: str = option(default="q_xlog", example='"q_xlog"')
+    prefetch: Prefetch = option(default=500, example="1000")
+    acceptUnproven: bool = option(default=False)
 
     def owner_of(self, exchange: str) -> str | None:
         """Return the user who owns an exchange, None for an exchange without the user prefix."""
@@ -129,20 +199,19 @@ class Src2logConfig(BrokerConfig):
 
 
 class LogConfig(BrokerConfig):
-    """Options of sr_log."""
+    """Options of sr_log.
+
+    queueName: Stream to read: q_xlog has the reports of all users. Default: q_<user>_reports.
+    """
 
     component: ClassVar[str] = "log"
     borrows: ClassVar[tuple[str, ...]] = ("post", "sender")
-    queueName: str | None = option(
-        "Stream to read: q_xlog has the reports of all users. Default: q_<user>_reports.",
-        default=None,
-        example='"q_xlog"',
-    )
+    queueName: str | None = option(default=None, example='"q_xlog"')
 
     @property
     def queue(self) -> str:
         """Stream to read."""
-        return self.queueName or f"q_{self.user}_reports"
+        return self.queueName or f"q_{self.broker.user}_reports"
 
 
 COMMANDS: Final[dict[str, type[BrokerConfig]]] = {

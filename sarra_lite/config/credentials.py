@@ -9,7 +9,7 @@ import os
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from sarra_lite.errors import ConfigError
 
@@ -34,7 +34,8 @@ class Endpoint(NamedTuple):
         """Return the URL without the password."""
         port = "" if self.port == _PORTS.get(self.scheme) else f":{self.port}"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{self.user}@{host}{port}/{self.path}"
+        user, path = quote(self.user, safe=""), quote(self.path, safe="")
+        return f"{self.scheme}://{user}@{host}{port}/{path}"
 
     def __repr__(self) -> str:
         """Keep the password out of tracebacks, too."""
@@ -68,88 +69,69 @@ def parse_url(url: str, schemes: Sequence[str]) -> Endpoint:
     )
 
 
-def problem(url: str, schemes: Sequence[str]) -> str | None:
-    """Return why a URL cannot be used in a configuration, None if it can."""
-    try:
-        endpoint = parse_url(url, schemes)
-    except ValueError as error:
-        return str(error)
+def parse_public_url(url: str, schemes: Sequence[str]) -> Endpoint:
+    """Return what ``parse_url`` returns; raise ValueError for a URL with a password, too."""
+    endpoint = parse_url(url, schemes)
     if endpoint.password is not None:
-        return "contains a password; passwords belong into credentials.conf only"
-    return None
-
-
-def find_file(directories: Sequence[Path]) -> Path:
-    """Return the first credentials.conf that exists, or the first candidate if none does.
-
-    The directory that systemd makes for a unit comes before ``directories`` (LoadCredential= in
-    systemd.exec(5)).
-    """
-    files = [directory / "credentials.conf" for directory in directories]
-    systemd = os.environ.get("CREDENTIALS_DIRECTORY")
-    candidates = [Path(systemd) / "credentials.conf", *files] if systemd else files
-    return next((file for file in candidates if file.exists()), files[0])
+        raise ValueError("contains a password; passwords belong into credentials.conf only")
+    return endpoint
 
 
 def complete(endpoint: Endpoint, file: Path) -> Endpoint:
     """Return the endpoint with its password and options from a credentials file.
 
     An endpoint without a line in the file is returned unchanged: an SSH key may be found without
-    one.  Raises ConfigError when the file cannot be used.
+    one.  Raises ConfigError when the file, or a line before the endpoint's, cannot be used.
     """
-    for number, line in enumerate(_lines(file), start=1):
-        entry = _parse(line, f"{file}: line {number}")
+    for entry in _entries(file):
+        if isinstance(entry, ConfigError):
+            raise entry
         # The vhost must be the same only if the line has one.
-        if entry and entry[:4] == endpoint[:4] and entry.path in ("", "/", endpoint.path):
+        if entry[:4] == endpoint[:4] and entry.path in ("", "/", endpoint.path):
             return endpoint._replace(password=entry.password, options=entry.options)
     return endpoint
 
 
-def file_problems(file: Path) -> Iterator[str]:
-    """Yield a message for each reason why a credentials file, or a line of it, cannot be used."""
-    try:
-        lines = _lines(file)
-    except ConfigError as error:
-        yield str(error)
-        return
-    for number, line in enumerate(lines, start=1):
-        try:
-            _parse(line, f"{file}: line {number}")
-        except ConfigError as error:
-            yield str(error)
+def file_problems(file: Path) -> list[str]:
+    """Return a message for each reason why a credentials file, or a line of it, cannot be used."""
+    return [str(entry) for entry in _entries(file) if isinstance(entry, ConfigError)]
 
 
-def _lines(file: Path) -> list[str]:
-    """Return the lines of a file that only its owner may read, none if it does not exist."""
+def _entries(file: Path) -> Iterator[Endpoint | ConfigError]:
+    """Yield the entry of each line, or the error of the line or file; none if there is no file."""
     try:
         with file.open(encoding="utf-8") as opened:
             mode = stat.S_IMODE(os.fstat(opened.fileno()).st_mode)
             # systemd shows its files to the unit only, whatever their mode is.
-            systemd = os.environ.get("CREDENTIALS_DIRECTORY")
-            if mode & 0o077 and not (systemd and Path(systemd) == file.parent):
-                raise ConfigError(
-                    f"{file}: others may read it (mode {mode:04o}); do: chmod 600 {file}"
-                )
-            return opened.read().splitlines()
+            if mode & 0o077 and file.parent != Path(os.environ.get("CREDENTIALS_DIRECTORY", "/")):
+                how = f"others may read it (mode {mode:04o}); do: chmod 600 {file}"
+                yield ConfigError(f"{file}: {how}")
+                return
+            lines = opened.read().splitlines()
     except FileNotFoundError:
-        return []
+        return
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: cannot be read: {error}") from None
+        yield ConfigError(f"{file}: cannot be read: {error}")
+        return
+    for number, line in enumerate(lines, start=1):
+        try:
+            entry = _parse(line)
+        except ValueError as error:
+            yield ConfigError(f"{file}: line {number}: {error}")
+        else:
+            if entry is not None:
+                yield entry
 
 
-def _parse(line: str, place: str) -> Endpoint | None:
+def _parse(line: str) -> Endpoint | None:
     """Return the entry of a line, None for comments and schemes not used here (ftp, https …)."""
     url, *rest = line.split(maxsplit=1) or [""]
     scheme = url.partition(":")[0]
     if scheme not in _PORTS:
         return None
     if "#" in url:
-        raise ConfigError(f"{place}: write # in a password as %23")
-    try:
-        endpoint = parse_url(url, [scheme])
-    except ValueError as error:
-        raise ConfigError(f"{place}: {error}") from None
+        raise ValueError("write # in a password as %23")
     # As in "ssh_keyfile=/path,tls": an option without a value gets an empty text.
     pairs = (part.partition("=") for part in "".join(rest).split(","))
     options = {key.strip(): value.strip() for key, _, value in pairs if key.strip()}
-    return endpoint._replace(options=options)
+    return parse_url(url, [scheme])._replace(options=options)

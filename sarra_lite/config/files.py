@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 import tomllib
 from pathlib import Path
@@ -47,7 +48,20 @@ def find(component: str, name: str) -> Path:
     """Return the file of a configuration; ``name`` is a path or a name such as ``default``."""
     if "/" in name or name.endswith(".toml"):
         return Path(name)
-    files = [directory / component / f"{name}.toml" for directory in directories()]
+    return _first(f"{component}/{name}.toml")
+
+
+def credentials_file() -> Path:
+    """Return the credentials.conf to use; that of a systemd unit comes first (systemd.exec(5))."""
+    systemd = os.environ.get("CREDENTIALS_DIRECTORY")
+    if systemd and (file := Path(systemd, "credentials.conf")).exists():
+        return file
+    return _first("credentials.conf")
+
+
+def _first(name: str) -> Path:
+    """Return the first file of a name that exists, or the user's if there is none."""
+    files = [directory / name for directory in directories()]
     return next((file for file in files if file.exists()), files[0])
 
 
@@ -81,10 +95,8 @@ def _assignment(key: str, value: Any) -> str:
 def _inline(value: Any) -> str:
     """Return a TOML value on one line; tomli_w would break tables and lists."""
     match value:
-        case {}:
-            # A key may need quotes, which tomli_w adds.
-            keys = {key: tomli_w.dumps({key: 0}).removesuffix(" = 0\n") for key in value}
-            pairs = ", ".join(f"{keys[key]} = {_inline(item)}" for key, item in value.items())
+        case dict():
+            pairs = ", ".join(tomli_w.dumps({key: text}).strip() for key, text in value.items())
             return f"{{ {pairs} }}" if value else "{}"
         case list():
             return f"[{', '.join(map(_inline, value))}]"
@@ -155,11 +167,9 @@ def _effective_option(config: BrokerConfig, option: Option, origin: str) -> str:
 
 def _credentials(config: BrokerConfig) -> Iterator[str]:
     """Yield what the credentials file has for each host, without the password itself."""
-    file = credentials.find_file(directories())
-    endpoints = [config.endpoint]
-    if isinstance(config, SenderConfig):
-        endpoints.append(config.destination)
-    for endpoint in endpoints:
+    file = credentials_file()
+    hosts = [config.broker, config.sendTo] if isinstance(config, SenderConfig) else [config.broker]
+    for endpoint in hosts:
         try:
             complete = credentials.complete(endpoint, file)
         except ConfigError as error:

@@ -1,18 +1,25 @@
-"""Accept and reject rules of a configuration, and their check; ``config.matching`` applies them."""
+"""Accept and reject rules of a configuration, their check, and the variables of directories."""
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 
+from sarra_lite import units
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from sarra_lite.messages.v03 import Announcement
+
 VARIABLE: Final = re.compile(r"\$\{([^}]*)\}")
-_DATE: Final = re.compile(r"%[aAbBdGHIjmMpSuUVwWyY](?:[^%]|%[aAbBdGHIjmMpSuUVwWyY])*")
-_NAMES: Final = ("source", "BROKER_USER")
+# Number of a group of the regular expression, date of the announcement, or name.
+_KNOWN: Final = re.compile(
+    r"[0-9]+|%[aAbBdGHIjmMpSuUVwWyY](?:[^%]|%[aAbBdGHIjmMpSuUVwWyY])*|source|BROKER_USER"
+)
 
 
 class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -32,20 +39,16 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
 def problems(rules: Sequence[Rule]) -> Iterator[str]:
     """Yield a message for each error in the rules, with the number of the rule, from 1."""
     for number, rule in enumerate(rules, start=1):
-        yield from (f"rule {number}: {text}" for text in _rule_problems(rule))
-
-
-def _rule_problems(rule: Rule) -> Iterator[str]:
-    if (rule.accept is None) == (rule.reject is None):
-        yield "needs either accept or reject"
-        return
-    try:
-        re.compile(rule.accept or rule.reject or "")
-    except re.error as error:
-        yield f"not a regular expression: {error}"
-    flatten = "/" if rule.flatten is None else rule.flatten
-    for key, text in path_problems(rule.directory or "", flatten):
-        yield f"{key}: {text}"
+        if (rule.accept is None) == (rule.reject is None):
+            yield f"rule {number}: needs either accept or reject"
+            continue
+        try:
+            re.compile(rule.accept or rule.reject or "")
+        except re.error as error:
+            yield f"rule {number}: not a regular expression: {error}"
+        flatten = "/" if rule.flatten is None else rule.flatten
+        for key, text in path_problems(rule.directory or "", flatten):
+            yield f"rule {number}: {key}: {text}"
 
 
 def path_problems(directory: str, flatten: str = "/") -> Iterator[tuple[str, str]]:
@@ -53,7 +56,7 @@ def path_problems(directory: str, flatten: str = "/") -> Iterator[tuple[str, str
     if ".." in directory.split("/"):
         yield "directory", ".. is not allowed"
     for name in VARIABLE.findall(directory):
-        if not (is_group(name) or _DATE.fullmatch(name) or name in _NAMES):
+        if not _KNOWN.fullmatch(name):
             yield "directory", f"unknown variable ${{{name}}}"
     if not flatten:
         yield "flatten", "is empty"
@@ -61,6 +64,19 @@ def path_problems(directory: str, flatten: str = "/") -> Iterator[tuple[str, str
         yield "flatten", "contains /"
 
 
-def is_group(name: str) -> bool:
-    """Return whether a variable is the number of a group of the rule's regular expression."""
-    return name.isascii() and name.isdecimal()
+def substituted(
+    template: str, announcement: Announcement, match: re.Match[str] | None, user: str
+) -> str:
+    """Return a directory with the values of its variables."""
+
+    def value(variable: re.Match[str]) -> str:
+        name = variable[1]
+        if name.startswith("%"):
+            moment = datetime.fromtimestamp(units.nanoseconds(announcement.pub_time) / 1e9, UTC)
+            return moment.strftime(name)
+        if name.isdecimal():
+            groups = match.groups("") if match else ()
+            return groups[int(name)] if int(name) < len(groups) else ""
+        return user if name == "BROKER_USER" else announcement.source or ""
+
+    return VARIABLE.sub(value, template)

@@ -1,49 +1,75 @@
-"""The declaration of options: fields of a configuration that are made by ``option``.
+"""The declaration of options and their check.
 
-The check of a configuration file, the command line, the example and the reference pages are all
-generated from this declaration.  Keys have the spelling of sr3 (sr3_options(7)) if sr3 has the
-option.
+An option is a field of a configuration that is made by ``option``, and a line ``key: text`` in the
+docstring of the class.  The command line, the example and the reference pages are generated from
+both.  Keys have the spelling of sr3 (sr3_options(7)) if sr3 has the option.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import functools
+import inspect
 import re
 import tomllib
 import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
+from typing import Any, ClassVar, Final, Literal, TypeVar
 
 import msgspec
 
 from sarra_lite import units
-from sarra_lite.config import toml_values
+from sarra_lite.config import credentials
 from sarra_lite.errors import ConfigError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+Table = Mapping[str, Any]
+Errors = list[tuple[str, str]]  # key and message of each
 
-
+_NONE: Final[Table] = MappingProxyType({})
+# An option in a docstring: its key at the beginning of a line, further lines are indented.
+_TEXT: Final = re.compile(r"^(\w+): (.*(?:\n +.*)*)", re.MULTILINE)
 _KINDS: Final = {bool: "flag", int: "count", float: "duration", list: "list", dict: "table"}
-_OCTAL: Final = re.compile(r"[0-7]{3,4}")
+# How a value of these kinds is read from a file, and how it is written.
+_NOTATIONS: Final[dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]]] = {
+    "size": (units.parse_size, units.plain_size),
+    "duration": (units.parse_duration, units.plain_duration),
+    "mode": (units.parse_mode, "{:o}".format),
+}
+_TOML_TERMS: Final = {
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+    "$[...]": "a value",
+}
 
 
 def option(
-    text: str,
-    *,
-    default: Any = dataclasses.MISSING,
-    default_factory: Any = dataclasses.MISSING,
-    example: str = "",
-    kind: str = "",
+    *, default: Any = MISSING, example: str = "", kind: str = "", schemes: Sequence[str] = ()
 ) -> Any:
-    """Declare a field: ``text`` explains the option to the user, ``example`` is its TOML value.
+    """Declare a field as an option; its text for users is in the docstring of the class.
 
+    ``example`` is its TOML value; that of a flag is by default the opposite of its default.
     ``kind`` says what a text or number means: text, URL, file, directory, age, size, mode or rules.
-    Other kinds follow from the type: flag, count, duration, list, table.  The example of a flag is
-    the opposite of its default.  An option without a default must be set.
+    Other kinds follow from the type: flag, count, duration, list, table.  A URL with ``schemes`` is
+    one of a host and user, an Endpoint.  An option without a default must be set.
     """
-    metadata = {"text": text, "example": example, "kind": kind}
-    return dataclasses.field(default=default, default_factory=default_factory, metadata=metadata)
+    required = default is MISSING
+    metadata = {
+        "example": example or ("false" if default is True else "true"),
+        "kind": kind,
+        "schemes": schemes,
+        "default": None if required else default,
+        "required": required,
+    }
+    # A configuration is never changed, so all may have the same list.
+    factory: Any = MISSING if required else lambda: default
+    return dataclasses.field(default_factory=factory, metadata=metadata)
 
 
 @typing.dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
@@ -70,9 +96,10 @@ class Option:
 
     key: str
     type: Any
-    kind: str
     text: str
     example: str
+    kind: str
+    schemes: Sequence[str]
     default: Any
     required: bool
 
@@ -93,107 +120,130 @@ class Option:
         """The default as the user would write it; empty where there is none."""
         if self.default in (None, "", [], {}):
             return ""
-        match self.kind:
-            case "flag":
-                return "yes" if self.default else "no"
-            case "list":
-                return " ".join(self.default)
-            case _:
-                return str(self.to_toml(self.default))
-
-    @property
-    def example_value(self) -> Any:
-        """The value that the example sets, as the program uses it."""
-        return self.convert(tomllib.loads(f"value = {self.example}")["value"])
+        if self.kind == "flag":
+            return "yes" if self.default else "no"
+        return " ".join(self.default) if self.kind == "list" else str(self.to_toml(self.default))
 
     def convert(self, value: Any) -> Any:
         """Return a value of a file or command line in the form that the program uses.
 
         Raises ValueError with one line for each error.
         """
-        match self.kind:
-            case "size":
-                return units.parse_size(toml_values.text_or_integer(value))
-            case "duration":
-                number = value if isinstance(value, float) else toml_values.text_or_integer(value)
-                return units.parse_duration(number)
-            case "mode":
-                if not isinstance(value, str) or not _OCTAL.fullmatch(value):
-                    raise ValueError(f'not a mode like "644" (in quotes): {value!r}')
-                return int(value, 8)
-            case "rules":
-                return toml_values.rules(value, typing.get_args(self.type)[0])
-            case _ if self.choices and value not in self.choices:
-                raise ValueError(f"not one of {', '.join(self.choices)}")
-            case _:
-                return toml_values.convert(value, self.type)
+        if self.kind == "rules":
+            return _rules(value, typing.get_args(self.type)[0])
+        if self.choices and value not in self.choices:
+            raise ValueError(f"not one of {', '.join(self.choices)}")
+        if self.schemes:
+            return credentials.parse_public_url(_convert(value, str), self.schemes)
+        if self.kind in _NOTATIONS:
+            value = _NOTATIONS[self.kind][0](value)
+        return _convert(value, self.type)
 
     def to_toml(self, value: Any) -> Any:
         """Return a value of the program in the form that a file has: the inverse of ``convert``."""
-        match self.kind:
-            case "size":
-                return units.plain_size(value)
-            case "duration":
-                return units.plain_duration(value)
-            case "mode":
-                return f"{value:o}"
-            case "rules":
-                return msgspec.to_builtins(value)
-            case _:
-                return value
+        if self.kind in _NOTATIONS:
+            return _NOTATIONS[self.kind][1](value)
+        return str(value) if self.schemes else msgspec.to_builtins(value)
 
 
 def options(config: type[BaseConfig]) -> tuple[Option, ...]:
     """Return all options of a configuration, in the order of their declaration."""
-    types = typing.get_type_hints(config)
-    declarations = [field for field in dataclasses.fields(config) if field.metadata]
-    return tuple(_option(types[field.name], field) for field in declarations)
-
-
-def _option(value_type: Any, field: dataclasses.Field[Any]) -> Option:
-    required = field.default is field.default_factory is dataclasses.MISSING
-    default = None if required else field.default
-    if field.default_factory is not dataclasses.MISSING:
-        default = field.default_factory()
-    kind, example = field.metadata["kind"], field.metadata["example"]
-    return Option(
-        key=field.name,
-        type=value_type,
-        kind=kind or _KINDS.get(typing.get_origin(value_type) or value_type, "text"),
-        text=field.metadata["text"],
-        example=example or ("false" if default else "true"),
-        default=default,
-        required=required,
-    )
+    types = typing.get_type_hints(config, include_extras=True)
+    docs = "\n".join(inspect.getdoc(parent) or "" for parent in config.__mro__)
+    texts = {key: " ".join(text.split()) for key, text in _TEXT.findall(docs)}
+    declared = []
+    for field in dataclasses.fields(config):
+        if field.metadata:
+            key, value_type = field.name, types[field.name]
+            # list[str] and Annotated[int, ...] are named by their origin.
+            implied = _KINDS.get(getattr(value_type, "__origin__", value_type), "text")
+            details: dict[str, Any] = {**field.metadata, "kind": field.metadata["kind"] or implied}
+            declared.append(Option(key, value_type, texts[key], **details))
+    return tuple(declared)
 
 
 def build(
-    config: type[Config],
-    values: Mapping[str, Any],
-    source: str,
-    overrides: Mapping[str, Any] = MappingProxyType({}),
-    **fixed: object,
+    config: type[Config], values: Table, source: str, overrides: Table = _NONE, **fixed: object
 ) -> Config:
-    """Return the checked configuration; raise ConfigError with one line for each error.
+    """Return what ``check`` returns; raise ConfigError with one line for each error."""
+    instance, errors = check(config, values, source, overrides, **fixed)
+    if errors:
+        raise ConfigError("\n".join(text for _, text in errors))
+    return instance
 
-    ``values`` are those of ``source``, a file; ``overrides`` are those of the command line.  A line
-    begins with file and key, or with the flag.  ``fixed`` are fields that are not options.
+
+def check(
+    config: type[Config], values: Table, source: str, overrides: Table = _NONE, **fixed: object
+) -> tuple[Config, Errors]:
+    """Return a configuration, and key and message of each error.
+
+    ``values`` are those of ``source``, a file; ``overrides`` are those of the command line.  A
+    message begins with file and key, or with the flag.  ``fixed`` are fields that are not options.
+    In place of a value of the wrong type, the configuration has the default, or the example of an
+    option that must be set.
     """
     known = {option.key: option for option in options(config)}
     places = {key: f"{source}: {key}" for key in values} | {k: known[k].flag for k in overrides}
     converters = {key: option.convert for key, option in known.items()}
-    converted, wrong = toml_values.convert_table({**values, **overrides}, converters)
-    errors = [f"{places[key]}: {text}" for key, text in wrong]
-    required = {key: option for key, option in known.items() if option.required}
-    errors += [
-        f"{source}: {key} is missing; {option.text.partition('.')[0]}"
-        for key, option in required.items()
-        if key not in places
-    ]
-    # With the example in place of a required value that is wrong, the other values can be checked.
-    placeholders = {k: option.example_value for k, option in required.items() if k not in converted}
-    instance = config(**placeholders, **converted, **fixed)
-    errors += [f"{places.get(key, source)}: {text}" for key, text in instance.problems()]
+    converted, wrong = _convert_table({**values, **overrides}, converters)
+    errors = [(key, f"{places[key]}: {text}") for key, text in wrong]
+    for key, option in known.items():
+        if option.required and key not in places:
+            errors.append((key, f"{source}: {key} is missing; {option.text.partition('.')[0]}"))
+        if option.required and key not in converted:
+            converted[key] = option.convert(tomllib.loads(f"value = {option.example}")["value"])
+    instance = config(**converted, **fixed)
+    for key, text in instance.problems():
+        errors.append((key, f"{places.get(key) or f'{source}: {key}'}: {text}"))
+    return instance, errors
+
+
+def _convert_table(
+    table: Table, converters: Mapping[str, Callable[[Any], Any]]
+) -> tuple[dict[str, Any], Errors]:
+    """Return the converted values of a table, and key and message of each error."""
+    values: dict[str, Any] = {}
+    errors: Errors = []
+    for key, value in table.items():
+        if key not in converters:
+            similar = difflib.get_close_matches(key, converters, 1, 0.6)
+            hint = f"; did you mean {similar[0]}?" if similar else ""
+            errors.append((key, f"unknown key{hint}"))
+            continue
+        try:
+            values[key] = converters[key](value)
+        except ValueError as error:
+            errors += [(key, line) for line in str(error).splitlines()]
+    return values, errors
+
+
+def _rules(value: Any, rule: type[msgspec.Struct]) -> list[Any]:
+    """Return a ``rule`` for each table of a list; raise ValueError with one line for each error."""
+    types = {field.name: field.type for field in msgspec.structs.fields(rule)}
+    converters = {key: functools.partial(_convert, wanted=wanted) for key, wanted in types.items()}
+    converted, errors = [], []
+    for number, table in enumerate(_convert(value, list[Any]), start=1):
+        if not isinstance(table, dict):
+            errors.append(f"rule {number}: not a table")
+            continue
+        values, wrong = _convert_table(table, converters)
+        converted.append(rule(**values))
+        errors += [f"rule {number}: {key}: {text}" for key, text in wrong]
     if errors:
-        raise ConfigError("\n".join(errors))
-    return instance
+        raise ValueError("\n".join(errors))
+    return converted
+
+
+def _convert(value: Any, wanted: Any) -> Any:
+    """Return a value converted to the type ``wanted``.
+
+    Raises ValueError in the terms of TOML, where msgspec names Python's types.
+    """
+    try:
+        return msgspec.convert(value, wanted)
+    except msgspec.ValidationError as error:
+        text = str(error).replace(" | null", "")
+        for name, term in _TOML_TERMS.items():
+            text = text.replace(f"`{name}`", term)
+        text = re.sub(r"`\$\[(\d+)\]`", lambda place: f"item {int(place[1]) + 1}", text)
+        raise ValueError(text[:1].lower() + text[1:]) from None

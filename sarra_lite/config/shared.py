@@ -2,79 +2,61 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+import contextlib
+import os
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
-from sarra_lite.config import credentials, rules
-from sarra_lite.config.rules import Rule  # noqa: TC001  schema evaluates the annotation
+from msgspec import Meta
+
+from sarra_lite.config import rules
+from sarra_lite.config.credentials import Endpoint  # noqa: TC001  schema evaluates the annotation
+from sarra_lite.config.rules import Rule
 from sarra_lite.config.schema import BaseConfig, option
+from sarra_lite.errors import TransferError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-AMQP: Final = ("amqps", "amqp")
+    from sarra_lite.messages.v03 import Announcement
+
+Prefetch = Annotated[int, Meta(ge=0, le=65535)]  # a 16-bit integer in AMQP 0.9.1
 
 
 class BrokerConfig(BaseConfig):
-    """Options of every command: how to connect to the broker, and how names on it are formed."""
+    """Options of every command: how to connect to the broker, and how names on it are formed.
+
+    broker: Broker to connect to. Its password is taken from credentials.conf.
+    tlsCaFile: File with the CA certificates to trust for amqps. Default: those of the host.
+    exchangePrefix: Prefix of the names of users' exchanges. sr3 uses xs_.
+    userPrefix: Prefix of broker user names that is left out of exchange names: with u, user
+        uearnest has the exchange xac_earnest. Set it to "" for exchanges of sr3.
+    topicPrefix: Prefix of the topics of announcements. sr3 uses v03.
+    reportMaxAge: How long a stream keeps reports; the units are Y, M, D, h, m and s. All commands
+        that use the same stream need the same value.
+    reportMaxBytes: Maximum size of a stream of reports; the broker deletes the oldest reports
+        first.
+    logLevel: Lowest level of messages that are logged on standard error.
+    """
 
     component: ClassVar[str] = ""  # the command's name without sr_
     # Components whose configuration "default" supplies the broker if the command has none itself.
     borrows: ClassVar[tuple[str, ...]] = ()
     name: str = "default"
 
-    broker: str = option(
-        "Broker to connect to. Its password is taken from credentials.conf.",
-        example='"amqps://uearnest@svrsftp.science.gc.ca/"',
-        kind="URL",
+    broker: Endpoint = option(
+        example='"amqps://uearnest@svrsftp.science.gc.ca/"', kind="URL", schemes=("amqps", "amqp")
     )
-    tlsCaFile: str | None = option(
-        "File with the CA certificates to trust for amqps. Default: those of the host.",
-        default=None,
-        example='"/etc/sarra_lite/ca.pem"',
-        kind="file",
-    )
-    exchangePrefix: str = option(
-        "Prefix of the names of users' exchanges. sr3 uses xs_.", default="xac_", example='"xs_"'
-    )
-    userPrefix: str = option(
-        "Prefix of broker user names that is left out of exchange names: with u, user uearnest"
-        ' has the exchange xac_earnest. Set it to "" for exchanges of sr3.',
-        default="u",
-        example='""',
-    )
-    topicPrefix: str = option(
-        "Prefix of the topics of announcements. sr3 uses v03.", default="v03.post", example='"v03"'
-    )
-    reportMaxAge: str = option(
-        "How long a stream keeps reports; the units are Y, M, D, h, m and s. All commands that"
-        " use the same stream need the same value.",
-        default="30D",
-        example='"30D"',
-        kind="age",
-    )
-    reportMaxBytes: int = option(
-        "Maximum size of a stream of reports; the broker deletes the oldest reports first.",
-        default=1024**3,
-        example='"1Gi"',
-        kind="size",
-    )
+    tlsCaFile: str | None = option(default=None, example='"/etc/sarra_lite/ca.pem"', kind="file")
+    exchangePrefix: str = option(default="xac_", example='"xs_"')
+    userPrefix: str = option(default="u", example='""')
+    topicPrefix: str = option(default="v03.post", example='"v03"')
+    reportMaxAge: str = option(default="30D", example='"30D"', kind="age")
+    reportMaxBytes: int = option(default=1024**3, example='"1Gi"', kind="size")
     logLevel: Literal["debug", "info", "warning", "error"] = option(
-        "Lowest level of messages that are logged on standard error.",
-        default="info",
-        example='"debug"',
+        default="info", example='"debug"'
     )
-
-    @cached_property
-    def endpoint(self) -> credentials.Endpoint:
-        """The parsed URL of the broker."""
-        return credentials.parse_url(self.broker, AMQP)
-
-    @property
-    def user(self) -> str:
-        """Name of the broker user."""
-        return self.endpoint.user
 
     @property
     def report_topic(self) -> str:
@@ -98,8 +80,6 @@ class BrokerConfig(BaseConfig):
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield values that no broker accepts."""
-        if (text := credentials.problem(self.broker, AMQP)) is not None:
-            yield "broker", text
         if self.tlsCaFile is not None and not Path(self.tlsCaFile).is_file():
             yield "tlsCaFile", f"no such file: {self.tlsCaFile}"
         age = self.reportMaxAge
@@ -109,67 +89,49 @@ class BrokerConfig(BaseConfig):
             yield "topicPrefix", "is empty"
 
 
-class ExchangeConfig(BrokerConfig):
-    """Options that sr_post and sr_sender share: both publish announcements on an exchange."""
+Config = TypeVar("Config", bound=BrokerConfig)
 
-    exchange: str | None = option(
-        "Exchange to publish on. Default: exchangePrefix and the user name without userPrefix.",
-        default=None,
-        example='"xac_earnest"',
-    )
-    queueName: str | None = option(
-        "Queue of announcements. The default of sr_sender is q_<user>_<configuration>; sr_post"
-        " declares and binds a queue only if this option is set.",
-        default=None,
-        example='"q_uearnest_science"',
-    )
-    queueType: Literal["quorum", "classic"] = option(
-        "Type of a queue that is created. sr3 creates classic.",
-        default="quorum",
-        example='"classic"',
-    )
-    subtopic: list[str] = option(
-        "Topics that the queue is bound to, without the prefix: directories with dots between"
-        " them. * matches one directory, # any number.",
-        default_factory=lambda: ["#"],
-        example='["data.#"]',
-    )
-    reportStream: str | None = option(
-        "Stream that keeps the user's reports. Default: q_<user>_reports.",
-        default=None,
-        example='"q_uearnest_reports"',
-    )
-    baseDir: str | None = option(
-        "Directory that the paths in announcements are relative to. Default: the path of baseUrl.",
-        default=None,
-        example='"/home/earnest"',
-        kind="directory",
-    )
-    blockSize: int = option(
-        "Size of blocks. Larger files are sent as blocks of this size. 0: a thousandth of the"
-        " file, at least 16 MiB and at most 1 GiB. 1: files are never split.",
-        default=0,
-        example='"256Mi"',
-        kind="size",
-    )
+
+class ExchangeConfig(BrokerConfig):
+    """Options that sr_post and sr_sender share: both publish announcements on an exchange.
+
+    exchange: Exchange to publish on. Default: exchangePrefix and the user name without userPrefix.
+    queueName: Queue of announcements. The default of sr_sender is q_<user>_<configuration>; sr_post
+        declares and binds a queue only if this option is set.
+    queueType: Type of a queue that is created. sr3 creates classic.
+    subtopic: Topics that the queue is bound to, without the prefix: directories with dots between
+        them. * matches one directory, # any number.
+    reportStream: Stream that keeps the user's reports. Default: q_<user>_reports.
+    baseDir: Directory that the paths in announcements are relative to. Default: the path of
+        baseUrl.
+    blockSize: Size of blocks. Larger files are sent as blocks of this size. 0: a thousandth of the
+        file, at least 16 MiB and at most 1 GiB. 1: files are never split.
+    rules: Rules that accept or reject files. The first rule whose regular expression matches the
+        beginning of baseUrl and path decides.
+    acceptUnmatched: Accept files that no rule matches.
+    """
+
+    exchange: str | None = option(default=None, example='"xac_earnest"')
+    queueName: str | None = option(default=None, example='"q_uearnest_science"')
+    queueType: Literal["quorum", "classic"] = option(default="quorum", example='"classic"')
+    subtopic: list[str] = option(default=["#"], example='["data.#"]')
+    reportStream: str | None = option(default=None, example='"q_uearnest_reports"')
+    baseDir: str | None = option(default=None, example='"/home/earnest"', kind="directory")
+    blockSize: int = option(default=0, example='"256Mi"', kind="size")
     rules: list[Rule] = option(
-        "Rules that accept or reject files. The first rule whose regular expression matches the"
-        " beginning of baseUrl and path decides.",
-        default_factory=list,
-        example='[{ reject = ".*[.]tmp$" }, { accept = ".*" }]',
-        kind="rules",
+        default=[], example='[{ reject = ".*[.]tmp$" }, { accept = ".*" }]', kind="rules"
     )
-    acceptUnmatched: bool = option("Accept files that no rule matches.", default=True)
+    acceptUnmatched: bool = option(default=True)
 
     @property
     def exchange_name(self) -> str:
         """Exchange to publish on."""
-        return self.exchange or self.exchangePrefix + self.user.removeprefix(self.userPrefix)
+        return self.exchange or self.exchangePrefix + self.broker.user.removeprefix(self.userPrefix)
 
     @property
     def report_stream(self) -> str:
         """Stream of the user's reports."""
-        return self.reportStream or f"q_{self.user}_reports"
+        return self.reportStream or f"q_{self.broker.user}_reports"
 
     @property
     def binding_keys(self) -> list[str]:
@@ -179,9 +141,38 @@ class ExchangeConfig(BrokerConfig):
             prefixes.pop(self.finish_topic)  # the key v03.# matches finishes, too
         return [f"{prefix}.{subtopic}" for prefix in prefixes for subtopic in self.subtopic]
 
+    @property
+    def instance_name(self) -> str:
+        """Name of this process in reports, unique among the processes of a configuration."""
+        return f"{self.name}/{os.getpid()}"
+
+    def accepts(self, announcement: Announcement) -> bool:
+        """Return whether the rules accept an announcement."""
+        with contextlib.suppress(TransferError):
+            self.accepting_rule(announcement)
+            return True
+        return False
+
+    def accepting_rule(self, announcement: Announcement) -> tuple[Rule, re.Match[str] | None]:
+        """Return the rule that accepts an announcement and its match; raise TransferError 404.
+
+        The first rule that matches decides, as in sr3 (sr3_options(7), accept).
+        """
+        url = f"{announcement.base_url.rstrip('/')}/{announcement.rel_path}"
+        reason = None if self.acceptUnmatched else "no rule accepts it"
+        for number, rule in enumerate(self.rules, start=1):
+            # DOTALL because a name may contain a newline.
+            match = re.match(rule.accept or rule.reject or "", url, re.DOTALL)
+            if match is not None and rule.reject is None:
+                return rule, match
+            if match is not None:
+                reason = f"rejected by rule {number}"
+                break
+        if reason is not None:
+            raise TransferError(404, f"{reason} of configuration {self.instance_name}")
+        return Rule(), None
+
     def problems(self) -> Iterator[tuple[str, str]]:
         """Add rules that cannot be applied."""
         yield from super().problems()
         yield from (("rules", text) for text in rules.problems(self.rules))
-        if self.blockSize < 0:
-            yield "blockSize", "is negative"

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from sarra_lite.delivery.destination import Markers
 from sarra_lite.delivery.job import Job, Outcome
-from sarra_lite.delivery.source import Source
+from sarra_lite.delivery.source import open_source
 from sarra_lite.delivery.upload import Upload, remote_identity
-from sarra_lite.errors import SourceUnavailable, TransferError
-from sarra_lite.messages import blocks
+from sarra_lite.errors import TransferError
 from sarra_lite.sftp.client import SftpError
 from sarra_lite.units import nanoseconds
 
@@ -26,18 +25,15 @@ _MAX_RECHECK: Final = 5.0
 async def send_file(destination: Destination, hooks: Hooks) -> Outcome:
     """Send a whole file: 201, or 304 when the destination has the same content already."""
     job = destination.job
-    with Source(job.source, job.announcement) as source:
+    async with open_source(job.source, job.announcement) as source:
         if await _has_announced_content(destination):
             if not job.redelivered:
                 return Outcome(304, "file is there")
             await destination.discard()
             return Outcome(201, "file sent", 0, job.announcement.identity)
         async with await destination.create() as file:
-            upload = Upload(destination, file, hooks)
-            identity = await upload.send_file(source)
-            if job.verify:
-                await upload.verify(identity, 0, source.size)
-            hooks.on_written(await destination.finish(file, source.size))
+            identity = await Upload(destination, file, hooks).send(source, 0, source.size)
+            await destination.finish(file, source.size, source.check)
     return Outcome(201, "file sent", source.size, identity)
 
 
@@ -47,7 +43,7 @@ async def send_block(destination: Destination, hooks: Hooks) -> Outcome:
     piece, number = job.announcement.blocks, job.announcement.block
     assert piece is not None  # noqa: S101  for the type checker: deliver() has checked it
     assert number is not None  # noqa: S101
-    complete, marked, directory = await asyncio.gather(
+    complete, marked, started = await asyncio.gather(
         destination.complete(),
         destination.client.stat(destination.marker(number)),
         destination.client.stat(destination.marker_directory),
@@ -56,12 +52,11 @@ async def send_block(destination: Destination, hooks: Hooks) -> Outcome:
         return Outcome(304, "file is there")
     if marked is not None:
         return await _finish_after_last(destination, Outcome(304, f"block {number + 1} is there"))
-    with Source(job.source, job.announcement) as source:
-        async with await destination.create_for_block(started=directory is not None) as file:
-            upload = Upload(destination, file, hooks)
-            identity = await upload.send_block(source, piece.offset, piece.length)
-            if job.verify:
-                await upload.verify(identity, piece.offset, piece.length)
+    async with (
+        open_source(job.source, job.announcement) as source,
+        await (destination.create() if started else destination.create_with_markers()) as file,
+    ):
+        identity = await Upload(destination, file, hooks).send(source, piece.offset, piece.length)
     await destination.mark_written(number)
     text = f"block {number + 1} of {piece.count} sent"
     return await _finish_after_last(destination, Outcome(206, text, piece.length, identity))
@@ -79,7 +74,7 @@ async def finish(destination: Destination) -> Outcome:
         # Where this directory cannot be created, no block can be marked: fail now, do not wait.
         await destination.make_directories(destination.marker_directory)
         markers = Markers(set(), set())
-    wait = _seconds_until_finish(job, markers)
+    wait = await _seconds_until_finish(job, markers)
     if wait > 0:
         return Outcome(0, "blocks are missing", wait=wait)
     async with await destination.create() as file:
@@ -88,23 +83,13 @@ async def finish(destination: Destination) -> Outcome:
     return _finished(job)
 
 
-async def abandon(destination: Destination, error: TransferError) -> None:
-    """Remove what exists of a file that was given up; mark a block that was given up."""
-    number = destination.job.announcement.block
-    # Without its source, no other block of the file can be sent either.
-    if number is None or isinstance(error, SourceUnavailable):
-        await destination.discard()
-    else:
-        await destination.mark_failed(number)
-
-
-def _seconds_until_finish(job: Job, markers: Markers) -> float:
+async def _seconds_until_finish(job: Job, markers: Markers) -> float:
     """Return the seconds to wait before the next attempt; 0 when all blocks are written.
 
     Raises SourceUnavailable when the source changed, TransferError 499 when a block was given up.
     """
     count = job.announcement.blocks.count if job.announcement.blocks else 0
-    with Source(job.source, job.announcement) as source:
+    async with open_source(job.source, job.announcement) as source:
         # Another version written within the same second could have the same mtime at the
         # destination, which knows whole seconds only: wait until that second is over.
         second_ends_in = source.mtime_ns // 10**9 + 1 - time.time()
@@ -118,16 +103,14 @@ def _seconds_until_finish(job: Job, markers: Markers) -> float:
 
 async def _has_announced_content(destination: Destination) -> bool:
     """Return whether the final file, read back, has the announced identity (decision 0004)."""
-    announced = destination.job.announcement.identity
-    if announced is None or announced.method not in blocks.METHODS:
-        return False
-    if not await destination.complete():
+    job, size = destination.job, destination.job.announcement.size or 0
+    if job.known_identity is None or not await destination.complete():
         return False
     try:
-        found = await remote_identity(destination.client, destination.path, announced.method)
+        found = await remote_identity(destination.client, job.path, job.method, 0, size)
     except SftpError:
         return False  # not readable, or truncated meanwhile: send it
-    return found == announced
+    return found == job.known_identity
 
 
 async def _finish_after_last(destination: Destination, outcome: Outcome) -> Outcome:
@@ -148,6 +131,5 @@ async def _finish_after_last(destination: Destination, outcome: Outcome) -> Outc
 
 def _finished(job: Job) -> Outcome:
     """Return the outcome of a complete file; its duration counts from the announcement."""
-    seconds = time.time() - nanoseconds(job.announcement.pub_time) / 1e9
-    size = job.announcement.size
-    return Outcome(201, "file sent in blocks", size, seconds=max(seconds, 0.001))
+    seconds = max(time.time() - nanoseconds(job.announcement.pub_time) / 1e9, 0.001)
+    return Outcome(201, "file sent in blocks", job.announcement.size, seconds=seconds)

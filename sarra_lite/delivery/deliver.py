@@ -5,13 +5,14 @@ Any job may be carried out twice: by another sender at the same time, or again a
 
 from __future__ import annotations
 
-import contextlib
 import os
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite.delivery import content, operations
 from sarra_lite.delivery.destination import Destination
-from sarra_lite.errors import DestinationDown, DestinationFull, TransferError
+from sarra_lite.errors import DestinationDown, DestinationFull, SourceUnavailable, TransferError
+from sarra_lite.runtime import log
 from sarra_lite.sftp.client import SftpError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from sarra_lite.delivery.upload import Hooks
     from sarra_lite.sftp.client import SftpClient
 
-_DENIED: Final = 3  # SSH_FX_PERMISSION_DENIED
 _OPERATIONS: Final = {
     "remove": operations.remove,
     "rename": operations.rename,
@@ -34,9 +34,11 @@ async def deliver(client: SftpClient, job: Job, hooks: Hooks) -> Outcome:
     Raises TransferError when it cannot be done, DestinationDown when another connection may do it,
     Interrupted when ``hooks.stop`` was set in the middle of a long upload.
     """
-    destination = Destination(client, job)
+    if job.given_up is not None:
+        await _give_up(client, job, job.given_up)
+        raise job.given_up
     try:
-        return await _carry_out(destination, hooks)
+        return await _carry_out(Destination(client, job), hooks)
     except DestinationDown:
         raise
     except SftpError as status:
@@ -45,18 +47,23 @@ async def deliver(client: SftpClient, job: Job, hooks: Hooks) -> Outcome:
         error = failed
     # A file in blocks is retried when there is space again, and keeps the blocks it has.
     if job.announcement.blocks is None or not isinstance(error, DestinationFull):
-        await _give_up(destination, error)
+        await _give_up(client, job, error)
     raise error
 
 
-async def give_up(client: SftpClient, job: Job, error: TransferError) -> None:
-    """Clean up after a job that will not be tried again: see ``content.abandon``."""
-    await _give_up(Destination(client, job), error)
-
-
-async def _give_up(destination: Destination, error: TransferError) -> None:
-    with contextlib.suppress(TransferError, SftpError):
-        await content.abandon(destination, error)
+async def _give_up(client: SftpClient, job: Job, error: TransferError) -> None:
+    """Remove what exists of a file that was given up; mark a block that was given up."""
+    destination, number = Destination(client, job), job.announcement.block
+    try:
+        # Without its source, no other block of the file can be sent either.
+        if number is None or isinstance(error, SourceUnavailable):
+            await destination.discard()
+        else:
+            await destination.mark_failed(number)
+    except DestinationDown:
+        raise
+    except (TransferError, SftpError):
+        log.debug("%s: not cleaned up", job.path)
 
 
 async def _carry_out(destination: Destination, hooks: Hooks) -> Outcome:
@@ -79,16 +86,13 @@ async def _explain(client: SftpClient, path: str, status: SftpError) -> Transfer
     SSH_FX_FAILURE may have any cause.  statvfs shows a full disk and a read-only file system; any
     other refused write, as over a quota, is reported as full, too.
     """
-    if status.code == _DENIED:
+    if status.denied:
         return TransferError(403, f"destination: {str(status).lower()}")
     if status.missing:
         return TransferError(404, "destination: a directory vanished")
     space = None
-    directory = path.rpartition("/")[0]
-    while space is None and directory:  # the directory itself may not exist yet
-        space = await client.statvfs(directory)
-        directory = directory.rpartition("/")[0]
-    space = space or await client.statvfs("/" if path.startswith("/") else ".")
+    for directory in PurePosixPath(path).parents:  # the innermost ones may not exist yet
+        space = space or await client.statvfs(str(directory))
     if space is not None and space.f_flag & os.ST_RDONLY:
         return TransferError(403, "destination: read-only file system")
     if space is not None and (space.f_bavail == 0 or space.f_favail == 0):

@@ -11,20 +11,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import posixpath
 import stat
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from sarra_lite.errors import TransferError
-from sarra_lite.sftp.client import SftpError
+from sarra_lite.sftp.client import Attributes, SftpError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from sarra_lite.delivery.job import Job
     from sarra_lite.sftp.client import File, SftpClient
 
 _STAGING_MODE: Final = 0o600  # nobody else may read content that is not complete
 _MAX_NAME_BYTES: Final = 255  # NAME_MAX of every common file system
 _FAILED: Final = ".failed"
+Result = TypeVar("Result")
 
 
 class Markers(NamedTuple):
@@ -45,35 +47,25 @@ class Destination:
         """Compute the names; nothing is requested from the server."""
         self.client = client
         self.job = job
-        self.path = job.path
-        directory, _, name = job.path.rpartition("/")
+        self.directory, slash, name = job.path.rpartition("/")
         version = job.announcement.version
         prefix_bytes = _MAX_NAME_BYTES - len(f"..{version}.inflight")
         prefix = os.fsdecode(os.fsencode(name)[:prefix_bytes])
-        root = "/" if job.path.startswith("/") else ""
-        stem = posixpath.join(directory or root, f".{prefix}.{version}")
+        stem = f"{self.directory}{slash}.{prefix}.{version}"
         self.staging_file = f"{stem}.inflight"
         self.marker_directory = f"{stem}.blocks"
 
-    def marker(self, number: int) -> str:
-        """Path of the marker of a written block."""
-        return f"{self.marker_directory}/{number}"
-
-    def failed_marker(self, number: int) -> str:
-        """Path of the marker of a block that was given up."""
-        return f"{self.marker_directory}/{number}{_FAILED}"
+    def marker(self, number: int, suffix: str = "") -> str:
+        """Path of the marker of a written block; ``suffix`` _FAILED: of one that was given up."""
+        return f"{self.marker_directory}/{number}{suffix}"
 
     async def complete(self) -> bool:
         """Return whether the final file exists with the announced size and modification time."""
-        announced = self.job.announcement
-        found = await self.client.stat(self.path)
-        return (
-            found is not None
-            and announced.mtime_ns is not None
-            and found.size == announced.size
-            and found.mtime == announced.mtime_ns // 10**9
-            and stat.S_ISREG(found.mode or 0)
-        )
+        size, mtime = self.job.announcement.size, self.job.announcement.mtime_ns
+        found = await self.client.stat(self.job.path)
+        if found is None or mtime is None or not stat.S_ISREG(found.mode or 0):
+            return False
+        return (found.size, found.mtime) == (size, mtime // 10**9)
 
     async def markers(self) -> Markers | None:
         """Read the block markers; None when there is no marker directory."""
@@ -89,21 +81,29 @@ class Destination:
 
     async def create(self) -> File:
         """Open the staging file for writing; create it and its parent directories if missing."""
+        path, mode = self.staging_file, _STAGING_MODE
         try:
-            return await self.client.create(self.staging_file, _STAGING_MODE)
+            return await self.with_parents(lambda: self.client.open_file(path, mode))
+        except SftpError as status:
+            if not status.denied:
+                raise
+        # An earlier attempt may have given it the final mode already, without the right to write.
+        with contextlib.suppress(SftpError):
+            await self.client.set_attributes(path, Attributes(mode=mode))
+        return await self.client.open_file(path, mode)
+
+    async def with_parents(self, action: Callable[[], Awaitable[Result]]) -> Result:
+        """Do something beside the final file; if its directory is missing, create it and repeat."""
+        try:
+            return await action()
         except SftpError as status:
             if not status.missing:
                 raise
-        await self.make_parents()
-        return await self.client.create(self.staging_file, _STAGING_MODE)
+        await self.make_directories(self.directory)
+        return await action()
 
-    async def create_for_block(self, *, started: bool) -> File:
-        """Open the staging file and create the marker directory, both requested at once.
-
-        ``started``: the marker directory exists.
-        """
-        if started:
-            return await self.create()
+    async def create_with_markers(self) -> File:
+        """Open the staging file and create the marker directory, both requested at once."""
         file, made = await asyncio.gather(
             self.create(), self.make_directories(self.marker_directory), return_exceptions=True
         )
@@ -114,10 +114,6 @@ class Destination:
             raise made
         return file
 
-    async def make_parents(self) -> None:
-        """Create the directory of the final file, and those above it."""
-        await self.make_directories(self.path.rpartition("/")[0])
-
     async def make_directories(self, path: str) -> bool:
         """Create a directory and those above it with the mode permDirDefault.
 
@@ -126,7 +122,7 @@ class Destination:
         """
         if path in ("", "/"):
             return False
-        mode = self.job.perm_dir_default
+        mode = self.job.config.permDirDefault
         try:
             await self.client.mkdir(path, mode)
         except SftpError as status:
@@ -151,7 +147,7 @@ class Destination:
         # Requested at once: the server works on one request after the other, in this order.
         marked, _, complete = await asyncio.gather(
             self.client.touch(self.marker(number)),
-            self.client.remove_all([self.failed_marker(number)]),
+            self.client.remove_all([self.marker(number, _FAILED)]),
             self.complete(),
             return_exceptions=True,
         )
@@ -165,40 +161,44 @@ class Destination:
     async def mark_failed(self, number: int) -> None:
         """Mark a block as given up, for the sender that waits to finish the file."""
         await self.make_directories(self.marker_directory)
-        await self.client.touch(self.failed_marker(number))
+        await self.client.touch(self.marker(number, _FAILED))
 
-    async def finish(self, file: File, size: int) -> int:
+    async def finish(
+        self, file: File, size: int, check_source: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         """Set mode and mtime of the staging file, close it, check its size, rename it to its name.
 
-        Return the bytes that the server has confirmed since the last count.  Raises TransferError
-        500 when the size is not ``size`` bytes, 409 when a directory has the name.
+        ``check_source`` is called when all writes are confirmed.  Raises TransferError 500 when the
+        size is not ``size`` bytes, 409 when a directory has the name.
         """
-        written, found = await file.finish(self.job.attributes)
+        found = await file.finish(self.job.attributes)
+        if check_source is not None:
+            await check_source()
         if found.size != size:
             raise TransferError(500, f"{found.size} bytes at the destination instead of {size}")
         try:
-            await self.client.rename(self.staging_file, self.path)
+            await self.client.rename(self.staging_file, self.job.path)
         except SftpError:
-            existing = await self.client.stat(self.path, follow_symlinks=False)
+            existing = await self.client.stat(self.job.path, follow_symlinks=False)
             if existing is None or not stat.S_ISDIR(existing.mode or 0):
                 raise
             raise TransferError(409, "a directory is in the way at the destination") from None
-        return written
 
     async def discard(self, known: Markers | None = None) -> None:
         """Remove the staging file, all markers and their directory, as far as they exist.
 
-        ``known``: the markers that were read before; all is then requested at once.
+        ``known``: the markers that were read before, which saves round trips.
         """
-        if known is not None:
-            markers = [self.marker(number) for number in known.written]
-            markers += [self.failed_marker(number) for number in known.failed]
-            with contextlib.suppress(SftpError):
-                removing = self.client.remove_all([self.staging_file, *markers])
-                await asyncio.gather(removing, self.client.rmdir(self.marker_directory))
-                return
-        await self.client.remove_all([self.staging_file])
+        written, failed = known or ((), ())
+        markers = [self.marker(number) for number in written]
+        markers += [self.marker(number, _FAILED) for number in failed]
+        removing = self.client.remove_all([self.staging_file, *markers])
         with contextlib.suppress(SftpError):
-            names = await self.client.listdir(self.marker_directory)
-            await self.client.remove_all(f"{self.marker_directory}/{name}" for name in names)
-            await self.client.rmdir(self.marker_directory)
+            try:
+                await asyncio.gather(removing, self.client.rmdir(self.marker_directory))
+            except SftpError as status:
+                if status.missing:
+                    return
+                names = await self.client.listdir(self.marker_directory)
+                await self.client.remove_all(f"{self.marker_directory}/{name}" for name in names)
+                await self.client.rmdir(self.marker_directory)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from sarra_lite.errors import TransferError
+from sarra_lite.messages import blocks
 from sarra_lite.sftp.client import Attributes
 
 if TYPE_CHECKING:
+    from sarra_lite.config.commands import SenderConfig
     from sarra_lite.messages.v03 import Announcement, Identity
+
+MTIME_END: Final = 2**32  # seconds since 1970, an unsigned 32-bit number in SFTP (section 5)
+_DEFAULT_METHOD: Final = "sha512"  # of an identity, where none is announced
 
 
 @dataclass(frozen=True)
@@ -16,21 +22,17 @@ class Job:
     """An announcement, the local path of its file, and the path at the destination.
 
     ``old_path``: the path at the destination that a rename starts from.  ``redelivered``: the job
-    may have been done before without its report being published.  ``verify``: read back and
-    compare what was written.  ``fsync``: flush the file to the server's disk before the report.
+    may have been done before without its report being published.  ``given_up``: the job failed with
+    this error, only clean up after it.
     """
 
     announcement: Announcement
     source: str
     path: str
+    config: SenderConfig
     old_path: str | None = None
     redelivered: bool = False
-    perm_copy: bool = True
-    time_copy: bool = True
-    perm_default: int = 0o644
-    perm_dir_default: int = 0o775
-    verify: bool = False
-    fsync: bool = False
+    given_up: TransferError | None = None
 
     @property
     def content_bytes(self) -> int:
@@ -41,12 +43,32 @@ class Job:
         return 0 if announcement.is_finish else announcement.blocks.length
 
     @property
+    def known_identity(self) -> Identity | None:
+        """The announced identity of a whole file, if it can be calculated here."""
+        identity, whole = self.announcement.identity, self.announcement.blocks is None
+        known = whole and identity is not None and identity.method in blocks.METHODS
+        return identity if known else None
+
+    @property
+    def method(self) -> str:
+        """Method of the identity that is calculated of the content sent."""
+        if self.announcement.blocks is not None:
+            return blocks.COD.value
+        known = self.known_identity
+        return _DEFAULT_METHOD if known is None else known.method
+
+    @property
     def attributes(self) -> Attributes:
-        """Mode and modification time (whole seconds) that the complete file gets."""
-        mode, mtime = self.announcement.mode, self.announcement.mtime_ns
+        """Mode and modification time (whole seconds) that the complete file gets.
+
+        Raises TransferError 417 when SFTP cannot express the time.
+        """
+        config, mode, mtime_ns = self.config, self.announcement.mode, self.announcement.mtime_ns
+        mtime = mtime_ns // 10**9 if config.timeCopy and mtime_ns is not None else None
+        if mtime is not None and not 0 <= mtime < MTIME_END:
+            raise TransferError(417, "SFTP has no modification times before 1970 and after 2106")
         return Attributes(
-            mode=mode if self.perm_copy and mode is not None else self.perm_default,
-            mtime=mtime // 10**9 if self.time_copy and mtime is not None else None,
+            mode=mode if config.permCopy and mode is not None else config.permDefault, mtime=mtime
         )
 
 

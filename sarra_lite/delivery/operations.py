@@ -29,11 +29,10 @@ async def remove(destination: Destination) -> Outcome:
         else:
             await client.remove(job.path)
     except SftpError as status:
-        if status.missing:
-            return Outcome(201, "removed")
-        if is_directory and await client.listdir(job.path):
-            raise TransferError(409, "directory is not empty at the destination") from None
-        raise
+        if not status.missing:
+            if is_directory and await client.listdir(job.path):
+                raise TransferError(409, "directory is not empty at the destination") from None
+            raise
     return Outcome(201, "removed")
 
 
@@ -45,7 +44,7 @@ async def rename(destination: Destination) -> Outcome | None:
     client, job = destination.client, destination.job
     if job.old_path is None or await client.stat(job.old_path, follow_symlinks=False) is None:
         return None
-    await destination.make_parents()
+    await destination.make_directories(destination.directory)
     with contextlib.suppress(SftpError):
         await client.rename(job.old_path, job.path)
         operation = job.announcement.file_op or {}
@@ -65,13 +64,7 @@ async def link(destination: Destination) -> Outcome:
     elif found is not None and stat.S_ISDIR(found.mode or 0):
         raise TransferError(409, "a directory is in the way at the destination")
     await client.remove_all([destination.staging_file])
-    try:
-        await client.symlink(target, destination.staging_file)
-    except SftpError as status:
-        if not status.missing:
-            raise
-        await destination.make_parents()
-        await client.symlink(target, destination.staging_file)
+    await destination.with_parents(lambda: client.symlink(target, destination.staging_file))
     await client.rename(destination.staging_file, job.path)
     return Outcome(201, "linked")
 
@@ -79,8 +72,8 @@ async def link(destination: Destination) -> Outcome:
 async def directory(destination: Destination) -> Outcome:
     """Create a directory and set the announced mode."""
     client, job = destination.client, destination.job
-    announced = job.announcement.mode if job.perm_copy else None
-    mode = job.perm_dir_default if announced is None else announced | _OWNER_WRITE_SEARCH
+    announced = job.announcement.mode if job.config.permCopy else None
+    mode = job.config.permDirDefault if announced is None else announced | _OWNER_WRITE_SEARCH
     created = await destination.make_directories(job.path)
     found = await client.stat(job.path)
     if found is None or stat.S_IMODE(found.mode or 0) != mode:

@@ -1,119 +1,144 @@
 """The announced file on this host: reads fail as soon as it is another version.
 
-Size and modification time are compared with the announcement after each read, so that no content
-of another version is reported as sent; see also ``with_content``.
+Size and modification time are compared with the announcement after each read, so that no byte of
+another version is ever sent.  What is in the page cache of a local file system is read in the event
+loop, since a thread for each read would cost more than the read; all else is read in threads, since
+a network file system may not answer for minutes.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import errno
+import functools
 import os
 import stat
-from typing import TYPE_CHECKING, Self, TypeVar
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from sarra_lite.errors import SourceUnavailable
 from sarra_lite.sftp.sendfile import FileRange, OpenFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator
 
     from sarra_lite.messages.v03 import Announcement
-
-_Content = TypeVar("_Content", bytes, memoryview)
 
 # sr3 writes times from floating-point numbers, and loses digits of a fraction below 100 µs, which
 # it writes with an exponent (units.nanoseconds).
 _TOLERANCE = 1000  # ns
 _TOLERANCE_EXPONENT = 100_000  # ns
+_LOCAL: Final = (
+    *("bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "ramfs"),
+    *("rootfs", "tmpfs", "vfat", "xfs", "zfs"),
+)
+_VALID: Final = 30.0  # seconds; something else may be mounted there later
+_MAX_KNOWN: Final = 10_000
+_known: dict[str, tuple[bool, float]] = {}  # by directory; with the time when it expires
+
+
+@contextlib.asynccontextmanager
+async def open_source(path: str, announcement: Announcement) -> AsyncIterator[Source]:
+    """Open a file; raise as ``Source`` does."""
+    local = known_local(path)
+    if local is None:
+        directory = path.rpartition("/")[0]
+        local = await asyncio.to_thread(_look_up, directory or "/")
+        if len(_known) >= _MAX_KNOWN:
+            _known.clear()
+        _known[directory] = local, time.monotonic() + _VALID
+    opening = functools.partial(Source, path, announcement, local=local)
+    source = opening() if local else await asyncio.to_thread(opening)
+    try:
+        yield source
+    finally:
+        source.release()
 
 
 class Source:
-    """The announced version of a local file, open for reading."""
+    """The announced version of a local file, open for reading; see ``open_source``."""
 
-    def __init__(self, path: str, announcement: Announcement) -> None:
-        """Open a file.
+    def __init__(self, path: str, announcement: Announcement, *, local: bool) -> None:
+        """Open the file; ``local``: it is on a local file system.
 
         Raises SourceUnavailable 410 when it is gone or another version, 403 when not readable.
         """
         self._announced = announcement
+        self._local = local
+        self._flags = os.RWF_NOWAIT
         try:
-            self._file = OpenFile(path, os.O_RDONLY | os.O_NONBLOCK)
+            self._file = OpenFile(path)
         except FileNotFoundError:
             raise SourceUnavailable(410, "gone at the source") from None
         except OSError as error:
             raise SourceUnavailable(403, f"cannot be read: {error.strerror}") from None
-        self.check()
-        self.size = os.fstat(self._fd).st_size
+        self._fd = self._file.number
+        found = self._check()
+        self.size, self.mtime_ns = found.st_size, found.st_mtime_ns
 
-    def __enter__(self) -> Self:
-        """Return the open file."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Release the file; it stays open while ranges of it wait to be sent."""
+    def release(self) -> None:
+        """Close the file; it stays open while ranges of it wait to be sent."""
         del self._file
 
-    @property
-    def _fd(self) -> int:
-        return self._file.number
+    def read_all(self) -> memoryview:
+        """Return the content of a small local file; blocks while it is read from the disk."""
+        content = memoryview(bytearray(self.size))
+        if self.size and self._read_now(content, 0, 0) < self.size:
+            raise SourceUnavailable(410, "shorter than announced")
+        return content
 
-    @property
-    def mtime_ns(self) -> int:
-        """Modification time in nanoseconds since 1970."""
-        return os.fstat(self._fd).st_mtime_ns
+    async def ranges(
+        self, offset: int, length: int, step: int
+    ) -> AsyncIterator[tuple[int, memoryview, FileRange | bytes]]:
+        """Yield offset, content and what to send, ``step`` bytes at once.
 
-    def chunks(self, offset: int, length: int, step: int) -> Iterator[tuple[int, bytes]]:
-        """Yield offset and content of a byte range, at most ``step`` bytes at once.
+        The content is valid until the next item.  Of a local file a range is sent, which
+        sendfile(2) reads again from the page cache later: call ``check`` after all is sent.
 
         Raises SourceUnavailable 410 as soon as the file is another version; all that was yielded
         before belongs to the announced version.
         """
-        return self._read(
-            lambda begin, count: os.pread(self._fd, count, begin), offset, length, step
-        )
-
-    def with_content(
-        self, offset: int, length: int, step: int
-    ) -> Iterator[tuple[int, memoryview, FileRange]]:
-        """Yield offset, content and the range to send, ``step`` bytes at once.
-
-        The content, for the identity, is valid until the next item.  sendfile(2) reads the range
-        again later: call ``check`` after all is sent.  Raises what ``chunks`` raises.
-        """
         buffer = memoryview(bytearray(min(step, length)))
-
-        def read(begin: int, count: int) -> memoryview:
-            return buffer[: os.preadv(self._fd, [buffer[:count]], begin)]
-
-        for begin, data in self._read(read, offset, length, step):
-            yield begin, data, FileRange(self._file, begin, len(data))
-
-    def without_content(
-        self, offset: int, length: int, step: int
-    ) -> Iterator[tuple[int, FileRange]]:
-        """Yield offset and range to send, without reading it; raises what ``check`` raises."""
-        end = offset + length
-        for begin in range(offset, end, step):
-            self.check()
-            yield begin, FileRange(self._file, begin, min(step, end - begin))
-
-    def _read(
-        self, read: Callable[[int, int], _Content], offset: int, length: int, step: int
-    ) -> Iterator[tuple[int, _Content]]:
-        """Yield offset and content of a range; ``read`` takes an offset and a number of bytes."""
         end = offset + length
         while offset < end:
-            try:
-                data = read(offset, min(step, end - offset))
-            except OSError as error:
-                raise SourceUnavailable(403, f"cannot be read: {error.strerror}") from None
-            self.check()
-            if not data:
-                raise SourceUnavailable(410, "shorter than announced")
-            yield offset, data
-            offset += len(data)
+            count = await self._read(buffer[: end - offset], offset)
+            content = buffer[:count]
+            in_file = FileRange(self._file, offset, count)
+            yield offset, content, in_file if self._local else bytes(content)
+            offset += count
 
-    def check(self) -> None:
+    async def check(self) -> None:
         """Raise SourceUnavailable 410 when the file is not the announced version any more."""
+        if self._local:
+            self._check()
+        else:
+            await asyncio.to_thread(self._check)
+
+    async def _read(self, buffer: memoryview, offset: int) -> int:
+        """Read into a buffer; return the number of bytes, at least one."""
+        if self._local:
+            with contextlib.suppress(BlockingIOError):  # it is not in the page cache
+                return self._read_now(buffer, offset, self._flags)
+        return await asyncio.to_thread(self._read_now, buffer, offset, 0)
+
+    def _read_now(self, buffer: memoryview, offset: int, flags: int) -> int:
+        try:
+            count = os.preadv(self._fd, [buffer], offset, flags)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            if error.errno == errno.EOPNOTSUPP and flags:  # nothing of it is ever on a disk
+                self._flags = 0
+                return self._read_now(buffer, offset, 0)
+            raise SourceUnavailable(403, f"cannot be read: {error.strerror}") from None
+        self._check()
+        if not count:
+            raise SourceUnavailable(410, "shorter than announced")
+        return count
+
+    def _check(self) -> os.stat_result:
         found, announced = os.fstat(self._fd), self._announced
         if not stat.S_ISREG(found.st_mode):
             raise SourceUnavailable(410, "no regular file any more")
@@ -125,3 +150,23 @@ class Source:
         tolerance = _TOLERANCE_EXPONENT if "e" in (announced.mtime or "") else _TOLERANCE
         if mtime is not None and abs(found.st_mtime_ns - mtime) > tolerance:
             raise SourceUnavailable(410, "changed since it was announced")
+        return found
+
+
+def known_local(path: str) -> bool | None:
+    """Return whether a file is on a local file system; None: not looked up in the last 30 s."""
+    local, expires = _known.get(path.rpartition("/")[0], (False, 0.0))
+    return local if time.monotonic() < expires else None
+
+
+def _look_up(directory: str) -> bool:
+    """Return whether the innermost mount above a directory has a local type (proc(5))."""
+    path = os.path.realpath(directory) + "/"
+    found, kind = "", ""
+    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
+        fields, _, rest = line.partition(b" - ")
+        point = os.fsdecode(fields.split()[4].decode("unicode_escape").encode("latin-1"))
+        prefix = point.rstrip("/") + "/"
+        if path.startswith(prefix) and len(prefix) >= len(found):  # the last one is on top
+            found, kind = prefix, rest.split()[0].decode()
+    return kind in _LOCAL

@@ -5,74 +5,68 @@ A delivery is acknowledged when what was published about it is confirmed; a dupl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+import time
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite.broker import report_stream
-from sarra_lite.broker.client import Delivery, PublishOutcome
-from sarra_lite.errors import BrokerRefused
+from sarra_lite.broker.client import PublishOutcome
+from sarra_lite.errors import BrokerError, BrokerRefused
 from sarra_lite.messages import blocks, v03
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from sarra_lite.broker.client import Broker, Consumer
+    from sarra_lite.broker.client import Broker, Consumer, Delivery
     from sarra_lite.broker.report_stream import Key
     from sarra_lite.config.commands import SenderConfig
     from sarra_lite.messages.v03 import Announcement
+    from sarra_lite.runtime import Failure
 
 _HIGH_PREFETCH: Final = 1000
+_QUIET: Final = 0.3  # seconds
 _SMALL: Final = 256 * 1024  # bytes an announcement, on average, that count as small
-
-
-@dataclass(frozen=True)
-class Confirmed:
-    """The broker's answer to a report, or to the blocks published instead of a large file.
-
-    ``result`` may be REFUSED or LOST.
-    """
-
-    delivery: Delivery | None
-    key: Key | None
-    result: PublishOutcome
-    reason: str
 
 
 class BrokerLink:
     """Consumes and publishes on one broker connection after the other.
 
     The prefetch is low, so that other senders of the queue get their share, and high while all
-    announcements are small: round trips to the broker would otherwise take most of the time.
+    announcements are small: round trips to the broker would otherwise take most of the time.  It is
+    changed by another consumer, and only while nothing is on its way to the present one, since that
+    would be redelivered: when it has all that it may have, or has got nothing for a while.
     """
 
     def __init__(
-        self,
-        config: SenderConfig,
-        on_event: Callable[[Delivery | Confirmed], None],
-        on_lost: Callable[[str], None],
+        self, config: SenderConfig, on_delivery: Callable[[Delivery], None], failure: Failure
     ) -> None:
-        """``on_lost`` gets the reason when the broker cancels the consumer.
-
-        Both callbacks run in the broker's thread.
-        """
+        """``failure`` gets the error of ``on_delivery``, of a refusal, and of a lost consumer."""
         self.outstanding = 0  # publications that the broker has not answered
         self._config = config
-        self._on_event = on_event
-        self._on_lost = on_lost
+        self._on_delivery = on_delivery
+        self.failure = failure
         self._broker: Broker | None = None
         self._consumer: Consumer | None = None
         self._low_prefetch = config.prefetch_count
         self._high_prefetch = config.prefetch or max(_HIGH_PREFETCH, self._low_prefetch)
         self._prefetch = self._low_prefetch
+        self._held: set[int] = set()  # tags of what the consumer has, not acknowledged
+        self._last_received = 0.0
         self._taken = self._taken_bytes = 0  # since the prefetch was last considered
+        self._reconsider: asyncio.TimerHandle | None = None
 
-    def attach(self, broker: Broker) -> None:
+    async def attach(self, broker: Broker) -> None:
         """Consume and publish on a new connection, with a low prefetch."""
         self._broker = broker
         self._prefetch = self._low_prefetch
-        self._consumer = broker.consume(
-            self._config.queue, self._on_event, prefetch=self._prefetch, on_lost=self._on_lost
+        self._held.clear()
+        self._consumer = await broker.consume(
+            self._config.queue,
+            self.failure.guard(self._receive),
+            prefetch=self._prefetch,
+            on_lost=lambda reason: self.failure.set(BrokerError(reason)),
         )
+        self._adapt_prefetch()  # the first announcements came before the consumer was known
 
     def detach(self) -> None:
         """Forget a lost connection; what was published on it is not waited for."""
@@ -80,77 +74,99 @@ class BrokerLink:
         self.outstanding = 0
 
     def count_taken(self, size: int) -> None:
-        """Count an announcement of ``size`` bytes of content, and adapt the prefetch."""
+        """Count an announcement of ``size`` bytes of content."""
         self._taken += 1
         self._taken_bytes += size
-        if self._taken < self._low_prefetch:
+
+    def _receive(self, delivery: Delivery) -> None:
+        self._held.add(delivery.tag)
+        self._last_received = time.monotonic()
+        self._on_delivery(delivery)
+        self._adapt_prefetch()
+
+    def _adapt_prefetch(self) -> None:
+        if self._consumer is None or self._taken < self._low_prefetch:
             return
         small = self._taken_bytes < _SMALL * self._taken
-        self._taken = self._taken_bytes = 0
         wanted = self._high_prefetch if small else self._low_prefetch
-        if wanted != self._prefetch and self._consumer is not None:
+        if wanted != self._prefetch:
+            wait = self._last_received + _QUIET - time.monotonic()
+            if len(self._held) < self._prefetch and wait > 0:
+                if self._reconsider is None:
+                    self._reconsider = asyncio.get_running_loop().call_later(wait, self._later)
+                return
             self._prefetch = wanted
+            self._held.clear()
             self._consumer.set_prefetch(wanted)
+        self._taken = self._taken_bytes = 0
 
-    def find_final_reports(self, announcements: Iterable[Announcement]) -> dict[Key, int]:
-        """Return the codes of final reports on these announcements that the stream holds."""
+    def _later(self) -> None:
+        self._reconsider = None
+        self._adapt_prefetch()
+
+    async def find_final_reports(self, announcements: Iterable[Announcement]) -> set[Key]:
+        """Return the keys of these announcements on which the stream has final reports."""
         if self._broker is None:
-            return {}
+            return set()
         stream = self._config.report_stream
-        return report_stream.find_final_reports(self._broker, stream, announcements)
+        return await report_stream.find_final_reports(self._broker, stream, announcements)
 
     def report(
-        self, report: Announcement, delivery: Delivery | None = None, key: Key | None = None
+        self,
+        report: Announcement,
+        delivery: Delivery | None = None,
+        on_confirmed: Callable[[], None] = lambda: None,
     ) -> None:
-        """Publish a report; ``delivery`` and ``key`` come back in its ``Confirmed``."""
+        """Publish a report; when it is confirmed, acknowledge ``delivery``, call ``on_confirmed``.
 
-        def answered(result: PublishOutcome, reason: str) -> None:
-            self._on_event(Confirmed(delivery, key, result, reason))
-
-        self.outstanding += 1
-        self._publish(self._config.report_topic, report, answered)
+        After a lost connection, neither is done: the broker redelivers.
+        """
+        self._publish([(self._config.report_topic, report)], delivery, on_confirmed)
 
     def announce_blocks(self, delivery: Delivery, announcement: Announcement) -> None:
         """Announce the blocks of a large file that was announced whole, instead of it."""
-        pieces = list(blocks.split(announcement, self._config.blockSize))
-        waiting = len(pieces)
+        prefixes = {True: self._config.finish_topic, False: self._config.topicPrefix}
+        pieces = blocks.split(announcement, self._config.blockSize)
+        self._publish([(prefixes[piece.is_finish], piece) for piece in pieces], delivery)
+
+    def _publish(
+        self,
+        messages: list[tuple[str, Announcement]],
+        delivery: Delivery | None,
+        on_confirmed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Publish messages, each with the prefix of its topic; see ``report``."""
+        broker = self._broker
+        if broker is None:
+            return
+        waiting = len(messages)
         worst = PublishOutcome.CONFIRMED
 
         def answered(result: PublishOutcome, reason: str) -> None:
             nonlocal waiting, worst
             waiting -= 1
             worst = worst if result is PublishOutcome.CONFIRMED else result
-            if waiting == 0:
-                self._on_event(Confirmed(delivery, None, worst, reason))
+            if waiting or broker is not self._broker:  # ``detach`` has forgotten it
+                return
+            self.outstanding -= 1
+            if worst is PublishOutcome.REFUSED:
+                raise BrokerRefused(f"report refused by the broker: {reason}")
+            if worst is not PublishOutcome.LOST:
+                if delivery is not None:
+                    self.ack(delivery)
+                on_confirmed()
 
         self.outstanding += 1
-        for piece in pieces:
-            prefix = self._config.finish_topic if piece.is_finish else self._config.topicPrefix
-            self._publish(prefix, piece, answered)
-
-    def confirmed(self, event: Confirmed) -> bool:
-        """Acknowledge the delivery of a confirmed publication; False: the connection was lost.
-
-        Raises BrokerRefused when the broker refused the publication.
-        """
-        self.outstanding -= 1
-        if event.result is PublishOutcome.LOST:
-            return False
-        if event.result is PublishOutcome.REFUSED:
-            raise BrokerRefused(f"report refused by the broker: {event.reason}")
-        if event.delivery is not None:
-            self.ack(event.delivery)
-        return True
+        for prefix, content in messages:
+            broker.publish(
+                self._config.exchange_name,
+                v03.topic(prefix, content.rel_path),
+                v03.encode(content),
+                on_result=self.failure.guard(answered),
+            )
 
     def ack(self, delivery: Delivery) -> None:
         """Acknowledge a delivery, if its connection still exists."""
         if self._broker is not None:
+            self._held.discard(delivery.tag)
             self._broker.ack(delivery)
-
-    def _publish(
-        self, prefix: str, content: Announcement, answered: Callable[[PublishOutcome, str], None]
-    ) -> None:
-        if self._broker is not None:
-            topic = v03.topic(prefix, content.rel_path)
-            exchange = self._config.exchange_name
-            self._broker.publish(exchange, topic, v03.encode(content), on_result=answered)

@@ -1,36 +1,36 @@
 """The dispatcher of a sender: what happens to each announcement from delivery to acknowledgement.
 
-It makes jobs of announcements, reports their results, decides about retries, and acknowledges a
-delivery when the broker has confirmed its final report; duplicates, stray reports and what has a
-final report already are acknowledged at once.  All of it runs on the
-sender's main thread.
+A delivery is acknowledged when the broker has confirmed its final report; duplicates, stray reports
+and what has a final report already at once.
 """
 
 from __future__ import annotations
 
-import logging
+import asyncio
+import contextlib
 import os
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite import units
-from sarra_lite.broker.reporter import TransferStats
 from sarra_lite.delivery.job import Outcome
 from sarra_lite.dispatch.placement import make_job
 from sarra_lite.dispatch.reporting import Reporting
 from sarra_lite.dispatch.schedule import Pending, Schedule
-from sarra_lite.errors import DestinationFull, MessageError, TransferError
+from sarra_lite.errors import BrokerError, DestinationFull, MessageError, TransferError
 from sarra_lite.messages import blocks, v03
 from sarra_lite.messages.v03 import Announcement
+from sarra_lite.runtime import log
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from sarra_lite.broker.client import Broker, Delivery
-    from sarra_lite.broker.report_stream import Key
     from sarra_lite.config.commands import SenderConfig
     from sarra_lite.delivery.job import Job
-    from sarra_lite.dispatch.broker_link import BrokerLink, Confirmed
+    from sarra_lite.dispatch.broker_link import BrokerLink
     from sarra_lite.dispatch.pool import Done, Down, WorkerPool
-
-log = logging.getLogger("sarra_lite")
 
 _FULL_FIRST: Final = 15.0  # seconds until a full destination is tried again; doubles
 _FULL_MAX: Final = 600.0
@@ -46,21 +46,25 @@ class Dispatcher:
         self._config = config
         self._link = link
         self._schedule = Schedule(pool)
-        self._reporting = Reporting(config.instance_name, link)
+        self.reporting = Reporting(config.instance_name)
         self._redelivered: list[tuple[Delivery, Announcement]] = []
-        self.tally = self._reporting.tally
+        self._lookups: dict[asyncio.Task[None], int] = {}  # with their numbers of announcements
 
     def __len__(self) -> int:
         """Number of announcements that are not acknowledged."""
-        return len(self._schedule) + len(self._redelivered) + self._link.outstanding
+        looked_up = len(self._redelivered) + sum(self._lookups.values())
+        return len(self._schedule) + looked_up + self._link.outstanding
 
-    def attach(self, broker: Broker) -> None:
+    async def attach(self, broker: Broker) -> None:
         """Use a new connection: the broker delivers again all that was not acknowledged."""
-        self._link.attach(broker)
+        await self._link.attach(broker)
 
     def detach(self) -> None:
         """Handle a lost connection: forget what no worker is working on; all is redelivered."""
         self._link.detach()
+        for task in self._lookups:
+            task.cancel()
+        self._lookups.clear()
         self._redelivered.clear()
         self._schedule.drop_idle()
 
@@ -70,34 +74,48 @@ class Dispatcher:
             announcement = v03.decode(delivery.body, delivery.content_type)
         except MessageError as error:
             unreadable = Announcement(pub_time=v03.now(), base_url="", rel_path="")
-            self._reporting.rejected(delivery, unreadable, error)
+            self._reject(delivery, unreadable, error)
             return
+        pending = self._schedule.get(announcement.key)
         if announcement.report is not None:
             self._link.ack(delivery)  # a queue bound to v03.# gets reports as well
-        elif delivery.redelivered:
+        elif delivery.redelivered and (pending is None or not pending.running):
             self._redelivered.append((delivery, announcement))
-        else:
+        else:  # if it is redelivered, a worker is working on it: it has no final report
             self._accept(delivery, announcement)
 
     def check_redelivered(self) -> None:
-        """Accept redelivered announcements, except those that have a final report already."""
-        if not self._redelivered:
-            return
-        redelivered, self._redelivered = self._redelivered, []
-        codes = self._link.find_final_reports([announcement for _, announcement in redelivered])
-        for delivery, announcement in redelivered:
-            key = announcement.key
-            if key not in codes:
-                self._accept(delivery, announcement)
-                continue
-            self._link.ack(delivery)
-            if key in self._schedule and not self._schedule[key].running:
-                self._schedule.drop(key)
+        """Look up, in a task, whether redelivered announcements have a final report already."""
+        if self._redelivered:
+            redelivered, self._redelivered = self._redelivered, []
+            self._look_up(self._accept_unreported(redelivered), len(redelivered))
+
+    def _look_up(self, lookup: Coroutine[None, None, None], count: int) -> None:
+        """Run a lookup about ``count`` announcements; ``detach`` cancels it: all is redelivered."""
+        task = asyncio.ensure_future(lookup)
+        self._lookups[task] = count
+        task.add_done_callback(lambda _: self._lookups.pop(task, None))
+        self._link.failure.watch(task)
+
+    async def _accept_unreported(self, redelivered: list[tuple[Delivery, Announcement]]) -> None:
+        """Accept the redelivered announcements that have no final report, acknowledge the others.
+
+        When the connection is lost, the main loop of the sender raises the error, too.
+        """
+        reported = await self._link.find_final_reports([one for _, one in redelivered])
+        with contextlib.suppress(BrokerError):
+            for delivery, announcement in redelivered:
+                if announcement.key not in reported:
+                    self._accept(delivery, announcement)
+                    continue
+                self._link.ack(delivery)
+                pending = self._schedule.get(announcement.key)
+                if pending is not None and not pending.running:
+                    self._schedule.drop(pending)
 
     def finished(self, done: Done) -> None:
         """Handle the result of a job: report it, or schedule the next attempt."""
-        key = done.job.announcement.key
-        pending = self._schedule[key]
+        pending = self._schedule[done.job.announcement.key]
         pending.running = False
         pending.seconds += done.seconds
         match done.result:
@@ -106,25 +124,15 @@ class Dispatcher:
                     error = TransferError(504, "its blocks did not all arrive in time")
                     self._schedule.give_up(pending, error)
                 else:
-                    self._schedule.retry_later(key, wait)
-            case DestinationFull() as full if not pending.given_up:
-                self._destination_full(key, pending, full)
+                    self._schedule.retry_later(pending, wait)
+            case DestinationFull() as full if pending.job.given_up is None:
+                self._destination_full(pending, full)
             case TransferError() as error:
-                self._report_final(key, pending, error.code, str(error), TransferStats())
+                self._report_final(pending, Outcome(error.code, str(error)))
             case Outcome() as outcome:
                 seconds = outcome.seconds or pending.seconds
-                stats = TransferStats(outcome.bytes, seconds, outcome.identity)
-                self._report_final(key, pending, outcome.code, outcome.message, stats)
-                self._schedule.start_finish_after(key)
-
-    def confirmed(self, event: Confirmed) -> None:
-        """Acknowledge the delivery of a confirmed report; after a lost one it is redelivered."""
-        if self._link.confirmed(event) and event.key is not None and event.key in self._schedule:
-            self._schedule.drop(event.key)
-
-    def start_due(self) -> float:
-        """Start jobs whose retry time has come; return the seconds until the next, at most 1."""
-        return self._schedule.start_due()
+                self._report_final(pending, replace(outcome, seconds=seconds))
+                self._schedule.start_finish_after(pending)
 
     def outage(self, down: Down) -> None:
         """Report a long outage of the destination once, on one of the running jobs."""
@@ -132,8 +140,7 @@ class Dispatcher:
             return
         for pending in self._schedule.values():
             if pending.running and pending.attempt == 1:
-                pending.attempt += 1
-                self._reporting.retry(pending.job.announcement, 503, down.reason, 1, 60.0)
+                self._report_retry(pending, Outcome(503, down.reason), 60.0)
                 return
 
     @property
@@ -149,48 +156,74 @@ class Dispatcher:
         try:
             job = make_job(self._config, announcement, delivery)
         except (MessageError, TransferError) as error:
-            self._reporting.rejected(delivery, announcement, error)
+            self._reject(delivery, announcement, error)
             return
-        if announcement.key in self._schedule:
-            self._take_over(self._schedule[announcement.key], delivery)
-        elif blocks.should_split(announcement, self._config.blockSize) and _has_size(job):
-            self._link.announce_blocks(delivery, announcement)
+        large = blocks.should_split(announcement, self._config.blockSize)
+        if large and announcement.key not in self._schedule:
+            self._look_up(self._split(delivery, job), 1)
         else:
-            self.tally.expected += job.content_bytes
+            self._add(delivery, job)
+
+    async def _split(self, delivery: Delivery, job: Job) -> None:
+        """Announce the blocks of a large file, unless its size is an invention."""
+        has_size = await asyncio.to_thread(_has_size, job)
+        with contextlib.suppress(BrokerError):  # see _accept_unreported()
+            if has_size:
+                self._link.announce_blocks(delivery, job.announcement)
+            else:
+                self._add(delivery, job)
+
+    def _add(self, delivery: Delivery, job: Job) -> None:
+        """Add a job, or continue with a new delivery of an announcement that is in progress."""
+        pending = self._schedule.get(job.announcement.key)
+        if pending is None:
+            self.reporting.expected += job.content_bytes
             self._link.count_taken(job.content_bytes)
             self._schedule.add(Pending(job, delivery))
-
-    def _take_over(self, pending: Pending, delivery: Delivery) -> None:
-        """Continue with a new delivery of an announcement that is in progress."""
-        if pending.delivery is not None:
+        elif pending.delivery is not None:
             self._link.ack(delivery)  # published twice: the first delivery is kept until the report
-            return
-        pending.delivery = delivery
-        if pending.report is not None:
-            self._link.report(pending.report, delivery, pending.job.announcement.key)
+        else:
+            pending.delivery = delivery
+            self._publish_report(pending)
 
-    def _destination_full(self, key: Key, pending: Pending, full: DestinationFull) -> None:
+    def _destination_full(self, pending: Pending, full: DestinationFull) -> None:
         """Report that there is no space; retry with growing delays until ``retry_ttl``."""
         if pending.older_than(self._config.retry_ttl):
             self._schedule.give_up(pending, full)
             return
         wait = min(_FULL_MAX, _FULL_FIRST * 2 ** (pending.attempt - 1))
-        announcement = pending.job.announcement
-        name = units.printable(announcement.rel_path)
+        name = units.printable(pending.job.announcement.rel_path)
         log.warning("%s: %s; next attempt in %.0f s", name, full, wait)
-        self._reporting.retry(announcement, full.code, str(full), pending.attempt, wait)
-        pending.attempt += 1
-        self._schedule.retry_later(key, wait)
+        self._report_retry(pending, Outcome(full.code, str(full)), wait)
+        self._schedule.retry_later(pending, wait)
 
-    def _report_final(
-        self, key: Key, pending: Pending, code: int, text: str, stats: TransferStats
+    def _report_retry(self, pending: Pending, outcome: Outcome, wait: float) -> None:
+        """Publish that an attempt failed, and that the next one follows in ``wait`` seconds."""
+        announcement, attempt = pending.job.announcement, pending.attempt
+        self._link.report(
+            self.reporting.report(announcement, outcome, attempt=attempt, will_retry=wait)
+        )
+        pending.attempt += 1
+
+    def _reject(
+        self, delivery: Delivery, announcement: Announcement, error: MessageError | TransferError
     ) -> None:
+        """Publish the final report on an announcement that does not become a job."""
+        outcome = Outcome(error.code, str(error))
+        self._link.report(self.reporting.report(announcement, outcome), delivery)
+
+    def _report_final(self, pending: Pending, outcome: Outcome) -> None:
         """Publish the final report; the delivery is acknowledged when it is confirmed."""
-        announcement = pending.job.announcement
-        report = self._reporting.final(announcement, code, text, stats, pending.attempt)
-        self._schedule.reported(key, report)
-        if pending.delivery is not None:
-            self._link.report(report, pending.delivery, key)
+        attempt = pending.attempt if pending.attempt > 1 else None
+        report = self.reporting.report(pending.job.announcement, outcome, attempt=attempt)
+        self._schedule.reported(pending, report)
+        self._publish_report(pending)
+
+    def _publish_report(self, pending: Pending) -> None:
+        """Publish the final report, if there is one, and a delivery to acknowledge after it."""
+        if pending.report is not None and pending.delivery is not None:
+            drop = partial(self._schedule.drop, pending)
+            self._link.report(pending.report, pending.delivery, drop)
 
 
 def _has_size(job: Job) -> bool:

@@ -10,7 +10,8 @@ wait for each other.  The order holds within one sender process only.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
@@ -18,11 +19,14 @@ if TYPE_CHECKING:
 Key = TypeVar("Key", bound="Hashable")
 
 
-class _Entry(NamedTuple):
+@dataclass
+class _Entry(Generic[Key]):
     paths: tuple[str, ...]
     subtree: bool
     before_children: bool
     concurrent: bool
+    blocked_by: set[Key] = field(default_factory=set)
+    blocking: list[Key] = field(default_factory=list)
 
 
 class PathOrder(Generic[Key]):
@@ -30,12 +34,10 @@ class PathOrder(Generic[Key]):
 
     def __init__(self) -> None:
         """Start without jobs."""
-        self._entries: dict[Key, _Entry] = {}
+        self._entries: dict[Key, _Entry[Key]] = {}
         # Dictionaries for their order; their values are not used.
         self._at_path: defaultdict[str, dict[Key, None]] = defaultdict(dict)
         self._beneath: defaultdict[str, dict[Key, None]] = defaultdict(dict)
-        self._blocked_by: dict[Key, set[Key]] = {}
-        self._blocking: defaultdict[Key, list[Key]] = defaultdict(list)
 
     def add(
         self,
@@ -51,31 +53,29 @@ class PathOrder(Generic[Key]):
         beneath its paths wait for it.  ``concurrent``: it may run beside other concurrent jobs on
         the same path.
         """
-        entry = _Entry(paths, subtree, subtree or before_children, concurrent)
-        blocked_by = {other for other in self._conflicts(entry) if other != key}
+        entry = _Entry[Key](paths, subtree, subtree or before_children, concurrent)
+        entry.blocked_by.update(self._conflicts(entry))
+        for other in entry.blocked_by:
+            self._entries[other].blocking.append(key)
         self._entries[key] = entry
-        for path in paths:
-            self._at_path[path][key] = None
-            for parent in _parents(path):
-                self._beneath[parent][key] = None
-        self._blocked_by[key] = blocked_by
-        for other in blocked_by:
-            self._blocking[other].append(key)
-        return not blocked_by
+        for index, path in self._places(entry):
+            index[path][key] = None
+        return not entry.blocked_by
 
     def done(self, key: Key) -> list[Key]:
         """Remove a job; return those that waited for it and may run now."""
         entry = self._entries.pop(key)
-        self._blocked_by.pop(key)
-        for path in entry.paths:
-            _discard(self._at_path, path, key)
-            for parent in _parents(path):
-                _discard(self._beneath, parent, key)
+        for index, path in self._places(entry):
+            index[path].pop(key, None)
+            if not index[path]:
+                del index[path]
         unblocked = []
-        for other in self._blocking.pop(key, ()):
-            if (blocked_by := self._blocked_by.get(other)) is not None:
-                blocked_by.discard(key)
-                if not blocked_by:
+        for other in entry.blocking:
+            waiting = self._entries.get(other)
+            # A job that was removed and added again is in the list twice.
+            if waiting is not None and key in waiting.blocked_by:
+                waiting.blocked_by.remove(key)
+                if not waiting.blocked_by:
                     unblocked.append(other)
         return unblocked
 
@@ -83,7 +83,7 @@ class PathOrder(Generic[Key]):
         """Return the number of jobs that are not done."""
         return len(self._entries)
 
-    def _conflicts(self, entry: _Entry) -> Iterator[Key]:
+    def _conflicts(self, entry: _Entry[Key]) -> Iterator[Key]:
         """Yield the jobs that a new one must wait for."""
         for path in entry.paths:
             for other in self._at_path.get(path, ()):
@@ -96,15 +96,17 @@ class PathOrder(Generic[Key]):
                     if self._entries[other].before_children:
                         yield other
 
+    def _places(
+        self, entry: _Entry[Key]
+    ) -> Iterator[tuple[defaultdict[str, dict[Key, None]], str]]:
+        """Yield the indexes that list a job, each with the path there."""
+        for path in entry.paths:
+            yield self._at_path, path
+            for parent in _parents(path):
+                yield self._beneath, parent
+
 
 def _parents(path: str) -> Iterator[str]:
     while (cut := path.rfind("/")) > 0:
         path = path[:cut]
         yield path
-
-
-def _discard(index: defaultdict[str, dict[Key, None]], path: str, key: Key) -> None:
-    keys = index[path]
-    keys.pop(key, None)
-    if not keys:
-        del index[path]

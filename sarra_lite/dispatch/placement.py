@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
-from sarra_lite.config import matching
-from sarra_lite.config.matching import Rejected
 from sarra_lite.delivery.job import Job
 from sarra_lite.errors import MessageError, TransferError
 from sarra_lite.messages.v03 import check_path
@@ -25,23 +23,14 @@ def make_job(config: SenderConfig, announcement: Announcement, delivery: Deliver
     """
     _authorise(config, delivery.user_id)
     check_path(announcement.rel_path)
-    source = _source_path(config, announcement.base_url, announcement.rel_path)
-    path = matching.destination_path(config, announcement, announcement.rel_path)
-    if isinstance(path, Rejected):
-        raise TransferError(404, f"{path.reason} of configuration {config.instance_name}")
-    return Job(
-        announcement=announcement,
-        source=source,
-        path=path,
-        old_path=_old_path(config, announcement),
-        redelivered=delivery.redelivered,
-        perm_copy=config.permCopy,
-        time_copy=config.timeCopy,
-        perm_default=config.permDefault,
-        perm_dir_default=config.permDirDefault,
-        verify=config.verify,
-        fsync=config.fsync,
-    )
+    try:
+        base_url = urlsplit(announcement.base_url)
+    except ValueError as error:
+        raise MessageError(f"baseUrl: {error}") from None
+    source = _source_path(config, base_url, announcement.rel_path)
+    path = config.destination_path(announcement, announcement.rel_path)
+    old_path = _old_path(config, announcement, unquote(base_url.path))
+    return Job(announcement, source, path, config, old_path, redelivered=delivery.redelivered)
 
 
 def _authorise(config: SenderConfig, author: str | None) -> None:
@@ -52,24 +41,23 @@ def _authorise(config: SenderConfig, author: str | None) -> None:
     if author is None:
         if config.requireUserId:
             raise TransferError(403, "announcement without a proven author (no user_id)")
-    elif author != config.user and author not in config.acceptUsers:
+    elif author != config.broker.user and author not in config.acceptUsers:
         raise TransferError(403, f"announced by {author}, who is not in acceptUsers")
 
 
-def _source_path(config: SenderConfig, base_url: str, rel_path: str) -> str:
+def _source_path(config: SenderConfig, base_url: SplitResult, rel_path: str) -> str:
     """Return the absolute path of the announced file on this host."""
     base = config.baseDir
     if base is None:
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("file", ""):
+        if base_url.scheme not in ("file", ""):
             raise MessageError(
-                f"baseUrl {base_url} is not on this host: set baseDir in the configuration"
+                f"baseUrl {base_url.geturl()} is not on this host: set baseDir in the configuration"
             )
-        base = unquote(parts.path) or "/"
+        base = unquote(base_url.path) or "/"
     return f"{base.rstrip('/')}/{rel_path}"
 
 
-def _old_path(config: SenderConfig, announcement: Announcement) -> str | None:
+def _old_path(config: SenderConfig, announcement: Announcement, base_of_url: str) -> str | None:
     """Return the path at the destination that a rename starts from; None where there is none.
 
     In the announcement it is absolute, with or without the base directory, as sr3 writes it.
@@ -77,10 +65,9 @@ def _old_path(config: SenderConfig, announcement: Announcement) -> str | None:
     name = (announcement.file_op or {}).get("rename")
     if not name:
         return None
-    for base in (unquote(urlsplit(announcement.base_url).path), config.baseDir or ""):
+    for base in (base_of_url, config.baseDir or ""):
         prefix = base.rstrip("/") + "/"
         if len(prefix) > 1 and name.startswith(prefix):
             name = name.removeprefix(prefix)
             break
-    path = matching.destination_path(config, announcement, check_path(name.lstrip("/")))
-    return None if isinstance(path, Rejected) else path
+    return config.destination_path(announcement, check_path(name.lstrip("/")))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-import threading
+import asyncio
+import math
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sarra_lite.delivery.work_stealing import SharedRanges
-from sarra_lite.dispatch import autoscale
-from sarra_lite.dispatch.worker import Done, Task, Worker
-from sarra_lite.errors import DestinationRefused, SarraError, TransferError
+from sarra_lite.dispatch.tasks import Done
+from sarra_lite.dispatch.worker import Worker
+from sarra_lite.errors import DestinationRefused, SarraError
+from sarra_lite.runtime import log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,34 +22,42 @@ if TYPE_CHECKING:
     from sarra_lite.delivery.rate_limit import RateLimit
     from sarra_lite.sftp.client import SftpClient
 
-__all__ = ["Done", "Down", "Fatal", "WorkerPool"]
+__all__ = ["Done", "Down", "WorkerPool"]
 
-log = logging.getLogger("sarra_lite")
+_FEWEST: Final = 2
+_WHILE_CONNECTING: Final = 4  # while the round-trip time is unknown, if a login is slow
+_MOST: Final = 8  # sshd accepts 10 logins at once by default (MaxStartups)
+_LINE_RATE: Final = 125_000_000  # bytes a second
+_SERVER_WINDOW: Final = 2 * 1024 * 1024  # bytes
+
+
+def connections_for(round_trip: float) -> int:
+    """Return how many connections fill a line of 1 Gbit/s at a round-trip time in seconds.
+
+    OpenSSH's server takes 2 MiB a round trip on a connection; one more compensates for pauses
+    (decisions 0013 and 0021).
+    """
+    wanted = math.ceil(_LINE_RATE * round_trip / _SERVER_WINDOW) + 1
+    return max(_FEWEST, min(_MOST, wanted))
 
 
 @dataclass(frozen=True)
 class Down:
-    """The destination is unreachable since ``since`` (monotonic seconds), or, if None, back."""
+    """A connection failed; the destination is unreachable since ``since`` (monotonic seconds)."""
 
-    since: float | None
+    since: float
     reason: str
 
     def lasts(self, seconds: float) -> bool:
         """Whether the outage has lasted longer than this."""
-        return self.since is not None and time.monotonic() - self.since > seconds
-
-
-@dataclass(frozen=True)
-class Fatal:
-    """No worker can ever work: wrong host key, login refused, or a bug of ours."""
-
-    error: Exception
+        return time.monotonic() - self.since > seconds
 
 
 class WorkerPool:
-    """Workers, one a connection, and the queue of tasks that they share.
+    """Workers, one a connection, and what they share.
 
-    ``shared``: blocks from which idle workers steal.
+    ``jobs``: from its head workers take their jobs.  ``shared``: blocks from which idle workers
+    steal.  ``stop``: set when all are to end.
     """
 
     def __init__(
@@ -56,121 +65,85 @@ class WorkerPool:
         count: int,
         connect: Callable[[], SftpClient],
         rate_limit: RateLimit,
-        on_event: Callable[[Done | Down | Fatal], None],
+        on_event: Callable[[Done | Down | Exception], None],
         on_written: Callable[[int], None],
     ) -> None:
-        """``count`` 0: choose the number of connections by round-trip time and throughput.
+        """``count`` 0: choose the number of connections by the round-trip time.
 
-        ``connect`` makes a connection; the callbacks run in the workers' threads.
+        ``connect`` makes a connection.  ``on_event`` gets an exception when no worker can ever
+        work: wrong host key, login refused, or a bug.  ``on_written`` gets numbers of bytes that
+        the server has confirmed.
         """
+        self.jobs: deque[Job] = deque()
         self.shared = SharedRanges(self._wake_idle)
-        self._on_event = on_event
-        self._on_written = on_written
-        self._tasks: deque[Task] = deque()
+        self.stop = asyncio.Event()
+        self.on_event = on_event
+        self.on_written = on_written
         self._down_since: float | None = None
         self._ever_up = False
-        self._lock = threading.Lock()
-        self._automatic = count == 0
-        self._round_trip_known = False
-        self._autoscaler = autoscale.Autoscaler()
-        self._connect = connect
-        self._rate_limit = rate_limit
+        self._automatic = count == 0  # and the round-trip time is not known yet
+        self.connect = connect
+        self.rate_limit = rate_limit
         self._workers: list[Worker] = []
-        self._resize(count or autoscale.FEWEST)
+        self._grow(count or _FEWEST)
 
-    def submit(self, job: Job, *, give_up: TransferError | None = None) -> None:
-        """Hand a job to the next idle worker; ``give_up``: see ``Task``."""
-        self._tasks.append(Task(job, give_up))
-        for worker in self._workers:
-            if worker.idle:
-                worker.idle = False
-                worker.wake()
-                return
+    def submit(self, job: Job) -> None:
+        """Hand a job to the next idle worker."""
+        self.jobs.append(job)
+        self._wake_one()
 
-    def close(self, grace: float) -> None:
+    def put_back(self, job: Job) -> None:
+        """Return a job that a worker could not do to the head of ``jobs``."""
+        self.jobs.appendleft(job)
+        self._wake_one()
+
+    async def close(self, grace: float) -> None:
         """Stop all workers within ``grace`` seconds; the next run resumes files in progress.
 
         Connections that do not end by then are cut.
         """
-        with self._lock:
-            self._automatic = False
+        self._automatic = False
+        self.stop.set()
         for worker in self._workers:
-            worker.stop.set()
             worker.wake()
-        deadline = time.monotonic() + grace
+        running = [worker.task for worker in self._workers]
+        await asyncio.wait(running, timeout=grace)
         for worker in self._workers:
-            worker.join(deadline - time.monotonic())
             worker.disconnect()
-        for worker in self._workers:
-            worker.join(1.0)
+        _, left = await asyncio.wait(running, timeout=1.0)
+        for task in left:
+            task.cancel()
 
-    # Called by workers, each in its thread.
-
-    def take(self) -> Task | None:
-        """Return the next task; None when there is none."""
-        try:
-            return self._tasks.popleft()
-        except IndexError:
-            return None
-
-    def has_tasks(self) -> bool:
-        """Whether there is a next task."""
-        return bool(self._tasks)
-
-    def put_back(self, task: Task) -> None:
-        """Return a task that was not done to the head of the queue."""
-        self._tasks.appendleft(task)
-
-    def done(self, done: Done) -> None:
-        """Pass on the result of a task."""
-        self._on_event(done)
-
-    def written(self, count: int) -> None:
-        """Count bytes that the server has confirmed, and adapt the number of connections."""
-        self._on_written(count)
-        if not self._automatic or self._autoscaler.settled:
-            return
-        with self._lock:
-            size = len(self._active())
-            backlog = self._round_trip_known and bool(self._tasks)
-            change = self._autoscaler.count(count, time.monotonic(), size, backlog=backlog)
-            if change and self._automatic:
-                log.info("connections: %d, now %d", size, size + change)
-                self._resize(size + change)
+    # Called by workers.
 
     def slow_login(self) -> None:
         """Open more connections before the first one is ready: the round-trip time seems long."""
-        with self._lock:
-            if self._automatic and not self._round_trip_known and self._tasks:
-                self._resize(autoscale.WHILE_CONNECTING)
+        if self._automatic and self.jobs:
+            self._grow(_WHILE_CONNECTING)
 
     def up(self, client: SftpClient) -> None:
         """Note that a connection is open; have as many as its round-trip time asks for."""
-        with self._lock:
-            self._ever_up = True
-            was_down, self._down_since = self._down_since is not None, None
-            if self._automatic and not self._round_trip_known:
-                self._round_trip_known = True
-                self._resize(autoscale.connections_for(client.round_trip))
-        if was_down:
-            self._on_event(Down(None, ""))
+        self._ever_up, self._down_since = True, None
+        if self._automatic:
+            self._automatic = False
+            self._grow(connections_for(client.round_trip))
 
     def down(self, error: SarraError) -> None:
         """Note that the destination is unreachable.
 
         Raises DestinationRefused when no login has ever succeeded.
         """
-        with self._lock:
-            if isinstance(error, DestinationRefused) and not self._ever_up:
-                raise error
-            first, self._down_since = self._down_since is None, self._down_since or time.monotonic()
-            since = self._down_since
+        if isinstance(error, DestinationRefused) and not self._ever_up:
+            raise error
+        first, self._down_since = self._down_since is None, self._down_since or time.monotonic()
         (log.warning if first else log.info)("destination down, trying again: %s", error)
-        self._on_event(Down(since, str(error)))
+        self.on_event(Down(self._down_since, str(error)))
 
-    def fatal(self, error: Exception) -> None:
-        """Pass on that a worker can never work."""
-        self._on_event(Fatal(error))
+    def _wake_one(self) -> None:
+        for worker in self._workers:
+            if worker.idle:
+                worker.wake()
+                return
 
     def _wake_idle(self) -> None:
         """Wake idle workers: there is a block to steal from."""
@@ -178,15 +151,7 @@ class WorkerPool:
             if worker.idle:
                 worker.wake()
 
-    def _active(self) -> list[Worker]:
-        return [worker for worker in self._workers if not worker.retired]
-
-    def _resize(self, count: int) -> None:
-        """Start or retire workers until so many take tasks."""
-        active = self._active()
-        for worker in active[count:]:
-            worker.retired = True
-            worker.wake()
-        for _ in range(count - len(active)):
-            name = f"worker-{len(self._workers)}"
-            self._workers.append(Worker(self, self._connect, self._rate_limit, name))
+    def _grow(self, count: int) -> None:
+        """Start workers until there are so many."""
+        for number in range(len(self._workers), count):
+            self._workers.append(Worker(self, f"worker-{number}"))

@@ -1,73 +1,76 @@
-"""Reports that a sender publishes, and its count of files that arrived and failed."""
+"""The reports of a sender, and its count of files that arrived and failed."""
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
+import getpass
+import socket
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from sarra_lite import units
-from sarra_lite.broker.reporter import Reporter, TransferStats
+from sarra_lite.messages import v03
+from sarra_lite.messages.v03 import Report
+from sarra_lite.runtime import log
 
 if TYPE_CHECKING:
-    from sarra_lite.broker.client import Delivery
-    from sarra_lite.dispatch.broker_link import BrokerLink
-    from sarra_lite.errors import MessageError, TransferError
+    from sarra_lite.delivery.job import Outcome
     from sarra_lite.messages.v03 import Announcement
-
-log = logging.getLogger("sarra_lite")
-
-
-@dataclass
-class Tally:
-    """What this sender did since it started; ``expected``: bytes of all that was taken."""
-
-    arrived: int = 0
-    failed: int = 0
-    expected: int = 0
 
 
 class Reporting:
-    """Makes reports, logs and counts what they say, and publishes them."""
+    """Makes reports that name this host, user and instance; logs and counts the final ones.
 
-    def __init__(self, instance: str, link: BrokerLink) -> None:
-        """``instance``: see ``Reporter``."""
-        self.tally = Tally()
-        self._reporter = Reporter(instance)
-        self._link = link
+    ``expected``: bytes of all that was taken, which the dispatcher counts.
+    """
 
-    def final(
-        self, announcement: Announcement, code: int, text: str, stats: TransferStats, attempt: int
+    def __init__(self, instance: str) -> None:
+        """``instance``: the name of this process among those of its configuration."""
+        self.arrived = self.failed = self.expected = 0
+        self._host = socket.gethostname()
+        self._instance = instance
+        try:
+            self._user = getpass.getuser()
+        except (KeyError, OSError):  # no entry in passwd, as in some containers
+            self._user = "unknown"
+
+    def report(
+        self,
+        announcement: Announcement,
+        outcome: Outcome,
+        *,
+        attempt: int | None = None,
+        will_retry: float | None = None,
     ) -> Announcement:
-        """Return the final report on an announcement, counted but not published."""
-        shown = attempt if attempt > 1 else None
-        report = self._reporter.report(announcement, code, text, stats, attempt=shown)
-        self._count(report)
-        return report
+        """Return the report on an announcement, ready to publish.
 
-    def rejected(
-        self, delivery: Delivery, announcement: Announcement, error: MessageError | TransferError
-    ) -> None:
-        """Publish the final report on an announcement that never became a job."""
-        report = self._reporter.report(announcement, error.code, str(error))
-        self._count(report)
-        self._link.report(report, delivery)
+        ``will_retry``: seconds until the next attempt; None for a final report.
+        """
+        seconds, size = outcome.seconds, outcome.bytes
+        report = Report(
+            code=outcome.code,
+            message=units.printable(outcome.message),
+            time_completed=v03.now(),
+            host=self._host,
+            user=self._user,
+            instance=self._instance,
+            bytes=size,
+            seconds=None if seconds is None else round(seconds, 6),
+            rate=round(size / seconds / 1e6, 3) if seconds and size else None,
+            block=announcement.block,
+            identity=outcome.identity,
+            attempt=attempt,
+            will_retry=will_retry,
+        )
+        if report.final:
+            self._count(announcement, report)
+        return msgspec.structs.replace(announcement, report=report)
 
-    def retry(
-        self, announcement: Announcement, code: int, text: str, attempt: int, wait: float
-    ) -> None:
-        """Publish that an attempt failed, and that the next one follows in ``wait`` seconds."""
-        report = self._reporter.report(announcement, code, text, attempt=attempt, will_retry=wait)
-        self._link.report(report)
-
-    def _count(self, announcement: Announcement) -> None:
-        report = announcement.report
-        if report is None:
-            return
+    def _count(self, announcement: Announcement, report: Report) -> None:
         name = units.printable(announcement.rel_path) or "(unreadable announcement)"
         if not report.arrived:
-            self.tally.failed += 1
+            self.failed += 1
             log.warning("%s: %s (%d)", name, report.message, report.code)
         elif announcement.block is None:
-            self.tally.arrived += 1
+            self.arrived += 1
             log.debug("%s: %s (%d)", name, report.message, report.code)

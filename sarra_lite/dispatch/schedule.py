@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
+import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from sarra_lite.dispatch.ordering import PathOrder
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Pending:
     """An announcement in progress.  ``delivery`` None: its broker connection was lost.
 
-    ``waiting``: to be started again by a timer.  ``given_up``: only clean-up is left.  ``report``:
-    the final report, published but not confirmed.
+    ``waiting``: to be started again by a timer.  ``report``: the final report, published but not
+    confirmed.
     """
 
     job: Job
@@ -32,9 +32,13 @@ class Pending:
     attempt: int = 1
     running: bool = False
     waiting: bool = False
-    given_up: bool = False
     seconds: float = 0.0
     report: Announcement | None = None
+
+    @property
+    def key(self) -> Key:
+        """The key of its announcement."""
+        return self.job.announcement.key
 
     def older_than(self, seconds: float) -> bool:
         """Whether it was taken longer ago than this."""
@@ -52,15 +56,14 @@ class Schedule(dict["Key", Pending]):
         super().__init__()
         self._pool = pool
         self._order: PathOrder[Key] = PathOrder()
-        self._timers: list[tuple[float, Key]] = []
 
     def add(self, pending: Pending) -> None:
         """Add an announcement; start its job unless it has to wait for an earlier one."""
         job = pending.job
-        key, operation = job.announcement.key, job.announcement.file_op or {}
-        self[key] = pending
+        operation = job.announcement.file_op or {}
+        self[pending.key] = pending
         if self._order.add(
-            key,
+            pending.key,
             *(path for path in (job.path, job.old_path) if path),
             subtree="remove" in operation or "rename" in operation,
             before_children="directory" in operation,
@@ -68,61 +71,54 @@ class Schedule(dict["Key", Pending]):
         ):
             self._start(pending)
 
-    def reported(self, key: Key, report: Announcement) -> None:
+    def reported(self, pending: Pending, report: Announcement) -> None:
         """Note the final report of an announcement; start the jobs that waited for it."""
-        self[key].report = report
-        self._start_unblocked(key)
+        pending.report = report
+        self._start_unblocked(pending.key)
 
-    def drop(self, key: Key) -> None:
-        """Remove an announcement; start the jobs that waited for it."""
-        if self.pop(key).report is None:
-            self._start_unblocked(key)
+    def drop(self, pending: Pending) -> None:
+        """Remove an announcement, unless it was removed; start the jobs that waited for it."""
+        if self.get(pending.key) is pending:
+            del self[pending.key]
+            if pending.report is None:
+                self._start_unblocked(pending.key)
 
     def drop_idle(self) -> None:
         """Remove what no worker is working on, after the broker connection was lost.
 
         What stays has no delivery any more: the broker redelivers all of it.
         """
-        self._timers.clear()
         # The latest first: dropping an earlier one would start the later ones that wait for it.
-        for key, pending in reversed(list(self.items())):
+        for pending in reversed(list(self.values())):
             pending.delivery = None
             if not pending.running and pending.report is None:
-                self.drop(key)
+                self.drop(pending)
 
     def give_up(self, pending: Pending, error: TransferError) -> None:
         """Let a worker clean up at the destination; its result is then the final error."""
-        pending.given_up = pending.running = True
-        self._pool.submit(pending.job, give_up=error)
+        pending.job = replace(pending.job, given_up=error)
+        self._start(pending)
 
-    def retry_later(self, key: Key, wait: float) -> None:
+    def retry_later(self, pending: Pending, wait: float) -> None:
         """Start a job again after ``wait`` seconds; drop it if the broker redelivers it anyway."""
-        if self[key].delivery is None:
-            self.drop(key)
+        if pending.delivery is None:
+            self.drop(pending)
         else:
-            self[key].waiting = True
-            heapq.heappush(self._timers, (time.monotonic() + wait, key))
+            pending.waiting = True
+            asyncio.get_running_loop().call_later(wait, self._retry, pending)
 
-    def start_due(self) -> float:
-        """Start jobs whose retry time has come; return the seconds until the next, at most 1."""
-        now = time.monotonic()
-        while self._timers and self._timers[0][0] <= now:
-            _, key = heapq.heappop(self._timers)
-            pending = self.get(key)
-            if pending is not None and not pending.running and pending.report is None:
-                self._start(pending)
-        return min(1.0, self._timers[0][0] - now) if self._timers else 1.0
-
-    def start_finish_after(self, block: Key) -> None:
+    def start_finish_after(self, block: Pending) -> None:
         """Start a file's finish at once when none of its blocks is in progress in this process."""
-        file = block[:2]
+        file = block.key[:2]
         finish = self.get((*file, None))
-        if finish is None or not finish.waiting:
-            return
-        for key, pending in self.items():
-            if key[:2] == file and pending is not finish and pending.report is None:
-                return
-        self._start(finish)
+        if finish is not None and finish.waiting:
+            others = (one for key, one in self.items() if key[:2] == file and one is not finish)
+            if all(one.report is not None for one in others):
+                self._start(finish)
+
+    def _retry(self, pending: Pending) -> None:
+        if pending.waiting and self.get(pending.key) is pending:
+            self._start(pending)
 
     def _start(self, pending: Pending) -> None:
         pending.running, pending.waiting = True, False

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from sarra_lite.units import nanoseconds
+
+Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # bytes in a file for POSIX and SFTP
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -32,7 +34,7 @@ class Blocks(msgspec.Struct, frozen=True, rename="camel"):
 
     size: int
     count: int
-    remainder: int
+    remainder: int = 0
     number: int | None = None
     method: str = "inplace"
     finish: bool = False
@@ -68,7 +70,7 @@ class Report(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     host: str | None = None
     user: str | None = None
     instance: str | None = None
-    bytes: int | None = None
+    bytes: Size | None = None
     seconds: float | None = None
     rate: float | None = None
     block: int | None = None
@@ -100,7 +102,7 @@ class Announcement(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tr
     pub_time: str
     base_url: str
     rel_path: str
-    size: int | None = None
+    size: Size | None = None
     mtime: str | None = None
     atime: str | None = None
     mode: int | None = None
@@ -140,7 +142,3 @@ class Announcement(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tr
         """First 8 hex digits of SHA-256 of path, size and mtime; in the staging file's name."""
         seed = f"{self.rel_path}\0{self.size}\0{self.mtime}".encode(errors="surrogateescape")
         return hashlib.sha256(seed).hexdigest()[:8]
-
-    def reported(self, report: Report) -> Announcement:
-        """Return the report message on this announcement."""
-        return msgspec.structs.replace(self, report=report)

@@ -28,14 +28,14 @@ CONTENT_TYPE: Final = "application/json"
 _MAX_BODY: Final = 8 * 1024 * 1024  # bytes; sr3's manifest of 1 TiB in 50 MiB blocks has 2.7 MB
 _MAX_TOPIC: Final = 255  # bytes in a shortstr of AMQP 0.9.1
 _MAX_DEPTH: Final = 50  # levels of nesting in an unknown field
-_MAX_SIZE: Final = 2**63 - 1  # bytes in a file for POSIX and SFTP
 _V02: Final = re.compile(rb"\d{8}T?\d{6}\.\d+ \S+ ")  # <time> <baseUrl> <relPath>
 _JSON: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 # sr3 writes %22 for *, although %2A would be right.  Bytes that are not UTF-8 become %80 to %FF.
 _TOPIC_ESCAPES: Final = str.maketrans(
     {"#": "%23", "*": "%22", **{chr(0xDC00 + byte): f"%{byte:X}" for byte in range(0x80, 0x100)}}
 )
-_FIELDS: Final = {
+_SR3_REPORT: Final = {"resultCode": "code", "elapsedTime": "seconds"}  # as sr3 documents it
+FIELDS: Final = {
     field.encode_name for field in msgspec.structs.fields(Announcement) if field.name != "extra"
 }
 
@@ -74,8 +74,8 @@ def decode(body: bytes, content_type: str | None = CONTENT_TYPE) -> Announcement
     if len(body) > _MAX_BODY:
         raise MessageError(f"body of {len(body)} bytes; at most {_MAX_BODY} are read")
     fields = _parse(body)
-    known = {k: v for k, v in fields.items() if k in _FIELDS and v is not None}
-    extra = {k: v for k, v in fields.items() if k not in _FIELDS}
+    known = {k: v for k, v in fields.items() if k in FIELDS and v is not None}
+    extra = {k: v for k, v in fields.items() if k not in FIELDS}
     try:
         _check_depth(extra, _MAX_DEPTH)
         _normalise(known)
@@ -111,36 +111,23 @@ def _normalise(fields: dict[str, Any]) -> None:
         fields["blocks"] = blocks = _blocks(fields["blocks"])
         fields["size"] = blocks.file_size
     if isinstance(fields.get("report"), dict):
-        fields["report"] = _report(fields["report"])
+        report = {_SR3_REPORT.get(key, key): value for key, value in fields["report"].items()}
+        fields["report"] = {"message": "", "timeCompleted": now()} | report
     if isinstance(fields.get("fileOp"), dict):
         fields["fileOp"] = {k: "" if v is None else v for k, v in fields["fileOp"].items()}
 
 
 def _blocks(fields: dict[str, Any]) -> Blocks:
     """Convert ``manifest`` (sr3 in Python) or ``count`` and ``remainder`` (sr3 in C, and ours)."""
-    size = int(fields["size"])
     if isinstance(manifest := fields.get("manifest"), dict):
         last = int(manifest[str(len(manifest) - 1)]["size"])
-        count, remainder = len(manifest), last % size
-    else:
-        count, remainder = int(fields["count"]), int(fields.get("remainder", 0))
-    number = None if fields.get("number") is None else int(fields["number"])
-    blocks = Blocks(size, count, remainder, number, finish=fields.get("finish") is True)
-    if fields.get("method", "inplace") != "inplace":
-        raise ValueError(f"blocks of method {fields['method']!r}; only inplace is known")
-    if size <= 0 or not 0 <= remainder < size or not 0 <= (blocks.number or 0) < count:
+        fields |= {"count": len(manifest), "remainder": last % int(fields["size"])}
+    blocks = msgspec.convert(fields, Blocks, strict=False)
+    if blocks.method != "inplace":
+        raise ValueError(f"blocks of method {blocks.method!r}; only inplace is known")
+    if not 0 <= blocks.remainder < blocks.size or not 0 <= (blocks.number or 0) < blocks.count:
         raise ValueError(f"blocks make no sense: {blocks}")
     return blocks
-
-
-def _report(fields: dict[str, Any]) -> Report:
-    """Convert a report as sr3 posts it, as sr3 documents it, or as a sender of ours posts it."""
-    renamed = {"resultCode": "code", "elapsedTime": "seconds"}
-    known = {renamed.get(key, key): value for key, value in fields.items()}
-    known.setdefault("message", "")
-    known.setdefault("timeCompleted", now())
-    nanoseconds(known["timeCompleted"])
-    return msgspec.convert(known, Report, strict=False)
 
 
 def _check_values(message: Announcement) -> None:
@@ -148,10 +135,8 @@ def _check_values(message: Announcement) -> None:
     nanoseconds(message.pub_time)
     if message.mtime:
         nanoseconds(message.mtime)
-    report = message.report
-    for size in (message.size, report.bytes if report else None):
-        if size is not None and not 0 <= size <= _MAX_SIZE:
-            raise ValueError(f"no file has {str(size)[:25]} bytes")
+    if report := message.report:
+        nanoseconds(report.time_completed)
     paths = (message.base_url, message.rel_path, *(message.file_op or {}).values())
     if any("\0" in path for path in paths):
         raise ValueError("a path contains a NUL byte")

@@ -2,169 +2,118 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import queue
-import time
-from typing import TYPE_CHECKING, Final, Self
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from sarra_lite import runtime
 from sarra_lite.broker.client import PublishOutcome
 from sarra_lite.errors import BrokerError, BrokerRefused, Interrupted
 from sarra_lite.messages import v03
+from sarra_lite.runtime import log
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Callable
+    from collections.abc import Iterable
 
     from sarra_lite.broker.client import Broker
     from sarra_lite.config.commands import PostConfig
     from sarra_lite.messages.v03 import Announcement
 
-    Result = tuple[int, PublishOutcome, str, Broker]
-
-log = logging.getLogger("sarra_lite")
-
-_MAX_PENDING: Final = 2000  # announcements published and not confirmed
-_UNCONFIRMED: Final = "stopped; {} announcements are not confirmed"
+_MAX_PENDING: Final = 2000  # announcements published and not confirmed, before more are published
 
 
 class Announcer:
     """Publishes announcements with many publisher confirms outstanding.
 
-    sr_post and sr_post --watch use it as a context manager, from one thread.  When the connection
-    is lost, it reconnects with back-off and publishes the unconfirmed announcements again, in
-    order.  So a queue may get an announcement twice, but loses none.
+    A queue may get an announcement twice, but loses none.
     """
 
-    def __init__(
-        self,
-        config: PostConfig,
-        connect: Callable[[], Broker],
-        stop: threading.Event,
-        opened: Callable[[Broker], None],
-        confirmed: Callable[[Announcement], None],
-    ) -> None:
-        """Set up without connecting.
-
-        ``opened`` is called with each new connection before anything is published on it,
-        ``confirmed`` with each announcement that the broker has confirmed.  If ``stop`` is set
-        while announcements are unconfirmed, methods raise Interrupted.
-        """
+    def __init__(self, config: PostConfig, stop: asyncio.Event) -> None:
+        """If ``stop`` is set while announcements are unconfirmed, methods raise Interrupted."""
         self.published = 0
         self.unroutable = 0  # confirmed announcements that reached no queue
-        self.patience = 60.0  # seconds to try to reconnect until BrokerError is raised
-        self.away: Callable[[], None] = lambda: None  # called after each failed attempt
+        self._warned_unroutable = 0
         self._config = config
-        self._connect = connect
         self._stop = stop
-        self._opened = opened
-        self._confirmed = confirmed
-        self._broker: Broker | None = None
         self._pending: dict[int, Announcement] = {}
-        # Put by the connection's thread: number in _pending, outcome, reason, connection.
-        self._results: queue.SimpleQueue[Result] = queue.SimpleQueue()
+        self._refused: BrokerRefused | None = None
+        self._answered = asyncio.Event()
 
-    def __enter__(self) -> Self:
-        """Connect; raise BrokerError at once when the broker cannot be reached."""
-        self._broker = self._connect().__enter__()
-        try:
-            self._opened(self._broker)
-        except BrokerRefused:
-            raise
-        except BrokerError:
-            self._reconnect()
-        return self
+    @property
+    def confirmed(self) -> int:
+        """Number of the last announcement, counted from 1, that is confirmed with all before it."""
+        return next(iter(self._pending), self.published + 1) - 1
 
-    def __exit__(self, *_: object) -> None:
-        """Close the connection without waiting for confirms."""
-        self._close()
+    def attach(self, broker: Broker) -> None:
+        """Publish on a new connection, first what is unconfirmed, in its order."""
+        self._broker = broker
+        for number in list(self._pending):
+            self._publish(number)
 
-    def post(self, announcement: Announcement) -> None:
-        """Publish an announcement; wait only while too many are unconfirmed."""
-        while len(self._pending) >= _MAX_PENDING:
-            self.collect(1.0)
-        self.published += 1
-        self._pending[self.published] = announcement
-        if not self._publish(self.published):
-            self._reconnect()
+    async def post(self, announcements: Iterable[Announcement]) -> None:
+        """Publish announcements; wait only while too many are unconfirmed.
 
-    def flush(self) -> None:
-        """Wait until every announcement is confirmed."""
-        while self._pending:
-            self.collect(1.0)
-
-    def collect(self, wait: float = 0.0) -> None:
-        """Process all results; wait up to ``wait`` seconds for the first one.
-
-        Reconnect when the connection is lost.  Raise BrokerRefused when the broker rejected an
-        announcement.
+        Raise what ``wait_until_confirmed`` raises.  After a BrokerError, do not post them again:
+        ``attach`` does.
         """
-        lost = False
-        with contextlib.suppress(queue.Empty):
-            while True:
-                lost |= self._process(*self._results.get(wait > 0, wait))
-                wait = 0.0
-        if self._stop.is_set() and self._pending:
-            raise Interrupted(_UNCONFIRMED.format(len(self._pending)))
-        if lost or self._broker is None or self._broker.lost.is_set():
-            self._reconnect()
+        first = self.published + 1
+        for announcement in announcements:
+            self.published += 1
+            self._pending[self.published] = announcement
+        for number in range(first, self.published + 1):
+            self._publish(number)
+        await self.wait_until_confirmed(all_but=_MAX_PENDING)
 
-    def _process(self, number: int, outcome: PublishOutcome, reason: str, broker: Broker) -> bool:
-        """Process one result; return whether it means that the current connection is lost."""
-        if outcome is PublishOutcome.REFUSED:
-            raise BrokerRefused(f"announcement refused by the broker: {reason}")
-        if outcome is PublishOutcome.LOST:
-            return broker is self._broker
-        announcement = self._pending.pop(number, None)
-        if announcement is not None:
-            self.unroutable += outcome is PublishOutcome.UNROUTABLE
-            self._confirmed(announcement)
-        return False
+    async def wait_until_confirmed(self, all_but: int = 0) -> None:
+        """Wait until the broker has confirmed all announcements but a number of them.
 
-    def _publish(self, number: int) -> bool:
-        """Publish one pending announcement; return False when there is no connection."""
-        broker, announcement, config = self._broker, self._pending[number], self._config
-        if broker is None:
-            return False
+        Raise BrokerError when the connection is lost, BrokerRefused when the broker rejected an
+        announcement.  Resets the watchdog of systemd meanwhile.
+        """
+        while True:
+            runtime.notify_alive(f"{self.published} announced")
+            if self._refused is not None:
+                raise self._refused
+            if self._stop.is_set() and self._pending:
+                raise self.interrupted()
+            if self._broker.lost.is_set():
+                raise BrokerError(self._broker.close_reason)
+            if len(self._pending) <= all_but:
+                return
+            self._answered.clear()
+            await runtime.wait_for_any(1.0, self._answered, self._stop, self._broker.lost)
+
+    def interrupted(self) -> Interrupted:
+        """Return the error that ends a command which was asked to stop."""
+        return Interrupted(f"stopped; {len(self._pending)} announcements are not confirmed")
+
+    def warn_unroutable(self, advice: str) -> None:
+        """Warn of announcements that reached no queue, if there are more than at the last call."""
+        if self.unroutable > self._warned_unroutable:
+            self._warned_unroutable = self.unroutable
+            log.warning(
+                "%d of %d announcements reached no queue, so nobody will send them: start sr_sender"
+                " once on exchange %s, or set queueName, and %s",
+                self.unroutable,
+                self.published,
+                self._config.exchange_name,
+                advice,
+            )
+
+    def _publish(self, number: int) -> None:
+        announcement, config = self._pending[number], self._config
         prefix = config.finish_topic if announcement.is_finish else config.topicPrefix
-        topic = v03.topic(prefix, announcement.rel_path)
-        body = v03.encode(announcement)
+        self._broker.publish(
+            config.exchange_name,
+            v03.topic(prefix, announcement.rel_path),
+            v03.encode(announcement),
+            on_result=partial(self._on_result, number),
+            mandatory=True,
+        )
 
-        def on_result(outcome: PublishOutcome, reason: str) -> None:
-            self._results.put((number, outcome, reason, broker))
-
-        try:
-            broker.publish(config.exchange_name, topic, body, on_result=on_result, mandatory=True)
-        except BrokerRefused:
-            raise
-        except BrokerError as error:
-            log.debug("%s", error)
-            return False
-        return True
-
-    def _reconnect(self) -> None:
-        """Connect again, and publish what is unconfirmed in its order."""
-        self._close()
-        started = time.monotonic()
-        for delay in runtime.backoff():
-            try:
-                self._broker = self._connect().__enter__()
-                self._opened(self._broker)
-                if all(self._publish(number) for number in list(self._pending)):
-                    return
-                self._close()
-            except BrokerRefused:
-                raise
-            except BrokerError as error:
-                if time.monotonic() - started > self.patience:
-                    raise
-                log.warning("%s; trying again", error)
-            self.away()
-            if self._stop.wait(delay):
-                raise Interrupted(_UNCONFIRMED.format(len(self._pending)))
-
-    def _close(self) -> None:
-        if self._broker is not None:
-            broker, self._broker = self._broker, None
-            broker.__exit__(None, None, None)
+    def _on_result(self, number: int, outcome: PublishOutcome, reason: str) -> None:
+        if outcome is PublishOutcome.REFUSED:
+            self._refused = BrokerRefused(f"announcement refused by the broker: {reason}")
+        elif outcome is not PublishOutcome.LOST and self._pending.pop(number, None) is not None:
+            self.unroutable += outcome is PublishOutcome.UNROUTABLE
+        self._answered.set()

@@ -1,10 +1,12 @@
-"""Turns paths on disk into announcements, lazily: no tree is listed or hashed in advance."""
+"""Turns paths on disk into announcements, lazily: only a few files are hashed in advance."""
 
 from __future__ import annotations
 
-import functools
 import os
 import stat
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -20,22 +22,36 @@ if TYPE_CHECKING:
 
     from sarra_lite.config.commands import PostConfig
 
+    Result = Callable[[], Iterable[Announcement]]
+
+THREADS: Final = 4
+_MAX_SUBMITTED: Final = 2 * THREADS  # files given to the threads and not yielded yet
+_MAX_QUEUED: Final = 500  # paths read and not yielded yet
 _SLOW: Final = 256 * 1024  # bytes; a smaller file is hashed faster than a thread takes it over
 _HASH_ATTEMPTS: Final = 3  # for a file that changes while it is hashed
 # What is announced for values of the option identity that do not read the file.
 _NOT_HASHED: Final = {"none": None, "cod": Identity("cod", "sha512")}
 
 
-def walk(paths: Iterable[str | None], problem: Callable[[str], None]) -> Iterator[str | None]:
+def read_paths(descriptor: int, separator: bytes) -> Iterator[list[str]]:
+    """Yield the paths read from a file descriptor; they may contain any byte but the separator."""
+    rest = b""
+    while chunk := os.read(descriptor, 65536):
+        *names, rest = (rest + chunk).split(separator)
+        yield [os.fsdecode(name) for name in names if name]
+    if rest:
+        yield [os.fsdecode(rest)]
+
+
+def walk(paths: Iterable[str], problem: Callable[[str], None]) -> Iterator[str]:
     """Yield each path and everything beneath it, a directory before its contents.
 
     Symbolic links are not followed.  Memory: the names of directories not visited yet.
-    ``problem`` is called with a line for each directory that cannot be read.  ``None`` (see
-    ``lookahead.in_order``) is passed on.
+    ``problem`` is called with a line for each directory that cannot be read.
     """
     for path in paths:
         yield path
-        if path is None or os.path.islink(path) or not os.path.isdir(path):  # noqa: PTH112, PTH114  any bytes
+        if os.path.islink(path) or not os.path.isdir(path):  # noqa: PTH112, PTH114  any bytes
             continue
         directories = [path]
         while directories:
@@ -50,6 +66,36 @@ def walk(paths: Iterable[str | None], problem: Callable[[str], None]) -> Iterato
                 problem(_error_text(error.filename or directory, error))
 
 
+def in_order(paths: Iterable[str], config: PostConfig) -> Iterator[Result]:
+    """Yield for each path, in order, a function that does what ``announcements`` does with it.
+
+    A file that takes long is hashed in a thread, from when its path is read; all other work is done
+    in the caller's thread when the function is called.  Paths are read ahead only while a file is
+    being hashed.
+    """
+    queued: deque[tuple[Future[Iterable[Announcement]] | None, Result]] = deque()
+    submitted = 0
+    pool = ThreadPoolExecutor(THREADS, "lookahead")
+    try:
+        for path in paths:
+            work = partial(announcements, path, config)
+            future = pool.submit(work) if takes_long(path, config) else None
+            queued.append((future, future.result if future else work))
+            submitted += future is not None
+            while queued:
+                future, result = queued[0]
+                full = submitted == _MAX_SUBMITTED or len(queued) == _MAX_QUEUED
+                if future is not None and not future.done() and not full:
+                    break
+                queued.popleft()
+                submitted -= future is not None
+                yield result
+        yield from (result for _, result in queued)
+    finally:
+        # The caller may stop early: work that has not begun is not needed then.
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
 def relative(path: str, base: str) -> str:
     """Return the relPath of a path below the base directory; UsageError when it is outside."""
     path, base = _normal(path), _normal(base)
@@ -60,31 +106,31 @@ def relative(path: str, base: str) -> str:
     return path[len(base) + 1 :]
 
 
-@functools.lru_cache(8)  # for the base directory, and for the path that is being announced
+@lru_cache(8)  # for the base directory, and for the path that is being announced
 def _normal(path: str) -> str:
     path = os.path.abspath(path)  # noqa: PTH100  pathlib would resolve nothing more, slower
     # POSIX leaves the meaning of two leading slashes to the system; on Linux they are one.
     return path[1:] if path.startswith("//") else path
 
 
-def announcements(path: str, config: PostConfig) -> Iterator[Announcement]:
-    """Yield the announcements of a path in its present state: one, or blocks and a finish.
+def announcements(path: str, config: PostConfig) -> Iterable[Announcement]:
+    """Return the announcements of a path in its present state: one, or blocks and a finish.
 
-    Yield nothing for the base directory itself.  Raise SarraError, with one line of text, when the
-    path is absent, not readable, or of a kind that cannot be announced, like a socket.
+    None for the base directory itself.  Reads the content for the checksum.  Raise SarraError, with
+    one line of text, when the path is absent, not readable, or of a kind that cannot be announced,
+    like a socket.
     """
     if not relative(path, config.base_dir):
-        return  # the base directory itself exists on both sides
+        return []  # the base directory itself exists on both sides
     try:
         status = os.lstat(path)
         if stat.S_ISREG(status.st_mode):
-            yield from _with_content(config, path, status)
-        elif stat.S_ISLNK(status.st_mode) or stat.S_ISDIR(status.st_mode):
-            yield _without_content(config, path, status)
-        else:
-            raise SarraError(f"{units.printable(path)}: neither file, directory nor link; skipped")
+            return _with_content(config, path, status)
+        if stat.S_ISLNK(status.st_mode) or stat.S_ISDIR(status.st_mode):
+            return [_without_content(config, path, status)]
     except OSError as error:
         raise SarraError(_error_text(path, error)) from None
+    raise SarraError(f"{units.printable(path)}: neither file, directory nor link; skipped")
 
 
 def removal(path: str, config: PostConfig, *, is_dir: bool) -> Announcement:
@@ -120,20 +166,18 @@ def takes_long(path: str, config: PostConfig) -> bool:
     return stat.S_ISREG(status.st_mode) and _SLOW <= status.st_size <= block_size
 
 
-def _with_content(config: PostConfig, path: str, status: os.stat_result) -> Iterator[Announcement]:
-    """Yield a regular file's announcement with its identity, or those of its blocks."""
+def _with_content(config: PostConfig, path: str, status: os.stat_result) -> Iterable[Announcement]:
+    """Return a regular file's announcement with its identity, or those of its blocks."""
     for _ in range(_HASH_ATTEMPTS):
         whole = _without_content(config, path, status)
         if status.st_size > blocks.block_size(status.st_size, config.blockSize):
             os.close(os.open(path, os.O_RDONLY))  # raises OSError if the file is not readable
-            yield from blocks.split(whole, config.blockSize)
-            return
+            return blocks.split(whole, config.blockSize)
         method = config.identity
         identity = _NOT_HASHED[method] if method in _NOT_HASHED else blocks.hash_file(path, method)
         after = os.lstat(path)
         if (after.st_size, after.st_mtime_ns) == (status.st_size, status.st_mtime_ns):
-            yield msgspec.structs.replace(whole, identity=identity)
-            return
+            return [msgspec.structs.replace(whole, identity=identity)]
         status = after
     raise SarraError(f"{units.printable(path)}: changes while it is read; not announced")
 
@@ -165,7 +209,7 @@ def _announcement(config: PostConfig, path: str, **fields: Any) -> Announcement:
         pub_time=v03.now(),
         base_url=config.baseUrl,
         rel_path=relative(path, config.base_dir),
-        source=config.user,
+        source=config.broker.user,
         extra=dict(config.header),
         **fields,
     )

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import queue
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite import units
 from sarra_lite.broker import report_stream
+from sarra_lite.runtime import log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sarra_lite.broker.client import Broker, Delivery
-    from sarra_lite.messages.v03 import Announcement
+    from sarra_lite.messages.v03 import Announcement, Report
 
 _PREFETCH: Final = 500  # reports delivered and not acknowledged
 
@@ -22,32 +20,44 @@ _PREFETCH: Final = 500  # reports delivered and not acknowledged
 class ReportWaiter:
     """Reads the user's report stream until each expected file has a final report.
 
-    ``sr_post --wait`` uses it from one thread: ``follow`` on each new connection, before anything
-    is published on it, ``expect`` for each announcement, then ``collect`` until ``waiting`` is 0.
+    ``sr_post --wait`` calls ``follow`` on each new connection, before anything is published on it,
+    and ``expect`` for each announcement; then it waits until ``waiting`` is 0.  A warning is logged
+    for each file that failed or is to be tried again.
     """
 
-    def __init__(self, stream: str, warn: Callable[[str], None]) -> None:
-        """Call ``warn`` with a line for each file that failed or is to be tried again."""
+    def __init__(self, stream: str) -> None:
+        """``stream``: where the reports are."""
         self.arrived = self.failed = self.arrived_bytes = 0
+        self.changed = asyncio.Event()  # set when one of these has changed
         self._stream = stream
-        self._warn = warn
         # Bytes of each expected file that are not counted in arrived_bytes, by pubTime and relPath.
         self._expected: dict[tuple[str, str], int] = {}
-        self._deliveries: queue.SimpleQueue[tuple[Broker, Delivery]] = queue.SimpleQueue()
         self._offset: int | str | datetime = "next"
+        self.lost = ""  # why no reports come on this connection any more
 
     @property
     def waiting(self) -> int:
         """Number of files, directories, links, renames and removals without a final report."""
         return len(self._expected)
 
-    def follow(self, broker: Broker) -> None:
+    async def follow(self, broker: Broker) -> None:
         """Consume the stream on this connection, from where the last connection stopped."""
 
         def deliver(delivery: Delivery) -> None:
-            self._deliveries.put((broker, delivery))
+            if delivery.offset is not None:
+                self._offset = delivery.offset + 1
+            if (found := report_stream.decode_report(delivery)) is not None:
+                self._process(*found)
+            broker.ack(delivery)
 
-        broker.consume(self._stream, deliver, prefetch=_PREFETCH, offset=self._offset)
+        def on_lost(reason: str) -> None:
+            self.lost = reason
+            self.changed.set()
+
+        self.lost = ""
+        await broker.consume(
+            self._stream, deliver, prefetch=_PREFETCH, offset=self._offset, on_lost=on_lost
+        )
         if self._offset == "next":
             # Offset for the case that this connection is lost before the first report.  One hour
             # earlier, because the broker's clock may differ.
@@ -59,26 +69,14 @@ class ReportWaiter:
             key = (announcement.pub_time, announcement.rel_path)
             self._expected[key] = announcement.size or 0
 
-    def collect(self, wait: float) -> None:
-        """Process all delivered reports; wait up to ``wait`` seconds for the first one."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                broker, delivery = self._deliveries.get(wait > 0, wait)
-                wait = 0.0
-                if delivery.offset is not None:
-                    self._offset = delivery.offset + 1
-                for announcement in report_stream.decode_reports([delivery]):
-                    self._process(announcement)
-                broker.ack(delivery)
-
-    def _process(self, announcement: Announcement) -> None:
+    def _process(self, announcement: Announcement, report: Report) -> None:
         key = (announcement.pub_time, announcement.rel_path)
-        report = announcement.report
-        if report is None or key not in self._expected:
+        if key not in self._expected:
             return
+        self.changed.set()
         name = units.printable(announcement.rel_path)
         if not report.final:
-            self._warn(f"{name}: {report.message} ({report.code}); it will be tried again")
+            log.warning("%s: %s (%d); it will be tried again", name, report.message, report.code)
         elif announcement.block is not None:
             if report.arrived:
                 self.arrived_bytes += report.bytes or 0
@@ -89,4 +87,4 @@ class ReportWaiter:
         else:
             self.failed += 1
             del self._expected[key]
-            self._warn(f"{name}: {report.message} ({report.code})")
+            log.warning("%s: %s (%d)", name, report.message, report.code)

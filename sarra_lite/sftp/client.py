@@ -1,11 +1,11 @@
 """SFTP client: directories, links and files at one server, over one connection.
 
-Workers of dispatch open it and delivery uses it, in one asyncio event loop; any number of calls may
-be pending.  A path is text in which lone surrogates stand for bytes that are not UTF-8.
+A path is text in which lone surrogates stand for bytes that are not UTF-8.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import TYPE_CHECKING, Final
@@ -26,43 +26,41 @@ if TYPE_CHECKING:
 
 __all__ = ["Attributes", "File", "SftpClient", "SftpError"]
 
-_READDIRS_AT_ONCE: Final = 8
+_READDIRS: Final = 8  # at once
 _WRITE_OVERHEAD: Final = 1024  # bytes of a WRITE packet that are not data, at most
 _MIN_WRITE: Final = 32768  # bytes of data that every server accepts in a WRITE (section 3)
 _MIN_FILES: Final = 64  # assumed where the server does not tell how many files may be open
 _SPARE_FILES: Final = 32  # kept from the server's limit for directories and its own files
 
 
-class SftpClient:
-    """A connection to an SFTP server: ``open`` it, use it, ``close`` it.
+class SftpClient(Session):
+    """A session with operations on files: ``open`` it, use it, ``close`` it.
 
     ``open`` sets ``max_write`` (bytes of data in one WRITE), ``max_files`` (files to keep open at
-    once), ``can_sync`` (whether the server can fsync), and ``round_trip`` (seconds).
+    once), and ``round_trip`` (seconds).
 
     Methods raise SftpError for an error status, DestinationDown when the connection is lost.
     """
 
     def __init__(self, target: Target) -> None:
-        """Prepare a client in the running event loop; ``open`` connects it."""
+        """Prepare a client in the running event loop."""
+        super().__init__(target)
         self.max_write = _MIN_WRITE
         self.max_files = _MIN_FILES
-        self.can_sync = False
         self.round_trip = 0.0
-        self._session = Session(target)
 
     async def open(self) -> None:
         """Connect, log in, and ask for the limits of the server (PROTOCOL 4.8).
 
         Raise ConfigError when the server cannot replace a file by renaming.
         """
-        extensions = await self._session.open()
-        self.can_sync = b"fsync@openssh.com" in extensions
-        if b"posix-rename@openssh.com" not in extensions:
+        await super().open()
+        if b"posix-rename@openssh.com" not in self.extensions:
             raise ConfigError(
-                f"{self._session.target.endpoint}: its SFTP server cannot replace a file by"
+                f"{self.target.endpoint}: its SFTP server cannot replace a file by"
                 " renaming (no posix-rename@openssh.com); OpenSSH's can"
             )
-        if b"limits@openssh.com" in extensions:
+        if b"limits@openssh.com" in self.extensions:
             began = time.monotonic()
             limits = await self._extended(b"limits@openssh.com")
             self.round_trip = time.monotonic() - began
@@ -70,20 +68,11 @@ class SftpClient:
             self.max_write = write or max(packet - _WRITE_OVERHEAD, _MIN_WRITE)
             self.max_files = max(handles - _SPARE_FILES, _MIN_FILES)
 
-    def close(self) -> None:
-        """End the connection; pending calls raise DestinationDown."""
-        self._session.close()
-
-    @property
-    def closed(self) -> bool:
-        """Whether the connection has ended, by ``close`` or by a failure."""
-        return self._session.closed
-
     async def stat(self, path: str, *, follow_symlinks: bool = True) -> Attributes | None:
         """Return the attributes of a path; None if missing (section 6.8)."""
         kind = constants.CMD_STAT if follow_symlinks else constants.CMD_LSTAT
         try:
-            return Attributes.unpack(await self._session.request(kind, pack_path(path)))
+            return Attributes.unpack(await self.send(kind, pack_path(path)))
         except SftpError as error:
             if error.missing:
                 return None
@@ -91,25 +80,27 @@ class SftpClient:
 
     async def set_attributes(self, path: str, attributes: Attributes) -> None:
         """Set mode or mtime of a path, symbolic links followed (section 6.9)."""
-        await self._session.request(constants.CMD_SETSTAT, pack_path(path), attributes.pack())
+        await self.send(constants.CMD_SETSTAT, pack_path(path), attributes.pack())
 
     async def mkdir(self, path: str, mode: int) -> None:
         """Create a directory (section 6.6)."""
         values = Attributes(mode=mode).pack()
-        await self._session.request(constants.CMD_MKDIR, pack_path(path), values, writing=True)
+        await self.send(constants.CMD_MKDIR, pack_path(path), values, writing=True)
 
     async def rmdir(self, path: str) -> None:
         """Remove an empty directory (section 6.6)."""
-        await self._session.request(constants.CMD_RMDIR, pack_path(path))
+        await self.send(constants.CMD_RMDIR, pack_path(path))
 
     async def remove(self, path: str) -> None:
         """Remove a file or a symbolic link (section 6.5)."""
-        await self._session.request(constants.CMD_REMOVE, pack_path(path))
+        await self.send(constants.CMD_REMOVE, pack_path(path))
 
     async def remove_all(self, paths: Iterable[str]) -> None:
         """Send requests to remove files, wait for all responses, and ignore error statuses."""
-        for future in [self._session.send(constants.CMD_REMOVE, pack_path(p)) for p in paths]:
-            await future
+        sending = [self.send(constants.CMD_REMOVE, pack_path(path)) for path in paths]
+        for future in sending:
+            with contextlib.suppress(SftpError):
+                await future
 
     async def rename(self, old: str, new: str) -> None:
         """Rename a file; an existing ``new`` is replaced atomically (PROTOCOL 4.3)."""
@@ -118,36 +109,35 @@ class SftpClient:
     async def symlink(self, target: str, path: str) -> None:
         """Create a symbolic link at ``path`` (section 6.10)."""
         # OpenSSH has the arguments in the other order than the draft (PROTOCOL 4.1).
-        await self._session.request(constants.CMD_SYMLINK, pack_path(target), pack_path(path))
+        await self.send(constants.CMD_SYMLINK, pack_path(target), pack_path(path))
 
     async def readlink(self, path: str) -> str:
         """Return the target of a symbolic link (section 6.10)."""
-        message = await self._session.request(constants.CMD_READLINK, pack_path(path))
+        message = await self.send(constants.CMD_READLINK, pack_path(path))
         message.get_int()  # the number of names, which is 1
         return os.fsdecode(message.get_string())
 
     async def listdir(self, path: str) -> list[str]:
         """Return the names in a directory, without . and .. (section 6.7)."""
         names: list[str] = []
-        session, kind = self._session, constants.CMD_READDIR
-        opened = await session.request(constants.CMD_OPENDIR, pack_path(path))
+        opened = await self.send(constants.CMD_OPENDIR, pack_path(path))
         handle = pack_string(opened.get_string())
         try:
             while True:
-                futures = [session.send(kind, handle) for _ in range(_READDIRS_AT_ONCE)]
-                for response in [await future for future in futures]:
-                    names += unpack_names(response)
+                sending = [self.send(constants.CMD_READDIR, handle) for _ in range(_READDIRS)]
+                for future in sending:
+                    names += unpack_names(await future)
         except SftpError as error:
             if error.code != constants.SFTP_EOF:
                 raise
         finally:
-            session.send(constants.CMD_CLOSE, handle)
+            self.send(constants.CMD_CLOSE, handle)
         return [name for name in names if name not in (".", "..")]
 
     async def statvfs(self, path: str) -> os.statvfs_result | None:
         """Return the state of a path's file system (PROTOCOL 4.4), None for an error status."""
         try:
-            message = await self._extended(b"statvfs@openssh.com", pack_path(path or "."))
+            message = await self._extended(b"statvfs@openssh.com", pack_path(path))
         except SftpError:
             return None
         values = [message.get_int64() for _ in range(11)]
@@ -156,30 +146,24 @@ class SftpClient:
 
     async def touch(self, path: str) -> None:
         """Create an empty file; leave an existing one as it is."""
-        (await self.create(path, 0o600)).close_quietly()
+        (await self.open_file(path, 0o600)).close_quietly()
 
-    async def create(self, path: str, mode: int) -> File:
-        """Open a file for writing (section 6.3): created if missing, but not truncated."""
-        flags = constants.SFTP_FLAG_WRITE | constants.SFTP_FLAG_CREATE
-        return await self._open_file(path, flags, mode)
+    async def open_file(self, path: str, mode: int | None = None) -> File:
+        """Open a file for writing (section 6.3), not truncated; ``mode``: create it if missing."""
+        create = 0 if mode is None else constants.SFTP_FLAG_CREATE
+        return await self._open_file(path, constants.SFTP_FLAG_WRITE | create, mode)
 
-    async def open_existing(self, path: str) -> File:
-        """Open a file for writing (section 6.3); raise SftpError if it is missing."""
-        return await self._open_file(path, constants.SFTP_FLAG_WRITE)
-
-    async def read(
-        self, path: str, offset: int = 0, length: int | None = None
-    ) -> AsyncIterator[bytes]:
-        """Yield the content of a file, or of a range of it, in order."""
+    async def read(self, path: str, offset: int, length: int) -> AsyncIterator[bytes]:
+        """Yield the content of a range of a file, in order."""
         async with await self._open_file(path, constants.SFTP_FLAG_READ) as file:
-            async for data in file.chunks(offset, length):
+            async for data in file.chunks(offset, length, self.max_write):
                 yield data
 
     async def _open_file(self, path: str, flags: int, mode: int | None = None) -> File:
         writing = flags != constants.SFTP_FLAG_READ
         arguments = (pack_path(path), flags.to_bytes(4), Attributes(mode=mode).pack())
-        message = await self._session.request(constants.CMD_OPEN, *arguments, writing=writing)
-        return File(self._session, pack_string(message.get_string()), self.max_write)
+        message = await self.send(constants.CMD_OPEN, *arguments, writing=writing)
+        return File(self, pack_string(message.get_string()))
 
     async def _extended(self, name: bytes, *arguments: bytes) -> Message:
-        return await self._session.request(constants.CMD_EXTENDED, pack_string(name), *arguments)
+        return await self.send(constants.CMD_EXTENDED, pack_string(name), *arguments)

@@ -11,6 +11,8 @@ from paramiko.message import Message
 from paramiko.sftp_attr import SFTPAttributes
 
 UINT32: Final = struct.Struct(">I")
+HEADER: Final = struct.Struct(">IBI")  # length of what follows, packet type, request id
+OFFSET_LENGTH: Final = struct.Struct(">QI")  # in READ and WRITE
 
 
 class SftpError(Exception):
@@ -29,6 +31,11 @@ class SftpError(Exception):
     def missing(self) -> bool:
         """Whether the status is "no such file": the path, or a directory of it, does not exist."""
         return self.code == constants.SFTP_NO_SUCH_FILE
+
+    @property
+    def denied(self) -> bool:
+        """Whether the status is "permission denied"."""
+        return self.code == constants.SFTP_PERMISSION_DENIED
 
 
 class Attributes(NamedTuple):
@@ -65,21 +72,12 @@ class Attributes(NamedTuple):
         return cls(size, mode, mtime)
 
 
-class Response(NamedTuple):
-    """A response as received: packet type (SSH_FXP_) and content after the request id."""
-
-    kind: int
-    body: bytes
-
-
-def parse_response(response: Response, *, writing: bool = False) -> Message:
-    """Return the content of a response for reading; raise SftpError for a status other than OK."""
-    message = Message(response.body)
-    if response.kind == constants.CMD_STATUS:
-        (code,) = UINT32.unpack_from(response.body)
-        if code != constants.SFTP_OK:
-            message.get_int()
-            raise SftpError(code, message.get_text() or f"status {code}", writing=writing)
+def parse_response(kind: int, body: bytes, *, writing: bool) -> Message | SftpError:
+    """Return what follows the request id of a response; SftpError for a status other than OK."""
+    message = Message(body)
+    if kind == constants.CMD_STATUS and (code := message.get_int()) != constants.SFTP_OK:
+        text = message.get_string().decode(errors="replace")
+        return SftpError(code, text or f"status {code}", writing=writing)
     return message
 
 
@@ -93,10 +91,11 @@ def pack_path(path: str) -> bytes:
     return pack_string(os.fsencode(path))
 
 
-def unpack_names(response: Response) -> list[str]:
-    """Return the names in an SSH_FXP_NAME response (section 7), or raise its SftpError."""
-    message, names = parse_response(response), []
-    for _ in range(message.get_int()):
+def unpack_names(message: Message) -> list[str]:
+    """Return the names in an SSH_FXP_NAME response (section 7)."""
+    names = []
+    most = len(message.asbytes()) // 12  # bytes of a name at least, whatever the server counts
+    for _ in range(min(message.get_int(), most)):
         names.append(os.fsdecode(message.get_string()))
         message.get_string()  # the same as a line of "ls -l"
         Attributes.unpack(message)

@@ -15,7 +15,7 @@ from sarra_lite.sftp.target import CONNECT, KEEPALIVE, Stream, Target, host_key_
 _READ_SIZE: Final = 256 * 1024  # bytes
 
 
-class ParamikoStream(Stream):
+class ParamikoStream(Stream, paramiko.MissingHostKeyPolicy):
     """A paramiko channel, used for passwords and where there is no ssh program.
 
     Two threads copy between the channel and a socket pair, so that the session has a socket that
@@ -27,7 +27,7 @@ class ParamikoStream(Stream):
         self._target = target
         endpoint = target.endpoint
         self._client = paramiko.SSHClient()
-        self._client.set_missing_host_key_policy(_RejectUnknownHost(target))
+        self._client.set_missing_host_key_policy(self)
         try:
             self._client.load_system_host_keys(target.known_hosts)
             self._client.connect(
@@ -53,7 +53,6 @@ class ParamikoStream(Stream):
             if isinstance(error, paramiko.SSHException | OSError | EOFError):
                 raise self._error_of(error) from None
             raise
-
         self._channel.settimeout(None)
         self.socket, self._theirs = socket_pair()
         for copy in (self._copy_to_server, self._copy_from_server):
@@ -67,6 +66,10 @@ class ParamikoStream(Stream):
     def close_reason(self) -> Exception:
         """Return DestinationDown; paramiko does not report a reason."""
         return DestinationDown(f"{self._target.endpoint}: the connection was closed")
+
+    def missing_host_key(self, client: Any, hostname: str, key: paramiko.PKey) -> None:  # noqa: ARG002
+        """Raise the HostKeyError that has the command to accept the key; paramiko calls this."""
+        raise host_key_error(self._target, key, changed=False)
 
     def _copy_to_server(self) -> None:
         """Copy from the socket to the channel; blocks while the server's window is full."""
@@ -90,13 +93,3 @@ class ParamikoStream(Stream):
         if isinstance(error, paramiko.AuthenticationException):
             return DestinationRefused(f"{self._target.endpoint}: {error}")
         return DestinationDown(f"{self._target.endpoint}: {error or type(error).__name__}")
-
-
-class _RejectUnknownHost(paramiko.MissingHostKeyPolicy):
-    """Raises the HostKeyError that has the command to accept the key, unlike paramiko's policy."""
-
-    def __init__(self, target: Target) -> None:
-        self._target = target
-
-    def missing_host_key(self, client: Any, hostname: str, key: paramiko.PKey) -> None:  # noqa: ARG002
-        raise host_key_error(self._target, key, changed=False)

@@ -22,9 +22,9 @@ class OpenFile:
     they are sent, the number could be reused, and content of another file would be sent.
     """
 
-    def __init__(self, path: str, flags: int) -> None:
-        """Open the file; raises OSError like ``os.open``."""
-        self.number = os.open(path, flags | os.O_CLOEXEC)
+    def __init__(self, path: str) -> None:
+        """Open the file for reading, without waiting for the writer of a pipe; raise OSError."""
+        self.number = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
 
     def __del__(self) -> None:
         """Close the descriptor, if it was opened."""
@@ -68,7 +68,10 @@ class FileRange:
         return self.sent == self.length
 
 
-def send_queue(sock: socket.socket, queue: deque[bytes | memoryview | FileRange]) -> None:
+Content = bytes | memoryview | FileRange  # of a packet
+
+
+def send_queue(sock: socket.socket, queue: deque[Content]) -> None:
     """Send a queue until it is empty; on OSError, BlockingIOError included, the rest stays."""
     while queue:
         if not isinstance(first := queue[0], FileRange):
@@ -77,7 +80,7 @@ def send_queue(sock: socket.socket, queue: deque[bytes | memoryview | FileRange]
             queue.popleft()
 
 
-def _send_buffers(sock: socket.socket, queue: deque[bytes | memoryview | FileRange]) -> None:
+def _send_buffers(sock: socket.socket, queue: deque[Content]) -> None:
     """Send, with one system call, the buffers at the head of a queue, up to the first range."""
     buffers: list[bytes | memoryview] = []
     for item in islice(queue, _BUFFERS_AT_ONCE):

@@ -1,29 +1,30 @@
 """Sends SFTP requests on one byte stream and matches the responses to them by request id.
 
-* A session lives in one asyncio event loop and is not thread-safe.
 * Any number of requests may be pending.  Those made in one iteration of the loop are sent together.
-* The server handles requests on one file in the order in which they were sent (section 6.1), so
-  that a caller may send CLOSE without waiting for the responses to its WRITEs.
+* The server handles requests on one file in order (section 6.1): CLOSE need not wait for WRITEs.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from paramiko import sftp as constants
-from paramiko.message import Message
 
 from sarra_lite.errors import DestinationDown
 from sarra_lite.sftp.openssh import OpenSshStream
-from sarra_lite.sftp.packets import UINT32, Response, parse_response
+from sarra_lite.sftp.packets import HEADER, UINT32, parse_response
 from sarra_lite.sftp.paramiko_channel import ParamikoStream
 from sarra_lite.sftp.sendfile import send_queue
 
 if TYPE_CHECKING:
-    from sarra_lite.sftp.sendfile import FileRange
+    from paramiko.message import Message
+
+    from sarra_lite.sftp.sendfile import Content
+    from sarra_lite.sftp.small_file import SmallFile
     from sarra_lite.sftp.target import Stream, Target
 
 _VERSION: Final = 3
@@ -32,125 +33,124 @@ _MAX_RESPONSE: Final = 1024 * 1024  # bytes; a longer response is not SFTP
 # Bytes of READs and WRITEs that may be pending.  OpenSSH's server receives up to 2 MiB before it
 # handles any; with much more than that pending, other requests would only wait longer.
 _WINDOW: Final = 4 * 1024 * 1024
-_HEADER: Final = struct.Struct(">IBI")  # length of what follows, packet type, request id
 
 
-def connect(target: Target) -> Stream:
-    """Open a byte stream to the target's SFTP server, through the ssh program or paramiko."""
-    return OpenSshStream(target) if target.program else ParamikoStream(target)
+async def connect(target: Target) -> Stream:
+    """Open a byte stream to the target's SFTP server; raise what its constructor raises."""
+    return await asyncio.to_thread(OpenSshStream if target.program else ParamikoStream, target)
 
 
 class Session:
     """An SFTP session: ``open`` it, make requests, ``close`` it.
 
-    When it has ended, pending and later requests raise the reason: DestinationDown, or what the
-    stream's ``close_reason`` returned, such as DestinationRefused.
+    ``open`` sets ``extensions``, the names of the server's extensions (section 4).  When it has
+    ended, pending and later requests raise ``error``: DestinationDown, or what the stream's
+    ``close_reason`` returned, such as DestinationRefused.
     """
 
     def __init__(self, target: Target) -> None:
         """Prepare a session in the running event loop; ``open`` connects it."""
         self.target = target
+        self.extensions: set[bytes] = set()
         self._stream: Stream | None = None
         self._loop = asyncio.get_running_loop()
-        self._last_id = _VERSION
-        self._send_queue: deque[bytes | memoryview | FileRange] = deque()
+        # INIT, and VERSION in response, have the version in place of a request id.
+        self._last_id = _VERSION - 1
+        self._send_queue: deque[Content] = deque()
         self._received = bytearray()
-        self._pending: dict[int, asyncio.Future[Response]] = {}
+        self._pending: dict[int, tuple[asyncio.Future[Message], bool]] = {}  # with ``writing``
+        self._small_files: dict[int, SmallFile] = {}  # by an eighth of their request ids
         self._window = _WINDOW  # bytes left
         self._window_use: dict[int, int] = {}  # bytes by request id
-        self._window_waiters: deque[asyncio.Future[None]] = deque()
+        self._window_free = asyncio.Event()
+        self._window_turn = asyncio.Lock()  # first come, first served
         self._last_response_time = 0.0  # or the time of a later request that found none pending
         self._watchdog: asyncio.TimerHandle | None = None
-        self._error: BaseException | None = None
+        self.error: BaseException | None = None
+        self._ending: asyncio.Task[None] | None = None
 
-    async def open(self) -> set[bytes]:
-        """Connect, log in, and return the names of the server's extensions (section 4)."""
-        self._stream = stream = connect(self.target)
+    async def open(self) -> None:
+        """Connect and log in."""
+        stream = await connect(self.target)
+        if self.error is not None:  # closed meanwhile
+            stream.close()
+            raise self.error
+        self._stream = stream
         self._loop.add_reader(stream.socket, self._receive, stream)
         self._check_watchdog()
-        # INIT, and VERSION in response, have the version in place of a request id.
-        init = _HEADER.pack(5, constants.CMD_INIT, _VERSION)
-        response = await self._enqueue(_VERSION, [init])
-        if response.kind != constants.CMD_VERSION:
-            raise self._down("no SFTP server answers")
-        message, extensions = Message(response.body), set()
+        message = await self.send(constants.CMD_INIT)
         while message.get_remainder():
-            extensions.add(message.get_string())
+            self.extensions.add(message.get_string())
             message.get_string()  # version of the extension
-        return extensions
-
-    @property
-    def closed(self) -> bool:
-        """Whether the session has ended, by ``close`` or by a failure."""
-        return self._error is not None
 
     def close(self) -> None:
         """End the session; pending requests raise DestinationDown."""
         self._end(self._down("not connected"))
 
-    async def request(self, kind: int, *arguments: bytes, writing: bool = False) -> Message:
-        """Send a request of packet type ``kind``, wait, and return the content of the response.
-
-        Raise SftpError, with ``writing`` as given, for a status other than OK.
-        """
-        return parse_response(await self.send(kind, *arguments), writing=writing)
-
     def send(
-        self, kind: int, *arguments: bytes, data: bytes | FileRange = b""
-    ) -> asyncio.Future[Response]:
-        """Send a request, with ``data`` after the arguments; the future need not be awaited."""
-        self._last_id = request_id = (self._last_id + 1) & 0xFFFFFFFF or _VERSION + 1
-        body = b"".join(arguments)
-        packet = _HEADER.pack(5 + len(body) + len(data), kind, request_id) + body
-        return self._enqueue(request_id, [packet, data] if data else [packet])
+        self, kind: int, *arguments: bytes, data: Content = b"", writing: bool = False
+    ) -> asyncio.Future[Message]:
+        """Send a request of packet type ``kind``, with ``data`` after the arguments.
 
-    def send_counted(
-        self, count: int, kind: int, *arguments: bytes, data: bytes | FileRange = b""
-    ) -> asyncio.Future[Response]:
-        """Send a READ or WRITE of ``count`` bytes, after ``wait_for_window``."""
-        future = self.send(kind, *arguments, data=data)
+        The future, which need not be awaited, raises SftpError(writing=writing) for a bad status.
+        """
+        self._expect_response()
+        self._last_id = request_id = (self._last_id + 1) & 0xFFFFFFFF or _VERSION + 1
+        future: asyncio.Future[Message] = self._loop.create_future()
+        self._pending[request_id] = future, writing
+        body = b"".join(arguments)
+        packet = HEADER.pack(5 + len(body) + len(data), kind, request_id) + body
+        self.send_packet(packet, data)
+        return future
+
+    async def send_counted(
+        self, count: int, kind: int, *arguments: bytes, data: Content = b""
+    ) -> asyncio.Future[Message]:
+        """Send a READ, or a WRITE of ``data``, of ``count`` bytes once the window has room."""
+        async with self._window_turn:
+            while self._window <= 0 and self.error is None:
+                self._window_free.clear()
+                await self._window_free.wait()
+        future = self.send(kind, *arguments, data=data, writing=kind == constants.CMD_WRITE)
         self._window_use[self._last_id] = count
         self._window -= count
         return future
 
-    async def wait_for_window(self) -> None:
-        """Wait until the window has room for another READ or WRITE; first come, first served."""
-        while self._window <= 0 or self._window_waiters:
-            if self._error is not None:
-                raise self._error
-            waiter = self._loop.create_future()
-            self._window_waiters.append(waiter)
-            await waiter
-            if self._window > 0:
-                return
+    def upload_small(self, file: SmallFile) -> None:
+        """Upload a small file, whose requests have eight ids of their own."""
+        self._expect_response()
+        first_id = ((self._last_id | 7) + 1) & 0xFFFFFFFF
+        self._last_id = first_id | 7
+        self._small_files[first_id >> 3] = file
+        file.start(first_id, self.send_packet)
+
+    def send_packet(self, *content: Content) -> None:
+        """Queue whole packets, which are sent at the end of this iteration of the loop."""
+        if not self._send_queue:  # otherwise a call of ``flush`` is scheduled already
+            self._loop.call_soon(self.flush)
+        self._send_queue += content
 
     def flush(self) -> None:
         """Send what the socket accepts of the queue, and the rest when it is writable again."""
-        stream = self._stream
-        if stream is None or self._error is not None:
+        if self._stream is None or self.error is not None:
             return
+        sock = self._stream.socket
         try:
-            send_queue(stream.socket, self._send_queue)
+            send_queue(sock, self._send_queue)
         except BlockingIOError:
-            self._loop.add_writer(stream.socket, self.flush)
+            self._loop.add_writer(sock, self.flush)
+            return
         except OSError:
-            self._end(stream.close_reason())
-        else:
-            self._loop.remove_writer(stream.socket)
+            self._send_queue.clear()
+            sock.shutdown(socket.SHUT_RDWR)  # so that ``_receive`` finds the end of the stream
+        self._loop.remove_writer(sock)
 
-    def _enqueue(
-        self, request_id: int, packet: list[bytes | FileRange]
-    ) -> asyncio.Future[Response]:
-        """Queue a packet for sending; return the future of its response."""
-        if self._error is not None:
-            raise self._error
-        if not self._pending:
+    def _expect_response(self) -> None:
+        """Raise ``error``, or let the timeout count from now on, unless it counts already."""
+        if self.error is not None:
+            raise self.error
+        if not (self._pending or self._small_files):
             self._last_response_time = self._loop.time()
-        if not self._send_queue:  # otherwise a call of ``flush`` is scheduled already
-            self._loop.call_soon(self.flush)
-        self._send_queue += packet
-        self._pending[request_id] = future = self._loop.create_future()
-        return future
 
     def _receive(self, stream: Stream) -> None:
         """Read from the socket, and complete every request whose whole response has arrived."""
@@ -161,7 +161,8 @@ class Session:
         except OSError:
             data = b""
         if not data:
-            self._end(stream.close_reason())
+            self._loop.remove_reader(stream.socket)
+            self._ending = self._loop.create_task(self._explain_end(stream))
             return
         self._last_response_time = self._loop.time()
         buffer = self._received
@@ -169,46 +170,56 @@ class Session:
         begin, end = 0, len(buffer)
         while end - begin >= UINT32.size:
             (length,) = UINT32.unpack_from(buffer, begin)
-            if not _HEADER.size - UINT32.size <= length <= _MAX_RESPONSE:
+            if not HEADER.size - UINT32.size <= length <= _MAX_RESPONSE:
                 self._end(self._down("no SFTP server answers"))
                 return
             after = begin + UINT32.size + length
             if after > end:
                 break
-            _, kind, request_id = _HEADER.unpack_from(buffer, begin)
-            self._complete(request_id, Response(kind, bytes(buffer[begin + _HEADER.size : after])))
+            _, kind, request_id = HEADER.unpack_from(buffer, begin)
+            body = bytes(buffer[begin + HEADER.size : after])
             begin = after
+            try:
+                if (file := self._small_files.get(request_id >> 3)) is None:
+                    self._complete(request_id, kind, body)
+                elif file.respond(request_id & 7, kind, body):
+                    self._small_files.pop(request_id >> 3, None)
+            except struct.error:  # too short
+                self._end(self._down("no SFTP server answers"))
         del buffer[:begin]
 
-    def _complete(self, request_id: int, response: Response) -> None:
-        """Hand a response to its request; wake a waiter when that frees space in the window."""
+    def _complete(self, request_id: int, kind: int, body: bytes) -> None:
+        """Hand a response to its request, and free its space in the window."""
         if count := self._window_use.pop(request_id, 0):
             self._window += count
-            while self._window_waiters and self._window > 0:
-                waiter = self._window_waiters.popleft()
-                if not waiter.done():
-                    waiter.set_result(None)
-                    break
-        future = self._pending.pop(request_id, None)
-        if future is None:
+            if self._window > 0:
+                self._window_free.set()
+        future, writing = self._pending.pop(request_id, (None, False))
+        cut_off = kind == constants.CMD_STATUS and len(body) < UINT32.size
+        if future is None or cut_off or (kind == constants.CMD_VERSION) != (request_id == _VERSION):
             self._end(self._down("no SFTP server answers"))
-        elif not future.done():
-            future.set_result(response)
+        if future:
+            _finish(future, self.error or parse_response(kind, body, writing=writing))
 
     def _check_watchdog(self) -> None:
         """End the session when no response came for ``timeout``; else schedule the next check."""
         timeout = self.target.timeout
-        silence = self._loop.time() - self._last_response_time if self._pending else 0.0
+        waiting = self._pending or self._small_files
+        silence = self._loop.time() - self._last_response_time if waiting else 0.0
         if silence >= timeout:
             self._end(self._down(f"no answer for {timeout:.0f} s"))
         else:
             self._watchdog = self._loop.call_later(timeout - silence, self._check_watchdog)
 
+    async def _explain_end(self, stream: Stream) -> None:
+        """End the session with the reason for which the stream ended by itself."""
+        self._end(await asyncio.to_thread(stream.close_reason))
+
     def _end(self, error: BaseException) -> None:
         """Close the stream; make pending and later requests raise the error."""
-        if self._error is not None:
+        if self.error is not None:
             return
-        self._error = error
+        self.error = error
         if self._watchdog is not None:
             self._watchdog.cancel()
         if self._stream is not None:
@@ -216,13 +227,24 @@ class Session:
             self._loop.remove_writer(self._stream.socket)
             self._stream.close()
         self._send_queue.clear()
-        futures: list[asyncio.Future[Any]] = [*self._pending.values(), *self._window_waiters]
-        for future in futures:
-            if not future.done():
-                future.set_exception(error)
-                future.exception()  # or asyncio would log it, if the future is never awaited
+        self._window_free.set()
+        for future, _ in self._pending.values():
+            _finish(future, error)
         self._pending.clear()
-        self._window_waiters.clear()
+        small_files, self._small_files = self._small_files, {}
+        for file in small_files.values():
+            file.on_end(error)
 
     def _down(self, text: str) -> DestinationDown:
         return DestinationDown(f"{self.target.endpoint}: {text}")
+
+
+def _finish(future: asyncio.Future[Message], result: Message | BaseException) -> None:
+    """Complete a future, unless it was cancelled."""
+    if future.done():
+        return
+    if isinstance(result, BaseException):
+        future.set_exception(result)
+        future.exception()  # or asyncio would log it, if the future is never awaited
+    else:
+        future.set_result(result)

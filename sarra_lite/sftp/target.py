@@ -64,15 +64,13 @@ def host_key_error(target: Target, key: paramiko.PKey | None, *, changed: bool) 
     """Return the error for an unknown or changed host key; no ``key``: fetch it for the message."""
     key = key or _fetch_host_key(target)
     endpoint, file = target.endpoint, target.known_hosts or "~/.ssh/known_hosts"
-    standard_port = endpoint.port == paramiko.config.SSH_PORT
-    name = endpoint.host if standard_port else f"[{endpoint.host}]:{endpoint.port}"
+    host, port = endpoint.host, endpoint.port
+    name = host if port == paramiko.config.SSH_PORT else f"[{host}]:{port}"
     shown = accept = ""
     if key is not None:
         kind = key.get_name().removeprefix("ssh-")
         shown = f" ({kind.upper()} {key.fingerprint})"
-        accept = (
-            f"ssh-keyscan -p {endpoint.port} -t {kind.partition('-')[0]} {endpoint.host} >> {file}"
-        )
+        accept = f"ssh-keyscan -p {port} -t {kind.partition('-')[0]} {host} >> {file}"
     if changed:
         return HostKeyError(
             f"{endpoint}: host key{shown} is not the one known for {name} in {file}:"

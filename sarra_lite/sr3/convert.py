@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
+from sarra_lite import units
+from sarra_lite.config.commands import COMMANDS
 from sarra_lite.config.rules import VARIABLE
+from sarra_lite.config.schema import options
 from sarra_lite.errors import UsageError
-from sarra_lite.sr3.options import ConfigConverter
-from sarra_lite.sr3.rules import FIRST_GROUP_IS_ZERO, PATH_OPTIONS
+from sarra_lite.sr3.reader import Reader
+from sarra_lite.sr3.rules import PATH_OPTIONS, RuleConverter
+from sarra_lite.sr3.unsupported import EXPLANATIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from sarra_lite.config.schema import Option
     from sarra_lite.sr3.reader import Line
 
+# Components of sr3, and the command that does their work here.
+COMPONENTS: Final = {"post": "post", "cpost": "post", "watch": "post", "sender": "sender"}
+_LEVELS: Final = {"critical": "error", "warn": "warning", "notset": "debug", "none": "error"}
 _DIGESTS: Final = {"s": "sha512", "d": "md5", "n": "none", "0": "none", "z": "cod"}
 _MAX_CONNECTIONS: Final = 64
-_BLOCKS: Final = (
-    "Large files are announced in blocks, which senders of sr3 cannot send: set blockSize = 1 as"
-    " long as any of them reads from this exchange."
-)
-_QUEUE: Final = (
-    "The name of sr3's queue is in ~/.cache/sr3/sender/{name}/. Set queueName = that name to send"
-    " the announcements that are in it."
-)
-_OTHER_USERS: Final = (
-    "If users other than {user} announce on exchange {exchange}, name them: acceptUsers = [...]."
-)
+# Values that differ from our defaults, so that exchanges, queues and topics are those of sr3.
+_SR3_NAMES: Final = {
+    "exchangePrefix": "xs_",
+    "userPrefix": "",
+    "topicPrefix": "v03",
+    "queueType": "classic",
+}
 
 
-def convert(file: Path, component: str | None = None) -> ConfigConverter:
+def convert(file: Path, component: str | None = None) -> Converter:
     """Convert a file of sr3; ``component`` is by default the name of its directory.
 
     Like sr3, read default.conf from the directory above first.  Return the converter, whose
@@ -41,7 +46,8 @@ def convert(file: Path, component: str | None = None) -> ConfigConverter:
     component = component or directory.name
     if component not in COMPONENTS:
         raise UsageError(f"{file}: not in a directory post, watch or sender; say --component")
-    converter = COMPONENTS[component](component, file)
+    converter = Converter(component, file.stem)
+    converter.remarks.append(f"From {file.name} of sr3's {component}.")
     defaults = directory.parent / "default.conf"
     if directory.name in COMPONENTS and defaults.is_file():
         converter.read(defaults)
@@ -50,109 +56,191 @@ def convert(file: Path, component: str | None = None) -> ConfigConverter:
     return converter
 
 
-class _PostConverter(ConfigConverter):
-    """Converts posts and watches."""
+class Converter:
+    """Takes the lines of one configuration of sr3 and collects the values of ours.
 
-    component: ClassVar[str] = "post"
+    The result is in ``component`` and ``values`` (by our keys), ``remarks`` (comments to write
+    above them) and ``notes`` (on lines that are left out).
+    """
 
-    def __init__(self, sr3_component: str, file: Path) -> None:
-        super().__init__(sr3_component, file)
-        self._with_prefix: set[str] = set()
-        self.handlers |= {"identity": self._identity, "header": self._header, "path": self._path}
+    def __init__(self, sr3_component: str, name: str) -> None:
+        """``sr3_component`` is post, cpost, watch or sender; ``name`` is the configuration's."""
+        self.component = COMPONENTS[sr3_component]
+        self.name = name
+        self.values: dict[str, Any] = {}
+        self.remarks: list[str] = []
+        self._reader = Reader(sr3_component, name)
+        self.notes = self._reader.notes
+        self._rules = RuleConverter(self._reader.note)
+        self._options = {option.key: option for option in options(COMMANDS[self.component])}
+        self._post = f"sr_post {'--watch ' * (sr3_component == 'watch')}-c {name}"
+        self._suffix = ""  # of the exchange
+        self._with_prefix: set[str] = set()  # options of a post that were read as post_X
+        self._bindings: set[tuple[str, str]] = set()
+        # Each takes a line, and raises ValueError with the note if it is left out.
+        self._handlers: dict[str, Callable[[Line], None]] = {
+            "exchangeSuffix": self._exchange_suffix,
+            "topicPrefix": self._topic_prefix,
+            "logLevel": self._log_level,
+            "debug": self._debug,
+            "accept": self._rules.take,
+            "reject": self._rules.take,
+        }
+        if self.component == "post":
+            self._handlers["identity"] = self._identity
+            self._handlers["header"] = self._header
+            self._handlers["path"] = self._path
+        else:
+            self._handlers |= dict.fromkeys(PATH_OPTIONS, self._rules.take)
+            self._handlers["sendTo"] = self._send_to
+            self._handlers["subtopic"] = self._subtopic
+            self._handlers["instances"] = self._instances
 
-    def take(self, line: Line, key: str) -> None:
-        """Convert a line; an option post_X overrides X, wherever it stands."""
-        without_prefix = key.removeprefix("post_")
-        if without_prefix != key:
-            self._with_prefix.add(without_prefix)
-        elif key in self._with_prefix:
-            self.note(line, f"post_{key} is what counts")
-            return
-        super().take(line, without_prefix)
+    def read(self, file: Path) -> None:
+        """Convert the lines of a file; add a note on each one that is left out."""
+        for line in self._reader.read(file):
+            try:
+                self._take(line)
+            except ValueError as error:
+                self._reader.note(line, str(error))
 
     def finish(self) -> None:
-        """Add the base directory, if baseUrl does not contain it, and remarks."""
+        """Complete the values, in the order in which the reference lists them, and the remarks."""
+        if self.component == "post":
+            self._finish_post()
+        else:
+            self._finish_sender()
+        values = _SR3_NAMES | self.values | self._rules.values()
+        if self._suffix:
+            values["exchange"] = self._exchange()
+        self.values = {key: values[key] for key in self._options if key in values}
+
+    def _finish_post(self) -> None:
         url = urlsplit(self.values.get("baseUrl", "file:/"))
         if url.scheme != "file":
             # sr3 takes the path of an sftp: URL, but the root directory for all others.
             base = unquote(url.path) if url.scheme == "sftp" else ""
             self.values.setdefault("baseDir", base or "/")
         if "blockSize" not in self.values:
-            self.remarks.append(_BLOCKS)
-        if self.sr3_component == "watch":
-            self.remarks.append(f"Run it as: sr_post --watch -c {self.name} DIRECTORY")
-        super().finish()
+            self.remarks.append(
+                "Large files are announced in blocks, which senders of sr3 cannot send:"
+                " set blockSize = 1 as long as any of them reads from this exchange."
+            )
+        if "--watch" in self._post:
+            self.remarks.append(f"Run it as: {self._post} DIRECTORY")
+
+    def _finish_sender(self) -> None:
+        if "queueName" not in self.values:
+            self.remarks.append(
+                f"The name of sr3's queue is in ~/.cache/sr3/sender/{self.name}/."
+                " Set queueName = that name to send the announcements that are in it."
+            )
+        exchange, user = self._exchange(), self._user()
+        if not exchange.startswith(f"xs_{user}"):
+            self.remarks.append(
+                f"If users other than {user} announce on exchange {exchange},"
+                " name them: acceptUsers = [...]."
+            )
+
+    def _user(self) -> str:
+        """Return the broker user; empty before the line that names the broker."""
+        return urlsplit(self.values.get("broker", "")).username or ""
+
+    def _exchange(self) -> str:
+        """Return the exchange as sr3 derives it from the lines so far."""
+        return f"{self.values.get('exchange', f'xs_{self._user()}')}{self._suffix}"
+
+    def _take(self, line: Line) -> None:
+        key = line.option
+        if self.component == "post" and key.startswith("post_"):
+            # It overrides the option without the prefix, wherever that stands.
+            key = key.removeprefix("post_")
+            self._with_prefix.add(key)
+        elif key in self._with_prefix:
+            raise ValueError(f"post_{key} is what counts")
+        if key in self._handlers:
+            self._handlers[key](line)
+        elif key not in self._options:
+            raise ValueError(EXPLANATIONS.get(line.option, "has no equivalent here"))
+        elif self._options[key].kind == "flag":
+            self.values[key] = line.flag
+        else:
+            self._set(key, line.text)
+
+    def _set(self, key: str, text: str) -> None:
+        """Set one of our options to a value of sr3."""
+        option = self._options[key]
+        try:
+            value = _value(option, text)
+            option.convert(value)
+        except ValueError as error:
+            default = "" if option.required else "; left at the default"
+            raise ValueError(f"{error}{default}") from None
+        self.values[key] = value
+
+    def _exchange_suffix(self, line: Line) -> None:
+        self._suffix = f"_{line.text}"
+
+    def _topic_prefix(self, line: Line) -> None:
+        prefix = line.text.replace("/", ".")
+        if prefix.startswith("v02"):
+            raise ValueError("v02 is not spoken here; post with post_format v03")
+        self.values["topicPrefix"] = prefix
+
+    def _log_level(self, line: Line) -> None:
+        level = line.value.lower()
+        level = _LEVELS.get(level, level)
+        if level not in (self._options["logLevel"].choices or ()):
+            raise ValueError(f"{line.value} is no level here; left at the default")
+        self.values["logLevel"] = level
+
+    def _debug(self, line: Line) -> None:
+        if line.flag:
+            self.values["logLevel"] = "debug"
 
     def _identity(self, line: Line) -> None:
-        method = line.value.lower().partition(",")[0]
-        self.convert("identity", line._replace(words=[_DIGESTS.get(method, method)]))
+        method = line.text.lower().partition(",")[0]
+        self._set("identity", _DIGESTS.get(method, method))
 
     def _header(self, line: Line) -> None:
         key, equals, value = line.value.partition("=")
         if not equals or VARIABLE.search(value):
-            self.note(line, "not a field and its value, joined by =")
-        else:
-            self.values.setdefault("header", {})[key] = value
+            raise ValueError("not a field and its value, joined by =")
+        self.values.setdefault("header", {})[key] = value
 
     def _path(self, line: Line) -> None:
-        watch = "--watch " if self.sr3_component == "watch" else ""
-        self.note(line, f"goes onto the command line: sr_post {watch}-c {self.name} {line.value}")
-
-
-class _SenderConverter(ConfigConverter):
-    """Converts senders."""
-
-    component: ClassVar[str] = "sender"
-
-    def __init__(self, sr3_component: str, file: Path) -> None:
-        super().__init__(sr3_component, file)
-        self._bindings: set[tuple[str, str]] = set()
-        self.handlers |= {
-            **dict.fromkeys((*PATH_OPTIONS, FIRST_GROUP_IS_ZERO), self.rules.take),
-            "sendTo": self._send_to,
-            "byteRateMax": lambda line: self.convert("limit", line),
-            "post_baseDir": self._post_base_dir,
-            "subtopic": self._subtopic,
-            "instances": self._instances,
-        }
-
-    def finish(self) -> None:
-        """Add remarks on the queue and on other users' announcements."""
-        if "queueName" not in self.values:
-            self.remarks.append(_QUEUE.format(name=self.name))
-        if not self.exchange.startswith(f"xs_{self.user}"):
-            self.remarks.append(_OTHER_USERS.format(user=self.user, exchange=self.exchange))
-        super().finish()
+        raise ValueError(f"goes onto the command line: {self._post} {line.value}")
 
     def _send_to(self, line: Line) -> None:
-        self.url("sendTo", ("sftp",), line)
-        url = self.values.get("sendTo", "")
-        if path := urlsplit(url).path.lstrip("/"):
-            self.note(line, f"/{path} is left out; directory alone says where files go")
-            self.values["sendTo"] = url.removesuffix(path)
-
-    def _post_base_dir(self, line: Line) -> None:
-        # sr3 puts files there for which no line names a directory.
-        self.rules.default_directory = self.text(line) or "/"
+        self._set("sendTo", line.text)
+        if path := urlsplit(line.text).path.lstrip("/"):
+            self.values["sendTo"] = line.text.removesuffix(path)
+            raise ValueError(f"/{path} is left out; directory alone says where files go")
 
     def _subtopic(self, line: Line) -> None:
-        if (topic := self.text(line)) is None:
-            return
-        self.values.setdefault("subtopic", []).append(topic.replace("/", "."))
+        self.values.setdefault("subtopic", []).append(line.text.replace("/", "."))
         # sr3 binds a topic with the exchange and topicPrefix of the lines before it.
-        self._bindings.add((self.exchange, self.values.get("topicPrefix", "")))
+        self._bindings.add((self._exchange(), self.values.get("topicPrefix", "")))
         if len(self._bindings) > 1:
-            self.note(line, "all topics are bound with the last exchange and topicPrefix here")
+            raise ValueError("all topics are bound with the last exchange and topicPrefix here")
 
     def _instances(self, line: Line) -> None:
-        if line.value.isdecimal() and 1 <= int(line.value) <= _MAX_CONNECTIONS:
-            self.values["connections"] = int(line.value)
-            self.note(line, f"one process with connections = {line.value} does their work")
-        else:
-            self.note(line, "one process has between 1 and 64 connections; left at the default")
+        if not line.value.isdecimal() or not 1 <= int(line.value) <= _MAX_CONNECTIONS:
+            raise ValueError("one process has between 1 and 64 connections; left at the default")
+        self.values["connections"] = int(line.value)
+        raise ValueError(f"one process with connections = {line.value} does their work")
 
 
-COMPONENTS: Final[dict[str, type[ConfigConverter]]] = {
-    **dict.fromkeys(("post", "cpost", "watch"), _PostConverter),
-    "sender": _SenderConverter,
-}
+def _value(option: Option, text: str) -> Any:
+    """Return sr3's value as it is written in our files; ValueError if there is no equivalent."""
+    match option.kind:
+        case "count":
+            return units.parse_size(text)
+        case "mode":
+            if (mode := int(text, 8)) == 0:
+                raise ValueError("0 leaves the mode to the SFTP host")
+            return f"{mode:03o}"
+        case "duration" if units.parse_duration(text) == 0:
+            raise ValueError("0 stands for without end")
+        case _:
+            return text

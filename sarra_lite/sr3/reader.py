@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Up to the last @, because a password that is not percent-encoded may contain one.
-_PASSWORD: Final = re.compile(r"(?<=://)([^:/@]*):.*@")
+_PASSWORD: Final = re.compile(r"(?<=://)([^:/@\s]*):\S*@")
 
-# Present names of the options that are converted, each with its old and short names.
+# Present names of the options that are converted, each with its old and short names; limit is ours.
 _SYNONYMS: Final = {
     old: new
     for new, names in {
@@ -33,6 +33,7 @@ _SYNONYMS: Final = {
         "identity": "sum integrity",
         "include": "config c",
         "instances": "instance",
+        "limit": "byteRateMax",
         "logLevel": "ll loglevel",
         "path": "p",
         "permCopy": "pm preserve_mode",
@@ -54,19 +55,36 @@ _SYNONYMS: Final = {
 }
 
 
+def known(text: str) -> str:
+    """Return a text in which all variables are replaced; ValueError if one is not known."""
+    if unknown := VARIABLE.search(text):
+        raise ValueError(f"{unknown[0]} is not known here; write what it stands for")
+    return text
+
+
 class Line(NamedTuple):
-    """One line: ``written`` is its option as in the file, ``option`` its present name."""
+    """One line: ``written`` is its option as in the file, ``option`` its present name.
+
+    ``value`` is everything after it, with single blanks.
+    """
 
     file: Path
     number: int
     written: str
     option: str
-    words: list[str]
+    value: str
 
     @property
-    def value(self) -> str:
-        """Everything after the option."""
-        return " ".join(self.words)
+    def text(self) -> str:
+        """The value; ValueError if it is missing or contains unknown variables."""
+        if not self.value:
+            raise ValueError("has no value")
+        return known(self.value)
+
+    @property
+    def flag(self) -> bool:
+        """The value of a flag, which is true when the line has none."""
+        return self.value.partition(" ")[0].lower() in ("", "true", "yes", "on", "1")
 
 
 class Reader:
@@ -83,15 +101,14 @@ class Reader:
         try:
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise ConfigError(f"{file}: {reason}") from None
+            raise ConfigError(f"{file}: {getattr(error, 'strerror', error)}") from None
         self._open.append(file.resolve())
         for number, content in enumerate(text.splitlines(), start=1):
             written, *words = content.split() or ["#"]
             if written.startswith("#"):
                 continue
-            words = [VARIABLE.sub(self._value, word) for word in words]
-            line = Line(file, number, written, _SYNONYMS.get(written, written), words)
+            value = VARIABLE.sub(self._value, " ".join(words))
+            line = Line(file, number, written, _SYNONYMS.get(written, written), value)
             if line.option == "include":
                 yield from self._included(line)
             elif line.option == "declare":
@@ -122,7 +139,7 @@ class Reader:
             yield from self.read(found)
 
     def _declare(self, line: Line) -> None:
-        kind, text = (*line.words, "", "")[:2]
+        kind, text = (*line.value.split(), "", "")[:2]
         name, equals, value = text.partition("=")
         if kind in ("env", "envvar", "var", "value") and equals:
             self._variables[name] = value
@@ -133,12 +150,11 @@ class Reader:
         """Remove passwords from URLs; define the variables for the broker's user."""
         if line.option in ("accept", "reject"):
             return line  # expressions that only look like URLs
-        words = [_PASSWORD.sub(r"\1@", word) for word in line.words]
-        if words != line.words:
+        value = _PASSWORD.sub(r"\1@", line.value)
+        if value != line.value:
             self.note(line, "its password is left out; write it into credentials.conf, mode 0600")
-        line = line._replace(words=words)
-        user = line.value.partition("://")[2].rpartition("@")[0]
+        user = value.partition("://")[2].rpartition("@")[0]
         if user and line.option in ("broker", "post_broker"):
             self._variables[f"{line.option.upper()}_USER"] = user
             self._variables.setdefault("BROKER_USER", user)
-        return line
+        return line._replace(value=value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -36,21 +35,19 @@ class CompletionTracker:
         self._settle = max(settle, _CLOCK_TICK)
         self._settle_if_open = max(settle_if_open, self._settle)
         self._delayed: dict[str, _Delayed] = {}
-        # A heap of due times and paths.  An entry that does not match _delayed is obsolete.
-        self._schedule: list[tuple[float, str]] = []
 
     def closed(self, path: str) -> Iterator[Change]:
         """Check a file that was closed after writing, or anything that was renamed to ``path``."""
-        for name in [path, *self._diff.other_names(path)]:
-            yield from self._compare_complete(name)
+        for name in self._diff.all_names(path):
+            yield from self._complete(name)
 
     def created(self, path: str) -> Iterator[Change]:
         """Check a new name: a link, or a file that may be closed later or never."""
+        self._delayed.pop(path, None)
         if (state := self._diff.unannounced_state(path)) is None:
             return
         if not state.is_file:
-            self._delayed.pop(path, None)
-            yield from self._diff.compare(path, state)
+            yield from self._diff.changed(path, state)
         elif state.status.st_nlink > 1 or state.status.st_ctime != state.status.st_mtime:
             self._delay(path, self._settle, state.version)
         elif state.status.st_size:
@@ -60,61 +57,50 @@ class CompletionTracker:
 
     def attributes_changed(self, path: str) -> None:
         """Delay the check of an announced file whose mode or times changed."""
-        for name in [path, *self._diff.other_names(path)]:
+        for name in self._diff.all_names(path):
             state = self._diff.unannounced_state(name)
-            if state and name not in self._delayed and self._diff.was_announced(name):
+            if state and self._diff.was_announced(name):
                 self._delay(name, self._settle, state.version)
 
     def listed(self, path: str) -> Iterator[Change]:
         """Check a name that was found by listing its directory."""
-        if (state := self._diff.unannounced_state(path)) is None or path in self._delayed:
+        if (state := self._diff.unannounced_state(path)) is None:
             return
         changed = max(state.status.st_ctime, state.status.st_mtime)
-        if state.is_file and time.time() - changed < self._settle:
+        if state.is_file and (path in self._delayed or time.time() - changed < self._settle):
             self._delay(path, self._settle, state.version)
         else:
-            yield from self._diff.compare(path, state)
+            yield from self._diff.changed(path, state)
 
     def due_changes(self) -> Iterator[Change]:
         """Check the delayed files that are due."""
         now = time.monotonic()
-        while self._schedule and self._schedule[0][0] <= now:
-            due, path = heapq.heappop(self._schedule)
-            delayed = self._delayed.get(path)
-            if delayed is None or delayed.due != due:
-                continue
-            del self._delayed[path]
+        for path in [path for path, delayed in self._delayed.items() if delayed.due <= now]:
+            delayed = self._delayed.pop(path)
             if delayed.version is None:
-                yield from self._compare_complete(path)
+                yield from self._complete(path)
             elif state := self._diff.unannounced_state(path):
                 if state.version == delayed.version or not state.is_file:
-                    yield from self._diff.compare(path, state)
+                    yield from self._diff.changed(path, state)
                 elif not delayed.may_be_open:
                     self._delay(path, self._settle, state.version)
 
     def seconds_until_due(self) -> float:
         """Return the seconds until ``due_changes`` must be called; infinity if nothing waits."""
-        return max(0.0, self._schedule[0][0] - time.monotonic()) if self._schedule else float("inf")
+        due = min((delayed.due for delayed in self._delayed.values()), default=float("inf"))
+        return max(0.0, due - time.monotonic())
 
-    def renamed(self, old: str, path: str) -> None:
-        """Drop the delay of a renamed name; move the delays below a renamed directory."""
-        self._delayed.pop(old, None)
-        for name in [name for name in self._delayed if name.startswith(old + "/")]:
-            self._schedule_check(path + name[len(old) :], self._delayed.pop(name))
-
-    def _compare_complete(self, path: str) -> Iterator[Change]:
+    def _complete(self, path: str) -> Iterator[Change]:
         self._delayed.pop(path, None)
         if state := self._diff.unannounced_state(path):
             if state.is_file and 0 <= time.time() - state.status.st_ctime < _CLOCK_TICK:
                 self._delay(path, _CLOCK_TICK, None)
             else:
-                yield from self._diff.compare(path, state)
+                yield from self._diff.changed(path, state)
 
     def _delay(
         self, path: str, seconds: float, version: str | None, *, may_be_open: bool = False
     ) -> None:
-        self._schedule_check(path, _Delayed(time.monotonic() + seconds, version, may_be_open))
-
-    def _schedule_check(self, path: str, delayed: _Delayed) -> None:
-        self._delayed[path] = delayed
-        heapq.heappush(self._schedule, (delayed.due, path))
+        """Check a name again later, unless that is to be done already."""
+        if path not in self._delayed:
+            self._delayed[path] = _Delayed(time.monotonic() + seconds, version, may_be_open)

@@ -39,21 +39,20 @@ def read_state(path: str) -> FileState | None:
     """Return the state of a name; None if it is missing, not accessible or a special file."""
     try:
         status = os.lstat(path)
-        target = os.readlink(path) if stat.S_ISLNK(status.st_mode) else ""
+        kind, mode = stat.S_IFMT(status.st_mode), f"{stat.S_IMODE(status.st_mode):o}"
+        match kind:
+            case stat.S_IFDIR:
+                version = f"directory {mode}"
+            case stat.S_IFREG:
+                version = f"file {status.st_ino} {status.st_size} {status.st_mtime_ns} {mode}"
+            case stat.S_IFLNK:
+                # The ledger stores versions as text, and a link's target may be any bytes.
+                version = f"link {os.fsencode(os.readlink(path)).hex()}"
+            case _:
+                return None
     except OSError:
         return None
-    is_dir, is_file = stat.S_ISDIR(status.st_mode), stat.S_ISREG(status.st_mode)
-    mode = f"{stat.S_IMODE(status.st_mode):o}"
-    if target:
-        # The ledger stores versions as text, and a link's target may be any bytes.
-        version = f"link {os.fsencode(target).hex()}"
-    elif is_dir:
-        version = f"directory {mode}"
-    elif is_file:
-        version = f"file {status.st_ino} {status.st_size} {status.st_mtime_ns} {mode}"
-    else:
-        return None
-    return FileState(version, is_dir, is_file, status)
+    return FileState(version, kind == stat.S_IFDIR, kind == stat.S_IFREG, status)
 
 
 def _is_gone(path: str) -> bool:
@@ -83,23 +82,21 @@ class Diff:
         """Return whether any version of the name was announced."""
         return self._ledger.entry(path) is not None
 
-    def other_names(self, path: str) -> list[str]:
-        """Return the other announced hard links of a file: inotify reports only the name used."""
+    def all_names(self, path: str) -> list[str]:
+        """Return a name, and the other announced hard links: inotify reports only the one used."""
         state = read_state(path)
         if state is None or not state.is_file or state.status.st_nlink == 1:
-            return []
-        _, inode, *_ = state.version.split()
-        return [name for name in self._ledger.with_version(f"file {inode} ") if name != path]
+            return [path]
+        links = self._ledger.with_version(f"file {state.status.st_ino} ")
+        return [path, *(name for name in links if name != path)]
 
-    def compare(self, path: str, state: FileState) -> Iterator[Change]:
-        """Yield a change if ``state`` was not announced.
+    def changed(self, path: str, state: FileState) -> Iterator[Change]:
+        """Yield the change to ``state``, which was not announced.
 
         When a directory was replaced by something else or the reverse, the removal of the old
         entry and of everything below it comes first.
         """
         entry = self._ledger.entry(path)
-        if entry is not None and entry.version == state.version:
-            return
         if entry is not None and entry.is_dir != state.is_dir:
             yield from self.removed(path, all_gone=True)
         token = self._ledger.record_pending(path, state.version, is_dir=state.is_dir)
@@ -120,13 +117,16 @@ class Diff:
         """Yield a rename if the destination can reach the present state by it, else nothing.
 
         The destination must have confirmed the old name in this version.  A rename cannot replace
-        a directory, nor can a directory replace a file, so these are not yielded either.
+        a directory, nor can a directory replace a file, so these are not yielded either.  The names
+        below a directory must be announced again: senders can no longer read the files that were
+        announced by their former names.
         """
         entry, state = self._ledger.entry(old), read_state(path)
         if entry is None or state is None or not entry.confirmed or entry.version != state.version:
             return
-        replaced = next(self._ledger.subtree(path), None)
-        if replaced is not None and (state.is_dir or replaced.is_dir or replaced.path != path):
+        present = (entry for entry in self._ledger.subtree(path) if entry.version is not None)
+        replaced = next(present, None)
+        if replaced and (state.is_dir or replaced.is_dir or replaced.path != path):
             return
-        token = self._ledger.record_pending_rename(old, path, state.version, is_dir=state.is_dir)
+        token = self._ledger.record_pending(path, state.version, is_dir=state.is_dir, old=old)
         yield Change("renamed", path, old, state.is_dir, token)

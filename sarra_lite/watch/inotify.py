@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import math
-import time
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from inotify_simple import INotify, flags  # type: ignore[import-untyped]
@@ -18,12 +17,13 @@ from sarra_lite import units
 from sarra_lite.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 _Kind = Literal[
     "overflow", "directory_gone", "created", "complete", "attributes_changed", "removed"
 ]
 _KINDS: Final[dict[int, _Kind]] = {
+    flags.Q_OVERFLOW: "overflow",
     flags.DELETE_SELF | flags.MOVE_SELF | flags.UNMOUNT: "directory_gone",
     flags.CREATE: "created",
     flags.CLOSE_WRITE | flags.MOVED_TO: "complete",
@@ -32,8 +32,8 @@ _KINDS: Final[dict[int, _Kind]] = {
 }
 # EXCL_UNLINK: without it, closing a removed file would be reported for a new file of that name.
 _MASK: Final = sum(_KINDS) | flags.ONLYDIR | flags.EXCL_UNLINK
-# Seconds to wait for the second event of a rename; the kernel queues both within microseconds.
-_RENAME_WAIT: Final = 0.03
+# Milliseconds to wait for the second event of a rename; the kernel queues both within microseconds.
+_RENAME_WAIT: Final = 20
 _LIMITS: Final = {
     errno.ENOSPC: "too many directories to watch; raise fs.inotify.max_user_watches (sysctl)",
     errno.EMFILE: "too many watching programs; raise fs.inotify.max_user_instances (sysctl),"
@@ -65,7 +65,6 @@ class WatchedDirectories:
         except OSError as error:
             raise ConfigError(_LIMITS.get(error.errno or 0, str(error))) from None
         self._paths: dict[int, str] = {}  # by watch descriptor
-        self._stale: set[int] = set()  # not added again since mark_stale
 
     def close(self) -> None:
         """Stop watching."""
@@ -84,51 +83,32 @@ class WatchedDirectories:
                 raise
             raise ConfigError(f"{units.printable(path)}: {_LIMITS[errno.ENOSPC]}") from None
         self._paths[descriptor] = path
-        self._stale.discard(descriptor)
-
-    def mark_stale(self) -> None:
-        """Mark all directories as stale until they are added again."""
-        self._stale = set(self._paths)
-
-    def remove_stale(self) -> None:
-        """Stop watching directories that are still stale: they are no longer in a watched tree."""
-        self._remove(self._paths.keys() & self._stale)
 
     def events(self, seconds: float) -> Iterator[Event]:
-        """Wait up to ``seconds`` for events, and yield them.
+        """Wait up to ``seconds`` for events, and yield them; nothing follows an overflow.
 
         The paths of directories below a renamed one change when its event is yielded.
         """
-        raw_events = self._read(seconds)
-        arrivals = _cookies(raw_events, flags.MOVED_TO)
-        departures: dict[int, tuple[str, int]] = {}
+        raw_events = self._inotify.read(math.ceil(seconds * 1000), read_delay=_RENAME_WAIT)
+        # Both events of a rename have the same cookie.  They are reported as one, at the first.
+        arrivals = {raw.cookie: raw for raw in raw_events if raw.mask & flags.MOVED_TO}
         for raw in raw_events:
-            if raw.mask & flags.Q_OVERFLOW:
-                yield Event("overflow", "", is_dir=True)
-            elif (path := self._path(raw)) is None:
+            path, is_dir = self._path(raw), bool(raw.mask & flags.ISDIR)
+            if path is None or (raw.mask & flags.MOVED_TO and raw.cookie not in arrivals):
                 continue
-            elif raw.mask & flags.MOVED_FROM and raw.cookie in arrivals:
-                departures[raw.cookie] = (path, raw.mask)
-            else:
-                old, _ = departures.pop(raw.cookie, (None, 0))
-                yield self._event(path, raw.mask, old)
-        # Their new names are in directories that are no longer watched.
-        for path, mask in departures.values():
-            yield self._event(path, mask, None)
-
-    def _event(self, path: str, mask: int, old: str | None) -> Event:
-        """Return the event; update the set when a directory was renamed or left the tree."""
-        is_dir = bool(mask & flags.ISDIR)
-        if is_dir and old is not None:
-            for descriptor in self._subtree(old):
-                self._paths[descriptor] = path + self._paths[descriptor][len(old) :]
-        elif is_dir and mask & flags.MOVED_FROM:
-            self._remove(self._subtree(path))
-        kind = next(kind for bits, kind in _KINDS.items() if mask & bits)
-        return Event(kind, path, is_dir, old)
+            arrival = arrivals.pop(raw.cookie, None) if raw.mask & flags.MOVED_FROM else None
+            new = None if arrival is None else self._path(arrival)
+            if is_dir and raw.mask & flags.MOVED_FROM:
+                self._move(path, new)
+            kind = next(kind for bits, kind in _KINDS.items() if raw.mask & bits)
+            yield Event(kind, path, is_dir) if new is None else Event("complete", new, is_dir, path)
+            if kind == "overflow":
+                return
 
     def _path(self, raw: Any) -> str | None:
         """Return the path of an event; None if its directory is not watched any more."""
+        if raw.mask & flags.Q_OVERFLOW:
+            return ""
         if raw.mask & flags.IGNORED:  # the kernel has removed the watch
             self._paths.pop(raw.wd, None)
             return None
@@ -137,28 +117,15 @@ class WatchedDirectories:
             return directory
         return f"{directory.rstrip('/')}/{raw.name}"
 
-    def _read(self, seconds: float) -> list[Any]:
-        """Wait for events, then shortly for the second event of each rename."""
-        events = list(self._inotify.read(math.ceil(seconds * 1000)))
-        deadline = time.monotonic() + _RENAME_WAIT
-        while (left := deadline - time.monotonic()) > 0 and not (
-            _cookies(events, flags.MOVED_FROM) <= _cookies(events, flags.MOVED_TO)
-        ):
-            events += self._inotify.read(math.ceil(left * 1000))
-        return events
-
-    def _subtree(self, path: str) -> list[int]:
-        """Return the watch descriptors of a directory and all directories below it."""
-        return [wd for wd, name in self._paths.items() if f"{name}/".startswith(f"{path}/")]
-
-    def _remove(self, descriptors: Iterable[int]) -> None:
-        for descriptor in descriptors:
+    def _move(self, old: str, new: str | None) -> None:
+        """Set the new paths of the directories in a subtree; with None, stop watching them."""
+        for descriptor, path in list(self._paths.items()):
+            if not f"{path}/".startswith(f"{old}/"):
+                continue
+            if new is not None:
+                self._paths[descriptor] = new + path[len(old) :]
+                continue
             del self._paths[descriptor]
             # The kernel removes the watch of a deleted directory by itself.
             with contextlib.suppress(OSError):
                 self._inotify.rm_watch(descriptor)
-
-
-def _cookies(events: list[Any], flag: int) -> set[int]:
-    """Return the cookies of the events with a flag; both events of a rename have the same."""
-    return {event.cookie for event in events if event.mask & flag}

@@ -1,9 +1,9 @@
 """Stores in SQLite what sr_post --watch has announced; the only module that uses sqlite3.
 
-A row is written before a name is announced (``record_pending``, ``record_pending_rename``), and
-updated when the broker confirms the announcement (``confirm``).  So the ledger always contains
-every name that the destination may have, and which of them are uncertain.  The next run announces
-the uncertain names again.
+A row is written before a name is announced (``record_pending``), and updated when the broker
+confirms the announcement (``confirm``).  So the ledger always contains every name that the
+destination may have, and which of them are uncertain.  The next run announces the uncertain names
+again.
 """
 
 from __future__ import annotations
@@ -21,19 +21,27 @@ if TYPE_CHECKING:
 
 _IN_USE: Final = "in use; another sr_post --watch of the same directories runs, stop it first"
 _DAMAGED: Final = "damaged, or no ledger of sr_post --watch; move it away, all is announced anew"
+# SQLite's errors that the user can resolve; where the reason is empty, SQLite's own text says it.
+_REASONS: Final = {
+    sqlite3.SQLITE_BUSY: _IN_USE,
+    sqlite3.SQLITE_LOCKED: _IN_USE,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_CANTOPEN: "",
+    sqlite3.SQLITE_READONLY: "",
+    sqlite3.SQLITE_PERM: "",
+}
 
 # Stored names end with a slash, so that a name and everything below it are one range in byte order.
 # version: see Entry, with NULL for None.  token: not NULL while an announcement is not confirmed.
-# application_id marks the file as a ledger with these tables; it is "SRL1" in ASCII.
+# application_id marks the file as a ledger with this table; it is "SRL1" in ASCII.
 _APPLICATION_ID: Final = 0x53524C31
-_TABLES: Final = f"""
+_TABLE: Final = f"""
 BEGIN EXCLUSIVE;
 CREATE TABLE entry (name BLOB PRIMARY KEY NOT NULL, is_dir INTEGER NOT NULL, version TEXT,
                     token INTEGER) STRICT, WITHOUT ROWID;
 CREATE INDEX versions ON entry (version);
 CREATE INDEX unconfirmed ON entry (token) WHERE token IS NOT NULL;
-CREATE TABLE renaming (token INTEGER PRIMARY KEY, old BLOB NOT NULL, new BLOB NOT NULL,
-                       is_dir INTEGER NOT NULL) STRICT;
 PRAGMA application_id = {_APPLICATION_ID};
 COMMIT;
 """
@@ -42,11 +50,8 @@ _SET_UNCERTAIN: Final = "UPDATE entry SET version = '', token = NULL WHERE "
 _IN_RANGE: Final = "name >= ? AND name < ?"
 _BATCH: Final = " ORDER BY name DESC LIMIT 500"  # that many are in memory at a time
 _COPY_AS_UNCERTAIN: Final = """
-INSERT OR IGNORE INTO entry
+INSERT OR REPLACE INTO entry
 SELECT CAST(? || substr(name, ?) AS BLOB), is_dir, '', NULL FROM entry WHERE """
-_MOVE: Final = "UPDATE entry SET name = CAST(? || substr(name, ?) AS BLOB) WHERE "
-_MOVE_RENAME: Final = """
-UPDATE renaming SET new = CAST(? || substr(new, ?) AS BLOB) WHERE new >= ? AND new < ?"""
 
 
 class Entry(NamedTuple):
@@ -77,20 +82,18 @@ class Ledger:
         except OSError as error:
             raise ConfigError(f"{self._path.parent}: {error.strerror}") from None
         with contextlib.ExitStack() as stack, self._translated_errors():
-            self._sql = sqlite3.connect(self._path, timeout=0)
+            self._sql = sqlite3.connect(
+                self._path, timeout=0, isolation_level=None, check_same_thread=False
+            )
             stack.callback(self._sql.close)
             self._prepare()
-            for (token,) in self._execute("SELECT token FROM renaming ORDER BY token DESC"):
-                self.mark_uncertain(token)
             self._execute(_SET_UNCERTAIN + "token IS NOT NULL")
-            self.commit()
             stack.pop_all()  # keep the file open
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Commit and close."""
-        with contextlib.closing(self._sql):
-            self.commit()
+        """Close the file."""
+        self._sql.close()
 
     def entry(self, path: str) -> Entry | None:
         """Return the entry of a name, if there is one."""
@@ -101,7 +104,7 @@ class Ledger:
 
         The caller may change entries during the iteration.
         """
-        low, high = _range(_key(path))
+        low, high = _range(path)
         while entries := self._select(_IN_RANGE + _BATCH, low, high):
             yield from entries
             high = _key(entries[-1].path)
@@ -111,61 +114,41 @@ class Ledger:
         entries = self._select("version BETWEEN ? AND ?", prefix, prefix + "\x7f")
         return [entry.path for entry in entries]
 
-    def record_pending(self, path: str, version: str | None, *, is_dir: bool) -> int:
+    def record_pending(
+        self, path: str, version: str | None, *, is_dir: bool, old: str | None = None
+    ) -> int:
         """Record that a version of a name is about to be announced, or with None its removal.
+
+        With ``old``, a rename from there is about to be announced: the removal of ``old`` and of
+        all names below it is pending, too, and those below ``path`` are uncertain.
 
         Return the token for ``confirm`` or ``mark_uncertain``.
         """
         self._token += 1
+        if old is not None:
+            # A process that is killed between two statements loses no name that was announced.
+            bounds = _range(old)
+            self._execute(_COPY_AS_UNCERTAIN + _IN_RANGE, _key(path), len(bounds[0]) + 1, *bounds)
+            sql = "UPDATE entry SET version = NULL, token = ? WHERE version IS NOT NULL AND "
+            self._execute(sql + _IN_RANGE, self._token, *bounds)
         sql = "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?)"
         self._execute(sql, _key(path), is_dir, version, self._token)
-        # Committed at once: if the process were killed after announcing a file and the row were
-        # lost, the next run could not detect the removal of that file.
-        self.commit()
         return self._token
 
-    def record_pending_rename(self, old: str, new: str, version: str, *, is_dir: bool) -> int:
-        """Record that a rename is about to be announced, and move all entries to the new name.
-
-        Earlier entries of the new name are deleted; unconfirmed entries become uncertain.  Return
-        the token for ``confirm`` or ``mark_uncertain``.
-        """
-        old_key, new_key = _key(old), _key(new)
-        moved = (new_key, len(old_key) + 1, *_range(old_key))
-        self._execute("DELETE FROM entry WHERE name >= ? AND name < ?", *_range(new_key))
-        self._execute(f"{_SET_UNCERTAIN}{_IN_RANGE} AND token IS NOT NULL", *_range(old_key))
-        self._execute(_MOVE + _IN_RANGE, *moved)
-        self._execute(_MOVE_RENAME, *moved)
-        sql = "INSERT INTO renaming VALUES (?, ?, ?, ?)"
-        self._execute(sql, self._token + 1, old_key, new_key, is_dir)
-        return self.record_pending(new, version, is_dir=is_dir)
-
     def confirm(self, token: int) -> None:
-        """Record that the broker confirmed an announcement.
+        """Record that the broker confirmed an announcement; at any time, in any order.
 
-        The entry does not change if a later announcement of the name is pending.
+        An entry does not change if a later announcement of its name is pending.
         """
         self._execute("DELETE FROM entry WHERE token = ? AND version IS NULL", token)
         self._execute("UPDATE entry SET token = NULL WHERE token = ?", token)
-        self._execute("DELETE FROM renaming WHERE token = ?", token)
 
     def mark_uncertain(self, token: int) -> None:
-        """Record that an announcement failed, so that it is unknown what the destination has.
+        """Record that a change could not be announced; to be called before the next is found.
 
-        For a rename, both names and everything below them become uncertain.
+        The next event on its name, or the next run, finds it again.
         """
         self._execute(_SET_UNCERTAIN + "token = ?", token)
-        sql = "SELECT old, new, is_dir FROM renaming WHERE token = ?"
-        for old, new, is_dir in self._execute(sql, token):
-            self._execute(_COPY_AS_UNCERTAIN + _IN_RANGE, old, len(new) + 1, *_range(new))
-            self._execute("INSERT OR IGNORE INTO entry VALUES (?, ?, '', NULL)", old, is_dir)
-            self._execute(_SET_UNCERTAIN + _IN_RANGE, *_range(new))
-            self._execute("DELETE FROM renaming WHERE token = ?", token)
-
-    def commit(self) -> None:
-        """Make what was recorded survive the end of this process."""
-        with self._translated_errors():
-            self._sql.commit()
 
     def _prepare(self) -> None:
         """Lock the file, and check that it is a ledger before anything in it is changed."""
@@ -177,13 +160,13 @@ class Ledger:
         self._sql.execute("COMMIT")
         if application_id != _APPLICATION_ID and (application_id or tables):
             raise sqlite3.DatabaseError
-        # With WAL and NORMAL, SQLite syncs at checkpoints only.  What a killed process has not
-        # committed is announced twice, never missed.  A power failure loses the last commits, too:
-        # if a file that they contain is removed before the next run, its removal is missed.
+        # Each statement is committed at once, but with WAL and NORMAL, SQLite syncs at checkpoints
+        # only.  A power failure loses the last commits: if a file that they contain is removed
+        # before the next run, its removal is missed.
         self._sql.execute("PRAGMA journal_mode = WAL")
         self._sql.execute("PRAGMA synchronous = NORMAL")
         if not tables:
-            self._sql.executescript(_TABLES)
+            self._sql.executescript(_TABLE)
 
     def _select(self, condition: str, *values: bytes | str) -> list[Entry]:
         return [
@@ -202,21 +185,19 @@ class Ledger:
             yield
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_NOTADB) & 0xFF
-            if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                reason = _IN_USE
-            elif code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-                reason = _DAMAGED
-            elif code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-                reason = str(error)
-            else:
+            if code not in _REASONS:
                 raise SarraError(f"{self._path}: {error}") from None
-            raise ConfigError(f"{self._path}: {reason}") from None
+            raise ConfigError(f"{self._path}: {_REASONS[code] or error}") from None
 
 
 def _key(path: str) -> bytes:
     return os.fsencode(path).rstrip(b"/") + b"/"
 
 
-def _range(key: bytes) -> tuple[bytes, bytes]:
-    """Return the bounds of a key and all keys below it: in ASCII, 0 is the next after the slash."""
+def _range(path: str) -> tuple[bytes, bytes]:
+    """Return the bounds of the keys of a path and all paths below it.
+
+    In ASCII, 0 is the next character after the slash.
+    """
+    key = _key(path)
     return key, key[:-1] + b"0"

@@ -112,6 +112,7 @@ def test_connections_closed_by_the_lab_are_closed_for_the_client(rabbit: Rabbit)
 def test_a_short_consumer_timeout_closes_the_channel(
     rabbit: Rabbit, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "pika")
     with rabbit.consumer_timeout(300), rabbit.channel() as channel:
         channel.queue_declare("slow", exclusive=True)
         channel.basic_publish("", "slow", b"x")

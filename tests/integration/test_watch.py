@@ -19,10 +19,12 @@ import pytest
 
 from sarra_lite.errors import ConfigError, SarraError
 from sarra_lite.watch.ledger import Ledger
-from sarra_lite.watch.watcher import Change, Watcher
+from sarra_lite.watch.watcher import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from sarra_lite.watch.diff import Change
 
 SETTLE = 0.15  # seconds
 SETTLE_IF_OPEN = 0.4  # seconds
@@ -94,6 +96,13 @@ class Mirror:
         return [name for name in self.nodes if name.startswith(path + "/")]
 
 
+def all_changes(watcher: Watcher, timeout: float) -> Iterator[Change]:
+    """Yield changes until there is none for ``timeout`` seconds."""
+    while first := next(changes := watcher.changes(timeout), None):
+        yield first
+        yield from changes
+
+
 class MirroredWatcher:
     """A watcher and a mirror to which its changes are applied.
 
@@ -111,9 +120,9 @@ class MirroredWatcher:
     def __enter__(self) -> Self:
         """Start the watcher."""
         self._stack = contextlib.ExitStack()
-        ledger = self._stack.enter_context(Ledger(self._path))
+        self.ledger = self._stack.enter_context(Ledger(self._path))
         self.watcher = self._stack.enter_context(
-            Watcher([str(self.root)], ledger, SETTLE, settle_if_open=SETTLE_IF_OPEN)
+            Watcher([str(self.root)], self.ledger, SETTLE, settle_if_open=SETTLE_IF_OPEN)
         )
         return self
 
@@ -125,10 +134,9 @@ class MirroredWatcher:
     def apply_available(self, timeout: float = 0.05) -> list[Change]:
         """Apply changes until there is none for ``timeout`` seconds; return them."""
         changes = []
-        for change in self.watcher.changes(timeout):
-            if change is not None:
-                changes.append(change)
-                self._apply(change)
+        for change in all_changes(self.watcher, timeout):
+            changes.append(change)
+            self._apply(change)
         return changes
 
     def apply_until(self, condition: Callable[[], bool]) -> list[Change]:
@@ -163,15 +171,15 @@ class MirroredWatcher:
         try:
             self.mirror.apply(change)
         except OSError:
-            self.watcher.failed(change)
+            self.ledger.mark_uncertain(change.token)
             return
         if self._rng is None:
-            self.watcher.done(change)
+            self.ledger.confirm(change.token)
             return
         self._unconfirmed.append(change)
         while self._unconfirmed and self._rng.random() < 0.8:
             number = self._rng.randrange(len(self._unconfirmed))
-            self.watcher.done(self._unconfirmed.pop(number))
+            self.ledger.confirm(self._unconfirmed.pop(number).token)
 
 
 @pytest.fixture
@@ -298,12 +306,15 @@ def test_a_temporary_name_is_not_announced(mirrored: MirroredWatcher) -> None:
     assert mirrored.collect() == [("changed", "f")]
 
 
-def test_a_renamed_directory_is_one_change_and_stays_watched(mirrored: MirroredWatcher) -> None:
+def test_a_renamed_directory_stays_watched_and_what_is_below_it_is_announced_again(
+    mirrored: MirroredWatcher,
+) -> None:
     (mirrored.root / "d/e").mkdir(parents=True)
     (mirrored.root / "d/e/f").write_text("content")
     mirrored.apply_until_quiet()
     (mirrored.root / "d").rename(mirrored.root / "new")
-    assert mirrored.collect() == [("renamed", "d", "new")]
+    below = [("changed", "new/e"), ("changed", "new/e/f")]
+    assert mirrored.collect() == [("renamed", "d", "new"), *below]
     (mirrored.root / "new/e/g").write_text("content")
     (mirrored.root / "new/e/f").unlink()
     assert sorted(mirrored.collect()) == [("changed", "new/e/g"), ("removed", "new/e/f")]
@@ -388,7 +399,7 @@ def test_a_change_neither_done_nor_failed_is_found_again_by_the_next_run(
     for _ in range(2):
         with Ledger(tmp_path / "ledger") as ledger, Watcher([str(root)], ledger, 0) as watcher:
             time.sleep(0.1)
-            assert len([change for change in watcher.changes(0.2) if change]) == 3
+            assert len(list(all_changes(watcher, 0.2))) == 3
     (root / "g").unlink()
     with MirroredWatcher(root, tmp_path / "ledger") as mirrored:
         assert mirrored.collect() == [("changed", ""), ("changed", "f"), ("removed", "g")]
@@ -398,9 +409,9 @@ def test_the_removal_of_an_unconfirmed_file_is_announced(root: Path, tmp_path: P
     with Ledger(tmp_path / "ledger") as ledger, Watcher([str(root)], ledger, 0) as watcher:
         (root / "f").touch()
         time.sleep(0.1)
-        kinds = [change.kind for change in watcher.changes(0.2) if change]
+        kinds = [change.kind for change in all_changes(watcher, 0.2)]
         (root / "f").unlink()
-        kinds += [change.kind for change in watcher.changes(0.2) if change]
+        kinds += [change.kind for change in all_changes(watcher, 0.2)]
     assert kinds == ["changed", "changed", "removed"]
 
 
@@ -408,16 +419,14 @@ def test_a_failed_rename_is_announced_name_by_name(root: Path, tmp_path: Path) -
     with Ledger(tmp_path / "ledger") as ledger, Watcher([str(root)], ledger, 0) as watcher:
         (root / "f").touch()
         time.sleep(0.1)
-        for change in watcher.changes(0.2):
-            if change is not None:
-                watcher.done(change)
+        for change in all_changes(watcher, 0.2):
+            ledger.confirm(change.token)
         (root / "f").rename(root / "g")
         changes = []
-        for change in watcher.changes(0.2):
-            if change is not None:
-                changes.append((change.kind, Path(change.path).name))
-                if change.kind == "renamed":
-                    watcher.failed(change)
+        for change in all_changes(watcher, 0.2):
+            changes.append((change.kind, Path(change.path).name))
+            if change.kind == "renamed":
+                ledger.mark_uncertain(change.token)
     assert changes == [("renamed", "g"), ("removed", "f"), ("changed", "g")]
 
 
@@ -440,9 +449,28 @@ def test_changes_returns_in_time_and_waits_without_using_the_processor(
     mirrored: MirroredWatcher,
 ) -> None:
     start, used = time.monotonic(), time.process_time()
-    assert list(mirrored.watcher.changes(0.5)) == [None]
+    assert list(mirrored.watcher.changes(0.5)) == []
     assert 0.45 < time.monotonic() - start < 1
     assert time.process_time() - used < 0.1
+
+
+def overflow(root: Path) -> None:
+    limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    for number in range(limit // 2 + 10):
+        (root / f"x{number % 2}").touch()
+        (root / f"x{number % 2}").unlink()
+
+
+def test_a_file_whose_close_was_dropped_by_an_overflow_is_announced(
+    mirrored: MirroredWatcher,
+) -> None:
+    with (mirrored.root / "f").open("wb", buffering=0) as file:
+        file.write(b"part")
+        assert mirrored.apply_available() == []
+        overflow(mirrored.root)
+        file.write(b"more")
+    (change,) = mirrored.apply_until(lambda: bool(mirrored.mirror.below(str(mirrored.root))))
+    assert change.path == str(mirrored.root / "f")
 
 
 def test_after_an_overflow_everything_is_compared(
@@ -452,10 +480,7 @@ def test_after_an_overflow_everything_is_compared(
     for number in range(3):
         (mirrored.root / "d" / str(number)).touch()
     mirrored.apply_until_quiet()
-    limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
-    for number in range(limit // 2 + 10):
-        (mirrored.root / f"x{number % 2}").touch()
-        (mirrored.root / f"x{number % 2}").unlink()
+    overflow(mirrored.root)
     (mirrored.root / "d" / "0").unlink()
     (mirrored.root / "d" / "1").write_text("changed")
     (mirrored.root / "d").rename(mirrored.root / "e")
@@ -499,7 +524,7 @@ def test_roots_may_overlap_and_be_symbolic_links(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger") as ledger, Watcher(roots, ledger, 0) as watcher:
         time.sleep(0.1)
         (tmp_path / "real" / "g").touch()
-        paths = [change.path for change in watcher.changes(0.3) if change]
+        paths = [change.path for change in all_changes(watcher, 0.3)]
     assert sorted(paths) == [str(tmp_path / "link" / name) for name in ("g", "in", "in/f")]
 
 
@@ -537,7 +562,7 @@ def test_at_the_limit_of_watches_the_error_names_the_setting(root: Path, tmp_pat
         "pathlib.Path('/proc/sys/user/max_inotify_watches').write_text('3')\n"
         "with Ledger(pathlib.Path(sys.argv[1])) as ledger, "
         "Watcher([sys.argv[2]], ledger, 0) as watcher:\n"
-        "    list(watcher.changes(5))\n"
+        "    while list(watcher.changes(5)): pass\n"
     )
     if subprocess.run(["unshare", "-Ur", "true"], capture_output=True, check=False).returncode:
         pytest.skip("user namespaces are not permitted on this machine")

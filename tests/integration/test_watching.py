@@ -69,6 +69,24 @@ def test_a_file_is_announced_only_when_it_is_complete(mirrored: Site) -> None:
     assert site.codes()["slow"] == [201]
 
 
+def test_a_file_that_is_written_while_its_directory_is_renamed_is_announced_when_complete(
+    mirrored: Site,
+) -> None:
+    site = mirrored
+    (site.source / "old").mkdir()
+    _wait_until_same(site)
+    with (site.source / "old" / "slow").open("w") as file:
+        for number in range(8):
+            file.write("x" * 1000)
+            file.flush()
+            if number == 2:
+                (site.source / "old").rename(site.source / "new")
+            time.sleep(0.25)
+            assert not (site.dest / "new" / "slow").exists()
+    _wait_until_same(site)
+    assert site.codes()["new/slow"] == [201]
+
+
 def test_a_directory_renamed_before_its_files_are_sent_arrives_with_all_of_them(site: Site) -> None:
     site.run("sr_sender", "--declare")
     (site.source / "old").mkdir()

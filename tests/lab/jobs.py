@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import threading
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from sarra_lite import units
+from sarra_lite.config.commands import SenderConfig
+from sarra_lite.config.credentials import parse_url
 from sarra_lite.delivery.job import Job
 from sarra_lite.delivery.rate_limit import RateLimit
 from sarra_lite.delivery.upload import Hooks
@@ -16,6 +18,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sarra_lite.messages.v03 import Blocks
+
+
+def sender_config(**options: Any) -> SenderConfig:
+    """Return the configuration of a sender."""
+    broker, host = parse_url("amqp://u@broker/", ["amqp"]), parse_url("sftp://u@host/", ["sftp"])
+    return SenderConfig(broker=broker, sendTo=host, **options)
 
 
 def job_of(path: Path, blocks: Blocks | None = None, **options: Any) -> Job:
@@ -29,10 +37,10 @@ def job_of(path: Path, blocks: Blocks | None = None, **options: Any) -> Job:
         mtime=units.time_string(found.st_mtime_ns),
         blocks=blocks,
     )
-    return Job(announcement, str(path), "file", **options)
+    return Job(announcement, str(path), "file", sender_config(**options))
 
 
 def quiet_hooks(shared: SharedRanges | None = None) -> Hooks:
     """Return hooks without a rate limit, whose callbacks do nothing."""
     shared = shared or SharedRanges(lambda: None)
-    return Hooks(RateLimit(0), threading.Event(), lambda _: None, lambda _: None, shared)
+    return Hooks(RateLimit(0), asyncio.Event(), lambda _: None, lambda _: None, shared)

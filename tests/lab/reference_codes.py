@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PAGE: Final = "docs/reference/reports.md"
 # Position of the report code among the arguments of a call.
-_CODE_ARGUMENT: Final = {"Outcome": 0, "__init__": 0, "report": 1, "retry": 1, "_rejected": 2} | {
+_CODE_ARGUMENT: Final = {"Outcome": 0, "__init__": 0, "report": 1, "retry": 1} | {
     name: 0
     for name, kind in vars(errors).items()
     if isinstance(kind, type) and issubclass(kind, errors.TransferError)

@@ -20,7 +20,7 @@ from sarra_lite.sftp.packets import pack_string
 from sarra_lite.sftp.target import Stream, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 EXTENSIONS: Final = (b"posix-rename@openssh.com", b"fsync@openssh.com")
 CLOSE_REASON: Final = "the scripted server hung up"
@@ -188,7 +188,18 @@ class Scripted(Stream):
             self.requests.append(request)
             self._received.notify_all()
         if response is not None:
-            await self.send(response)
+            with contextlib.suppress(ConnectionError):  # the client may have hung up
+                await self.send(response)
+
+
+def connecting(*servers: Scripted) -> Callable[[Target], Awaitable[Scripted]]:
+    """Return a replacement for ``session.connect`` that connects to these servers, in order."""
+    left = iter(servers)
+
+    async def connect(_: Target) -> Scripted:
+        return next(left)
+
+    return connect
 
 
 def target(timeout: float = 5.0) -> Target:

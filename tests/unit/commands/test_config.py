@@ -229,8 +229,9 @@ def test_help_prints_every_exit_status_and_version_prints_the_version(capsys: Ou
 @pytest.mark.parametrize("module", ["config", *COMMANDS])
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_every_command_prints_a_completion_script(module: str, shell: str, tmp_path: Path) -> None:
+    program = f"from sarra_lite.commands.{module} import main; main()"
     done = subprocess.run(
-        [sys.executable, "-m", f"sarra_lite.commands.{module}", "--print-completion", shell],
+        [sys.executable, "-c", program, "--print-completion", shell],
         capture_output=True,
         text=True,
         check=True,

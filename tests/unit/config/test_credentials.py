@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sarra_lite.commands import connections
-from sarra_lite.config import credentials
-from sarra_lite.config.commands import PostConfig, SenderConfig
+from sarra_lite.config import credentials, files, schema
+from sarra_lite.config.commands import LogConfig, PostConfig, SenderConfig
+from sarra_lite.config.credentials import parse_url
 from sarra_lite.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def test_a_file_of_sr3_works_unchanged(file: Path, tmp_path: Path) -> None:
     assert sftp.options == {"ssh_keyfile": str(key)}
     assert list(credentials.file_problems(file)) == []
     config = SenderConfig(
-        broker="amqp://uearnest@127.0.0.77/", sendTo="sftp://root@127.0.0.1:32222"
+        broker=parse_url("amqp://uearnest@127.0.0.77/", ["amqp", "amqps"]),
+        sendTo=parse_url("sftp://root@127.0.0.1:32222", ["sftp"]),
     )
     connections.broker_factory(config)
     connections.sftp_factory(config)
@@ -147,7 +149,7 @@ def test_a_file_that_is_not_utf8_is_refused(file: Path) -> None:
 
 
 def test_a_missing_password_is_reported_with_the_line_to_add(file: Path) -> None:
-    config = PostConfig(broker="amqps://u@h.example/vh")
+    config = PostConfig(broker=parse_url("amqps://u@h.example/vh", ["amqp", "amqps"]))
     with pytest.raises(ConfigError) as caught:
         connections.broker_factory(config)
     assert str(caught.value) == (
@@ -161,7 +163,10 @@ def test_a_missing_password_is_reported_with_the_line_to_add(file: Path) -> None
 
 def test_a_missing_key_file_is_reported(file: Path) -> None:
     write(file, "sftp://u@h/ ssh_keyfile=/nowhere/key\n")
-    config = SenderConfig(broker="amqp://u@h/", sendTo="sftp://u@h/")
+    config = SenderConfig(
+        broker=parse_url("amqp://u@h/", ["amqp", "amqps"]),
+        sendTo=parse_url("sftp://u@h/", ["sftp"]),
+    )
     with pytest.raises(ConfigError, match="ssh_keyfile of sftp://u@h/: no such file: /nowhere/key"):
         connections.sftp_factory(config)
 
@@ -173,10 +178,9 @@ def test_credentials_from_systemd_come_first_and_may_have_any_mode(
     systemd = tmp_path / "systemd"
     systemd.mkdir()
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", f"{systemd}/")
-    directories = [file.parent]
-    assert credentials.find_file(directories) == file
+    assert files.credentials_file() == file
     write(systemd / "credentials.conf", "amqp://u:systemds@h/\n", 0o440)
-    assert credentials.find_file(directories) == systemd / "credentials.conf"
+    assert files.credentials_file() == systemd / "credentials.conf"
     assert password(systemd / "credentials.conf", "amqp://u@h/") == "systemds"
 
 
@@ -187,16 +191,23 @@ def test_no_text_of_an_endpoint_contains_the_password() -> None:
     assert "geheim" not in f"{broker!r} {broker} {[broker]}"
 
 
+@pytest.mark.parametrize("url", ["amqp://u%2F%40@h/%2F", "amqps://u@[::1]:1/vh", "sftp://u@h/"])
+def test_the_text_of_an_endpoint_is_its_url(url: str) -> None:
+    assert str(endpoint(url)) == url
+
+
 # NFKC makes "/" of a part of U+2100: urlsplit() puts the whole netloc into its ValueError.
 @pytest.mark.parametrize("url", ["amqp://u:s3cret\u2100@h/", "amqp://u:s3cret@[h/"])
 def test_a_url_that_cannot_be_read_is_not_repeated_with_its_password(
     tmp_path: Path, url: str
 ) -> None:
-    assert "s3cret" not in str(credentials.problem(url, ["amqp"]))
+    assert "s3cret" not in str(schema.check(LogConfig, {"broker": url}, "F")[1])
     file = tmp_path / "credentials.conf"
     file.touch(mode=0o600)
     file.write_text(url, encoding="utf-8")
     (line,) = credentials.file_problems(file)
     assert "s3cret" not in line
-    config = PostConfig(broker="amqp://u@h/", baseUrl=url.replace("amqp", "file"))
+    config = PostConfig(
+        broker=parse_url("amqp://u@h/", ["amqp", "amqps"]), baseUrl=url.replace("amqp", "file")
+    )
     assert "s3cret" not in str(list(config.problems()))

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarra_lite.config import matching, rules
+from sarra_lite.config import rules
 from sarra_lite.config.commands import PostConfig, SenderConfig
-from sarra_lite.config.matching import Rejected
+from sarra_lite.config.credentials import parse_url
 from sarra_lite.config.rules import Rule
+from sarra_lite.errors import TransferError
 from sarra_lite.messages.v03 import Announcement
 
 PATH = "data/ocean/deep/wave.nc"
@@ -19,8 +20,8 @@ PATH = "data/ocean/deep/wave.nc"
 
 def config(*sender_rules: Rule, **values: Any) -> SenderConfig:
     return SenderConfig(
-        broker="amqp://uearnest@broker.example/",
-        sendTo="sftp://ear001@host.example/",
+        broker=parse_url("amqp://uearnest@broker.example/", ["amqp", "amqps"]),
+        sendTo=parse_url("sftp://ear001@host.example/", ["sftp"]),
         rules=list(sender_rules),
         **values,
     )
@@ -33,9 +34,13 @@ def announcement(path: str = PATH, source: str | None = "uearnest") -> Announcem
 
 
 def destination(sender: SenderConfig, path: str = PATH, source: str | None = "uearnest") -> str:
-    result = matching.destination_path(sender, announcement(path, source), path)
-    assert isinstance(result, str)
-    return result
+    return sender.destination_path(announcement(path, source), path)
+
+
+def assert_refused(sender: SenderConfig, path: str, reason: str) -> None:
+    with pytest.raises(TransferError, match=f"^{reason} of configuration default/") as caught:
+        destination(sender, path)
+    assert caught.value.code == 404
 
 
 def test_without_rules_every_file_is_accepted_and_directories_are_mirrored() -> None:
@@ -49,32 +54,29 @@ def test_the_first_rule_that_matches_decides() -> None:
     )
     assert destination(sender) == f"a/{PATH}"
     assert destination(sender, "data/other") == "data/other"
-    assert matching.destination_path(sender, announcement(), "x") != Rejected("rejected by rule 1")
-    assert matching.destination_path(
-        sender, announcement("ocean/a.tmp"), "ocean/a.tmp"
-    ) == Rejected("rejected by rule 1")
+    assert_refused(sender, "ocean/a.tmp", "rejected by rule 1")
 
 
 def test_rules_match_from_the_beginning_of_base_url_and_path() -> None:
     sender = config(Rule(accept="file:/data/"), acceptUnmatched=False)
     assert destination(sender) == PATH
-    assert matching.destination_path(
-        sender, announcement("other/data/x"), "other/data/x"
-    ) == Rejected("no rule accepts it")
+    assert_refused(sender, "other/data/x", "no rule accepts it")
 
 
 def test_a_newline_in_a_name_does_not_bypass_a_rule() -> None:
     sender = config(Rule(reject=".*secret"))
-    assert isinstance(
-        matching.destination_path(sender, announcement("a\nsecret"), "a\nsecret"), Rejected
-    )
+    assert_refused(sender, "a\nsecret", "rejected by rule 1")
 
 
 @pytest.mark.parametrize("accepted", [True, False])
 def test_a_file_that_no_rule_matches_is_accepted_or_not(accepted: bool) -> None:  # noqa: FBT001
-    post = PostConfig(broker="amqp://u@h/", rules=[Rule(reject=".*x$")], acceptUnmatched=accepted)
-    assert matching.accepts(post, announcement("y")) is accepted
-    assert matching.accepts(post, announcement("x")) is False
+    post = PostConfig(
+        broker=parse_url("amqp://u@h/", ["amqp", "amqps"]),
+        rules=[Rule(reject=".*x$")],
+        acceptUnmatched=accepted,
+    )
+    assert post.accepts(announcement("y")) is accepted
+    assert post.accepts(announcement("x")) is False
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ import pytest
 from paramiko import sftp as names
 
 from sarra_lite.delivery.deliver import deliver
-from sarra_lite.errors import ConfigError, TransferError
+from sarra_lite.errors import ConfigError, DestinationDown, TransferError
 from sarra_lite.messages.v03 import Blocks
 from sarra_lite.sftp import session
 from sarra_lite.sftp.client import SftpClient
 from tests.lab import scripted
 from tests.lab.jobs import job_of, quiet_hooks
-from tests.lab.scripted import Files, Request, Scripted, target
+from tests.lab.scripted import Files, Request, Scripted, connecting, target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ def send(
     async def run() -> tuple[Outcome, list[int]]:
         async with Scripted(script) as server:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(session, "connect", lambda _: server)
+                patch.setattr(session, "connect", connecting(server))
                 connection = SftpClient(target())
                 await connection.open()
                 outcome = await deliver(connection, job, quiet_hooks())
@@ -106,3 +106,34 @@ def test_fsync_comes_before_the_name(tmp_path: Path) -> None:
     assert outcome.code == 201
     assert len(files.synced) == 1
     assert files.synced[0] != b"file"
+
+
+def test_a_connection_that_is_lost_while_cleaning_up_lets_another_clean_up(tmp_path: Path) -> None:
+    files, removals = Files(), 0
+
+    def script(request: Request) -> bytes | None:
+        nonlocal removals
+        if request.kind == names.CMD_WRITE:
+            (tmp_path / "file").write_bytes(b"another version")
+        if request.kind == names.CMD_REMOVE:
+            removals += 1
+            return b"no SFTP"
+        return files(request)
+
+    with pytest.raises(DestinationDown):
+        send(tmp_path, script)
+    assert removals == 1
+
+
+def test_a_staging_file_that_must_not_be_written_any_more_is_taken_up_again(tmp_path: Path) -> None:
+    files, modes = Files(), [0o444]
+
+    def script(request: Request) -> bytes | None:
+        if request.kind == names.CMD_OPEN and modes == [0o444]:
+            return request.status(names.SFTP_PERMISSION_DENIED)
+        if request.kind == names.CMD_SETSTAT:
+            modes.append(0o600)
+        return files(request)
+
+    outcome, _ = send(tmp_path, script)
+    assert outcome.code == 201

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sarra_lite.delivery.destination import Destination
 from sarra_lite.delivery.job import Job
 from sarra_lite.messages.v03 import Announcement
+from tests.lab.jobs import sender_config
 
 NAMES = st.binary(min_size=1, max_size=255).filter(lambda b: b"/" not in b and b"\0" not in b)
 NO_CLIENT: Any = None  # no request is made
@@ -19,7 +20,7 @@ def announced(path: str, **fields: Any) -> Announcement:
 
 
 def destination(path: str, announcement: Announcement) -> Destination:
-    return Destination(NO_CLIENT, Job(announcement, "/source", path))
+    return Destination(NO_CLIENT, Job(announcement, "/source", path, sender_config()))
 
 
 def staging_file(path: str, announcement: Announcement) -> str:

@@ -23,7 +23,7 @@ from sarra_lite.messages.v03 import Blocks
 from sarra_lite.sftp import session
 from sarra_lite.sftp.client import SftpClient
 from tests.lab.jobs import job_of, quiet_hooks
-from tests.lab.scripted import Files, Request, Scripted, target
+from tests.lab.scripted import Files, Request, Scripted, connecting, target
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -46,7 +46,7 @@ def test_whoever_sends_it_every_byte_of_a_range_is_sent_once(
     begin: int, length: int, splits: list[bool], data: st.DataObject
 ) -> None:
     step = 255 * 1024
-    ranges = [SharedRange(NOBODY, begin, begin + length, step)]
+    ranges = [SharedRange(NOBODY, begin, length, step)]
     at = [begin]
     sent: list[tuple[int, int]] = []
 
@@ -114,8 +114,7 @@ async def connected(quick: Callable[[Request], bytes | None] | None = None) -> A
     files = Files()
     with pytest.MonkeyPatch.context() as patch:
         async with Scripted(files) as slow, Scripted(quick or files) as fast:
-            servers = iter([slow, fast])
-            patch.setattr(session, "connect", lambda _: next(servers))
+            patch.setattr(session, "connect", connecting(slow, fast))
             owner, helper = SftpClient(target()), SftpClient(target())
             await owner.open()
             await helper.open()
@@ -147,6 +146,14 @@ async def held_up(ends: Ends, job: Job, shared: SharedRanges) -> asyncio.Task[An
     return doing
 
 
+async def help_with(ends: Ends, part: SharedRange, shared: SharedRanges) -> None:
+    """Send a part by the second connection, as a worker does."""
+    try:
+        await upload_stolen(ends.helper, part, quiet_hooks(shared))
+    finally:
+        part.finished.set()
+
+
 def writes(server: Scripted) -> int:
     return sum(request.kind == names.CMD_WRITE for request in server.requests)
 
@@ -163,7 +170,7 @@ def test_the_end_of_a_block_goes_by_another_connection(job: Job, tmp_path: Path)
             doing = await held_up(ends, job, shared)
             parts = 0
             while (part := shared.steal()) is not None:
-                await upload_stolen(ends.helper, part, quiet_hooks(shared))
+                await help_with(ends, part, shared)
                 parts += 1
             assert parts > 3
             assert not doing.done()
@@ -192,7 +199,7 @@ def test_what_a_helper_did_not_write_the_owner_sends(job: Job, tmp_path: Path) -
             doing = await held_up(ends, job, shared)
             part = a_part(shared)
             with pytest.raises(DestinationDown):
-                await upload_stolen(ends.helper, part, quiet_hooks(shared))
+                await help_with(ends, part, shared)
             ends.slow.reading.set()
             assert (await doing).code == 206
             assert content(ends) == (tmp_path / "file").read_bytes()
@@ -206,7 +213,7 @@ def test_an_owner_that_gives_up_waits_until_its_helpers_write_no_more(job: Job) 
         async with connected() as ends:
             doing = await held_up(ends, job, shared)
             part = a_part(shared)
-            helping = asyncio.create_task(upload_stolen(ends.helper, part, quiet_hooks(shared)))
+            helping = asyncio.create_task(help_with(ends, part, shared))
             ends.quick.reading.clear()
             ends.slow.hang_up()
             await asyncio.sleep(0.1)
@@ -229,7 +236,7 @@ def test_a_helper_of_a_source_that_changed_fails_and_the_owner_says_why(
             part = a_part(shared)
             os.utime(tmp_path / "file", (1, 1))
             with pytest.raises(SourceUnavailable):
-                await upload_stolen(ends.helper, part, quiet_hooks(shared))
+                await help_with(ends, part, shared)
             ends.slow.reading.set()
             with pytest.raises(SourceUnavailable, match="changed"):
                 await doing

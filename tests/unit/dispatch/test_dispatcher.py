@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import pytest
 
-from sarra_lite.broker.client import Delivery, PublishOutcome
+from sarra_lite.broker.client import Delivery
 from sarra_lite.config.commands import SenderConfig
+from sarra_lite.config.credentials import parse_url
 from sarra_lite.delivery.job import Job, Outcome
-from sarra_lite.dispatch.broker_link import Confirmed
 from sarra_lite.dispatch.dispatcher import Dispatcher
 from sarra_lite.dispatch.pool import Done, Down
 from sarra_lite.errors import DestinationFull, TransferError
 from sarra_lite.messages import v03
 from sarra_lite.messages.v03 import Announcement, Blocks, Report
+from sarra_lite.runtime import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from sarra_lite.broker.report_stream import Key
@@ -33,20 +35,19 @@ class FakePool:
     def __init__(self) -> None:
         """No job yet."""
         self.jobs: list[Job] = []
-        self.given_up: list[Job] = []
 
-    def submit(self, job: Job, *, give_up: TransferError | None = None) -> None:
-        (self.jobs if give_up is None else self.given_up).append(job)
+    def submit(self, job: Job) -> None:
+        self.jobs.append(job)
 
 
 class Published(NamedTuple):
     report: Report
     delivery: Delivery | None
-    key: Key | None
+    on_confirmed: Callable[[], None]
 
 
 class FakeLink:
-    """Notes reports and acknowledgements; ``past``: codes of reports made before."""
+    """Notes reports and acknowledgements; ``past``: what was reported before."""
 
     def __init__(self) -> None:
         """Nothing is published yet."""
@@ -54,10 +55,13 @@ class FakeLink:
         self.reports: list[Published] = []
         self.acked: list[Delivery] = []
         self.split: list[Announcement] = []
-        self.past: dict[Key, int] = {}
+        self.past: set[Key] = set()
+        self.lookup_seconds = 0.0
+        self.lookup_error: Exception | None = None
+        self.failure = Failure()
         self.attached = False
 
-    def attach(self, _: object) -> None:
+    async def attach(self, _: object) -> None:
         self.attached = True
 
     def detach(self) -> None:
@@ -67,27 +71,25 @@ class FakeLink:
     def count_taken(self, size: int) -> None:
         pass
 
-    def find_final_reports(self, announcements: Iterable[Announcement]) -> dict[Key, int]:
-        return {one.key: self.past[one.key] for one in announcements if one.key in self.past}
+    async def find_final_reports(self, announcements: Iterable[Announcement]) -> set[Key]:
+        await asyncio.sleep(self.lookup_seconds)
+        if self.lookup_error is not None:
+            raise self.lookup_error
+        return {one.key for one in announcements} & self.past
 
     def report(
-        self, report: Announcement, delivery: Delivery | None = None, key: Key | None = None
+        self,
+        report: Announcement,
+        delivery: Delivery | None = None,
+        on_confirmed: Callable[[], None] = lambda: None,
     ) -> None:
         assert report.report is not None
         self.outstanding += 1
-        self.reports.append(Published(report.report, delivery, key))
+        self.reports.append(Published(report.report, delivery, on_confirmed))
 
     def announce_blocks(self, delivery: Delivery, announcement: Announcement) -> None:
         self.split.append(announcement)
         self.acked.append(delivery)
-
-    def confirmed(self, event: Confirmed) -> bool:
-        self.outstanding -= 1
-        if event.result is PublishOutcome.LOST:
-            return False
-        if event.delivery is not None:
-            self.acked.append(event.delivery)
-        return True
 
     def ack(self, delivery: Delivery) -> None:
         self.acked.append(delivery)
@@ -96,18 +98,38 @@ class FakeLink:
 class Stage:
     """A dispatcher between its fakes; ``tags`` number the deliveries."""
 
+    all: ClassVar[list[Stage]] = []
+
     def __init__(self, **options: Any) -> None:
         """``options`` are those of the sender."""
         config = SenderConfig(
-            broker="amqp://uearnest@broker.example/",
-            sendTo="sftp://ear001@host.example/",
+            broker=parse_url("amqp://uearnest@broker.example/", ["amqp", "amqps"]),
+            sendTo=parse_url("sftp://ear001@host.example/", ["sftp"]),
             **options,
         )
         self.pool = FakePool()
         self.link = FakeLink()
         self.tags = 0
+        self.all.append(self)
+        self.loop = asyncio.new_event_loop()
         self.dispatcher = Dispatcher(config, cast("Any", self.pool), cast("Any", self.link))
-        self.dispatcher.attach(NO_BROKER)
+        self.attach()
+
+    def attach(self) -> None:
+        self.loop.run_until_complete(self.dispatcher.attach(NO_BROKER))
+
+    def check_redelivered(self) -> None:
+        self.in_loop(self.dispatcher.check_redelivered)
+
+    def in_loop(self, function: Callable[[], object]) -> None:
+        """Call a function in the loop, and wait for all tasks that it started."""
+
+        async def run() -> None:
+            function()
+            while len(tasks := asyncio.all_tasks()) > 1:
+                await asyncio.wait(tasks - {asyncio.current_task()}, timeout=5)
+
+        self.loop.run_until_complete(run())
 
     def deliver(self, announcement: Announcement, *, again: bool = False) -> Delivery:
         return self.deliver_body(v03.encode(announcement), again=again)
@@ -117,20 +139,32 @@ class Stage:
         delivery = Delivery(
             body, v03.CONTENT_TYPE, "uearnest", "xac_earnest", again, None, self.tags
         )
-        self.dispatcher.receive(delivery)
+        self.in_loop(lambda: self.dispatcher.receive(delivery))
         return delivery
 
     def finish(self, result: Outcome | TransferError, job: Job | None = None) -> None:
         """Let a worker end with a job, the latest one unless it is given."""
-        self.dispatcher.finished(Done(job or self.pool.jobs[-1], result, 0.5))
+        done = Done(job or self.pool.jobs[-1], result, 0.5)
+        self.in_loop(lambda: self.dispatcher.finished(done))
 
-    def confirm(self, result: PublishOutcome = PublishOutcome.CONFIRMED) -> None:
-        """Let the broker answer to the latest report."""
+    def confirm(self) -> None:
+        """Let the broker confirm the latest report."""
         latest = self.link.reports[-1]
-        self.dispatcher.confirmed(Confirmed(latest.delivery, latest.key, result, ""))
+        self.link.outstanding -= 1
+        if latest.delivery is not None:
+            self.link.acked.append(latest.delivery)
+        latest.on_confirmed()
 
     def codes(self) -> list[int]:
         return [published.report.code for published in self.link.reports]
+
+
+@pytest.fixture(autouse=True)
+def loops_are_closed() -> Iterator[None]:
+    yield
+    for stage in Stage.all:
+        stage.loop.close()
+    Stage.all.clear()
 
 
 def announced(path: str = "a", **fields: Any) -> Announcement:
@@ -150,7 +184,7 @@ def test_a_delivery_is_acknowledged_when_its_report_is_confirmed_not_before() ->
     stage.confirm()
     assert stage.link.acked == [delivery]
     assert len(stage.dispatcher) == 0
-    assert stage.dispatcher.tally.arrived == 1
+    assert stage.dispatcher.reporting.arrived == 1
 
 
 def test_what_is_no_message_is_reported_and_acknowledged_without_a_job() -> None:
@@ -159,7 +193,7 @@ def test_what_is_no_message_is_reported_and_acknowledged_without_a_job() -> None
     assert stage.codes() == [417]
     assert stage.link.reports[0].delivery == delivery
     assert stage.pool.jobs == []
-    assert stage.dispatcher.tally.failed == 1
+    assert stage.dispatcher.reporting.failed == 1
 
 
 def test_an_announcement_of_another_user_is_refused() -> None:
@@ -195,7 +229,7 @@ def test_a_failure_is_final_and_counted() -> None:
     (published,) = stage.link.reports
     assert published.report.code == 410
     assert published.report.final
-    assert stage.dispatcher.tally.failed == 1
+    assert stage.dispatcher.reporting.failed == 1
 
 
 def test_a_full_destination_is_reported_and_tried_again_later() -> None:
@@ -217,7 +251,7 @@ def test_a_full_destination_is_given_up_after_retry_ttl() -> None:
     time.sleep(0.001)
     stage.finish(full)
     assert stage.codes() == []
-    assert stage.pool.given_up == stage.pool.jobs
+    assert [job.given_up for job in stage.pool.jobs] == [None, full]
     stage.finish(full)
     (published,) = stage.link.reports
     assert published.report.final
@@ -226,9 +260,19 @@ def test_a_full_destination_is_given_up_after_retry_ttl() -> None:
 def test_what_waits_is_started_again_when_its_time_has_come() -> None:
     stage = Stage()
     stage.deliver(announced(size=MIB, blocks=Blocks(MIB, 1, 0, finish=True)))
-    stage.finish(Outcome(0, "blocks are missing", wait=0.0))
-    assert stage.dispatcher.start_due() == 1.0
+    stage.finish(Outcome(0, "blocks are missing", wait=0.05))
+    assert len(stage.pool.jobs) == 1
+    stage.loop.run_until_complete(asyncio.sleep(0.1))
     assert len(stage.pool.jobs) == 2
+
+
+def test_what_waits_is_not_started_after_the_connection_was_lost() -> None:
+    stage = Stage()
+    stage.deliver(announced(size=MIB, blocks=Blocks(MIB, 1, 0, finish=True)))
+    stage.finish(Outcome(0, "blocks are missing", wait=0.05))
+    stage.dispatcher.detach()
+    stage.loop.run_until_complete(asyncio.sleep(0.1))
+    assert len(stage.pool.jobs) == 1
 
 
 def test_a_finish_is_started_at_once_when_the_last_block_is_done() -> None:
@@ -253,9 +297,9 @@ def test_a_lost_connection_leaves_the_running_job_and_its_next_delivery_gets_the
     stage.dispatcher.detach()
     stage.finish(SENT)
     assert stage.codes() == []  # there is no connection, and nothing to acknowledge
-    stage.dispatcher.attach(NO_BROKER)
+    stage.attach()
     again = stage.deliver(announced(size=1), again=True)
-    stage.dispatcher.check_redelivered()
+    stage.check_redelivered()
     assert stage.codes() == [201]
     stage.confirm()
     assert stage.link.acked == [again]
@@ -275,12 +319,11 @@ def test_a_report_that_was_lost_is_published_again_with_the_next_delivery() -> N
     stage = Stage()
     stage.deliver(announced(size=1))
     stage.finish(SENT)
-    stage.confirm(PublishOutcome.LOST)
     stage.dispatcher.detach()
     assert stage.link.acked == []
-    stage.dispatcher.attach(NO_BROKER)
+    stage.attach()
     again = stage.deliver(announced(size=1), again=True)
-    stage.dispatcher.check_redelivered()
+    stage.check_redelivered()
     stage.confirm()
     assert stage.codes() == [201, 201]
     assert stage.link.acked == [again]
@@ -289,10 +332,10 @@ def test_a_report_that_was_lost_is_published_again_with_the_next_delivery() -> N
 def test_a_redelivery_that_was_reported_before_is_only_acknowledged() -> None:
     stage = Stage()
     announcement = announced(size=1)
-    stage.link.past = {announcement.key: 201}
+    stage.link.past = {announcement.key}
     delivery = stage.deliver(announcement, again=True)
     assert len(stage.dispatcher) == 1
-    stage.dispatcher.check_redelivered()
+    stage.check_redelivered()
     assert stage.link.acked == [delivery]
     assert stage.pool.jobs == []
     assert len(stage.dispatcher) == 0
@@ -301,8 +344,82 @@ def test_a_redelivery_that_was_reported_before_is_only_acknowledged() -> None:
 def test_a_redelivery_without_a_report_becomes_a_job_that_knows_it() -> None:
     stage = Stage()
     stage.deliver(announced(size=1), again=True)
-    stage.dispatcher.check_redelivered()
+    stage.check_redelivered()
     assert [job.redelivered for job in stage.pool.jobs] == [True]
+
+
+def test_a_lookup_holds_up_nothing_else() -> None:
+    stage = Stage()
+    stage.link.lookup_seconds = 0.2
+    stage.deliver(announced("b", size=1), again=True)
+
+    def meanwhile() -> None:
+        stage.dispatcher.check_redelivered()
+        body = v03.encode(announced("a", size=1))
+        stage.dispatcher.receive(
+            Delivery(
+                body, v03.CONTENT_TYPE, "uearnest", "xac_earnest", redelivered=False, offset=None
+            )
+        )
+        stage.dispatcher.finished(Done(stage.pool.jobs[-1], SENT, 0.5))
+        stage.confirm()
+        assert len(stage.link.acked) == 1
+
+    stage.in_loop(meanwhile)
+    assert [job.path for job in stage.pool.jobs] == ["a", "b"]
+
+
+def test_a_lookup_that_fails_ends_the_sender_instead_of_leaving_announcements() -> None:
+    stage = Stage()
+    stage.link.lookup_error = ArithmeticError("a bug")
+    stage.deliver(announced("b", size=1), again=True)
+    stage.check_redelivered()
+    with pytest.raises(ArithmeticError):
+        stage.link.failure.check()
+
+
+def test_a_lookup_of_a_lost_connection_is_forgotten() -> None:
+    stage = Stage()
+    stage.link.lookup_seconds = 0.2
+    stage.deliver(announced("b", size=1), again=True)
+
+    def lost() -> None:
+        stage.dispatcher.check_redelivered()
+        stage.dispatcher.detach()
+
+    stage.in_loop(lost)
+    assert stage.pool.jobs == []
+    assert len(stage.dispatcher) == 0
+
+
+def test_a_report_that_the_stream_has_before_its_confirm_comes_is_no_error() -> None:
+    stage = Stage()
+    first = stage.deliver(announced(size=1))
+    stage.finish(SENT)
+    stage.link.past = {announced().key}
+    second = stage.deliver(announced(size=1), again=True)
+    stage.check_redelivered()
+    assert stage.link.acked == [second]
+    stage.confirm()
+    assert stage.link.acked == [second, first]
+    assert len(stage.dispatcher) == 0
+
+
+def test_a_large_size_without_such_a_file_is_one_job_though_published_twice(tmp_path: Path) -> None:
+    stage = Stage(blockSize=MIB, baseDir=str(tmp_path))
+    body = v03.encode(announced(size=2**60, mtime="20261127T010203"))
+    first, second = (
+        Delivery(body, v03.CONTENT_TYPE, "uearnest", "xac_earnest", False, None, tag)  # noqa: FBT003
+        for tag in (1, 2)
+    )
+
+    def receive() -> None:
+        stage.dispatcher.receive(first)
+        stage.dispatcher.receive(second)
+
+    stage.in_loop(receive)
+    assert len(stage.pool.jobs) == 1
+    assert len(stage.link.acked) == 1
 
 
 def test_an_announcement_published_twice_is_done_once() -> None:

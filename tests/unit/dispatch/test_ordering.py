@@ -61,6 +61,15 @@ def test_a_rename_holds_up_both_names() -> None:
     assert sorted(order.done(1)) == [2, 3]
 
 
+def test_a_job_that_was_dropped_and_comes_again_is_started_once() -> None:
+    order = PathOrder[int]()
+    order.add(1, "a")
+    assert not order.add(2, "a")
+    assert order.done(2) == []
+    assert not order.add(2, "a")
+    assert order.done(1) == [2]
+
+
 @given(JOBS)
 def test_every_job_runs_once_and_nothing_is_left(jobs: list[tuple[str, bool, bool]]) -> None:
     order = PathOrder[int]()

@@ -6,6 +6,7 @@ import pytest
 
 from sarra_lite.broker.client import Delivery
 from sarra_lite.config.commands import SenderConfig
+from sarra_lite.config.credentials import parse_url
 from sarra_lite.delivery.job import Job
 from sarra_lite.dispatch.placement import make_job
 from sarra_lite.errors import MessageError, TransferError
@@ -14,7 +15,10 @@ from sarra_lite.messages.v03 import Announcement
 
 def place(announcement: Announcement, *, author: str | None = "uearnest", **options: Any) -> Job:
     config = SenderConfig(
-        broker="amqp://uearnest@h/", sendTo="sftp://e@h/", directory="in", **options
+        broker=parse_url("amqp://uearnest@h/", ["amqp", "amqps"]),
+        sendTo=parse_url("sftp://e@h/", ["sftp"]),
+        directory="in",
+        **options,
     )
     delivery = Delivery(b"", None, author, "xac_earnest", redelivered=False, offset=None)
     return make_job(config, announcement, delivery)
@@ -76,3 +80,9 @@ def test_only_those_whom_the_configuration_names_are_acted_for(
         with pytest.raises(TransferError) as refused:
             place(announced(), author=author, **options)
         assert refused.value.code == 403
+
+
+@pytest.mark.parametrize("options", [{}, {"baseDir": "/data"}])
+def test_a_base_url_that_is_none_is_refused(options: dict[str, str]) -> None:
+    with pytest.raises(MessageError, match="baseUrl"):
+        place(announced(base="file://["), **options)

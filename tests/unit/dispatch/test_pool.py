@@ -2,50 +2,60 @@
 
 from __future__ import annotations
 
-import queue
+import asyncio
+import math
+import os
+from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sarra_lite.delivery.job import Job
+import pytest
+
+from sarra_lite.delivery import source
+from sarra_lite.delivery.deliver import deliver
+from sarra_lite.delivery.job import Job, Outcome
 from sarra_lite.delivery.rate_limit import RateLimit
 from sarra_lite.delivery.work_stealing import SharedRanges
-from sarra_lite.dispatch.pool import Done, Down, Fatal, WorkerPool
-from sarra_lite.dispatch.worker import Task, Worker
-from sarra_lite.errors import DestinationDown, SarraError
+from sarra_lite.dispatch import tasks
+from sarra_lite.dispatch.pool import Done, Down, WorkerPool, connections_for
+from sarra_lite.dispatch.worker import Worker
+from sarra_lite.errors import DestinationDown, DestinationRefused, SarraError
 from sarra_lite.messages.v03 import Announcement, Blocks
 from sarra_lite.sftp import session
 from sarra_lite.sftp.client import SftpClient
-from tests.lab.scripted import Request, Scripted, target
-from tests.lab.site import wait_until
+from tests.lab.jobs import job_of, sender_config
+from tests.lab.scripted import Files, Request, Scripted, target
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Callable
+    from pathlib import Path
 
+    from sarra_lite.delivery.upload import Hooks
     from sarra_lite.sftp.target import Target
 
 
 class FakePool:
-    """A pool whose tasks, once put back, are done by somebody else."""
+    """A pool whose jobs, once put back, are done by somebody else."""
 
-    def __init__(self, *tasks: Task) -> None:
-        """``tasks``: to be taken from the last to the first."""
+    def __init__(self, *jobs: Job) -> None:
+        """``jobs``: for the worker."""
         self.shared = SharedRanges(lambda: None)
-        self.tasks = list(tasks)
-        self.back: list[Task] = []
+        self.stop = asyncio.Event()
+        self.rate_limit = RateLimit(0)
+        self.back: list[Job] = []
+        self.jobs = deque(jobs)
         self.downs = 0
 
-    def take(self) -> Task | None:
-        return self.tasks.pop() if self.tasks else None
+    def put_back(self, job: Job) -> None:
+        self.back.append(job)
 
-    def has_tasks(self) -> bool:
-        return bool(self.tasks)
+    def connect(self) -> SftpClient:
+        return SftpClient(target())
 
-    def put_back(self, task: Task) -> None:
-        self.back.append(task)
+    def on_event(self, event: object) -> None:
+        raise AssertionError(event)
 
-    def done(self, done: Done) -> None:
-        raise AssertionError(done)
-
-    def written(self, count: int) -> None:
+    def on_written(self, count: int) -> None:
         pass
 
     def slow_login(self) -> None:
@@ -58,21 +68,25 @@ class FakePool:
         assert isinstance(error, DestinationDown)
         self.downs += 1
 
-    def fatal(self, error: Exception) -> None:
-        raise error
-
 
 def worker_of(pool: Any) -> Worker:
-    return Worker(pool, lambda: SftpClient(target()), RateLimit(0), "worker-0")
+    return Worker(pool, "worker-0")
 
 
-def stop(worker: Worker) -> None:
-    worker.stop.set()
+async def stop(worker: Worker, pool: FakePool) -> None:
+    pool.stop.set()
     worker.wake()
-    worker.join(5)
+    await asyncio.wait_for(worker.task, 5)
 
 
-def vanishing(_: Target) -> Scripted:
+async def until(done: Callable[[], bool]) -> None:
+    """Return when ``done`` returns true; fail after 10 seconds."""
+    async with asyncio.timeout(10):
+        while not done():  # noqa: ASYNC110  what is waited for has no event
+            await asyncio.sleep(0.01)
+
+
+async def vanishing(_: Target) -> Scripted:
     """Return a server that hangs up at the first request."""
 
     def script(_: Request) -> None:
@@ -89,12 +103,16 @@ def test_a_worker_takes_tasks_again_after_an_outage_though_another_did_its_task(
     announcement = Announcement(
         pub_time="20261125T000000", base_url="file:", rel_path="a", file_op={"remove": ""}
     )
-    pool = FakePool(Task(Job(announcement, "/a", "a"), None))
-    worker = worker_of(pool)
-    wait_until(lambda: pool.downs == 1)
-    wait_until(lambda: worker.idle, 10)
-    assert [task.job.redelivered for task in pool.back] == [True]  # it may have been done
-    stop(worker)
+
+    async def run() -> None:
+        pool = FakePool(Job(announcement, "/a", "a", sender_config()))
+        worker = worker_of(pool)
+        await until(lambda: pool.downs == 1)
+        await until(lambda: worker.idle)
+        assert [job.redelivered for job in pool.back] == [True]  # it may have been done
+        await stop(worker, pool)
+
+    asyncio.run(run())
 
 
 def test_a_worker_starts_no_more_blocks_than_it_can_send_at_once(
@@ -109,22 +127,170 @@ def test_a_worker_starts_no_more_blocks_than_it_can_send_at_once(
         size=10 * size,
         blocks=Blocks(size, 10, 0, number=0, finish=True),
     )
-    pool = FakePool(*[Task(Job(announcement, "/a", "a"), None)] * 10)
-    worker = worker_of(pool)
-    wait_until(lambda: pool.downs == 1)
-    assert len(pool.back) == 1  # all that it had started
-    stop(worker)
+
+    async def run() -> None:
+        pool = FakePool(*[Job(announcement, "/a", "a", sender_config())] * 10)
+        worker = worker_of(pool)
+        await until(lambda: pool.downs == 1)
+        assert len(pool.back) == 1  # all that it had started
+        await stop(worker, pool)
+
+    asyncio.run(run())
 
 
 def test_a_worker_that_cannot_work_reports_it_instead_of_ending_silently() -> None:
     def broken() -> SftpClient:
         raise FileNotFoundError("no usable temporary directory")
 
-    events: queue.SimpleQueue[Done | Down | Fatal] = queue.SimpleQueue()
-    pool = WorkerPool(1, broken, RateLimit(0), events.put, lambda _count: None)
-    announcement = Announcement(pub_time="20261125T000000", base_url="file:", rel_path="a")
-    pool.submit(Job(announcement, "/a", "a"))
-    event = events.get(timeout=5)
-    pool.close(1.0)
-    assert isinstance(event, Fatal)
-    assert "temporary" in str(event.error)
+    async def run() -> None:
+        events: asyncio.Queue[Done | Down | Exception] = asyncio.Queue()
+        pool = WorkerPool(1, broken, RateLimit(0), events.put_nowait, lambda _count: None)
+        announcement = Announcement(pub_time="20261125T000000", base_url="file:", rel_path="a")
+        pool.submit(Job(announcement, "/a", "a", sender_config()))
+        event = await asyncio.wait_for(events.get(), 5)
+        await pool.close(1.0)
+        assert isinstance(event, FileNotFoundError)
+        assert "temporary" in str(event)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "count"), [(0, 2), (0.2, 2), (10, 2), (20, 3), (50, 4), (100, 7), (500, 8)]
+)
+def test_the_farther_the_destination_the_more_connections(milliseconds: float, count: int) -> None:
+    assert connections_for(milliseconds / 1000) == count
+
+
+class Sessions:
+    """Connects each session to a new server with the same files; ``refused``: from which on not."""
+
+    def __init__(self, refused: int = 99) -> None:
+        """No server is started yet."""
+        self.files = Files()
+        self.servers: list[Scripted] = []
+        self.refused = refused
+        self.events: list[object] = []
+
+    async def connect(self, _: Target) -> Scripted:
+        if len(self.servers) >= self.refused:
+            raise DestinationDown("too many sessions")
+        self.servers.append(Scripted(self.files))
+        return self.servers[-1]
+
+    def pool(self, count: int) -> WorkerPool:
+        to_server = target()._replace(timeout=5.0)
+        return WorkerPool(
+            count, lambda: SftpClient(to_server), RateLimit(0), self.events.append, lambda _: None
+        )
+
+    async def end(self, pool: WorkerPool) -> None:
+        """Stop a pool and all servers."""
+        await pool.close(0.1)
+        for server in self.servers:
+            async with server:
+                pass
+
+    def codes(self) -> dict[str, int]:
+        done = [event for event in self.events if isinstance(event, Done)]
+        return {one.job.path: one.result.code for one in done}
+
+
+def a_file(directory: Path, name: str, mtime: int = 1_700_000_000) -> Job:
+    """Return the job for a small file."""
+    path = directory / name
+    path.write_bytes(b"hello")
+    os.utime(path, ns=(mtime * 10**9, mtime * 10**9))
+    job = job_of(path)
+    return replace(job, path=name)
+
+
+@pytest.mark.parametrize("mtime", [-300_000_000, 2**32])
+def test_a_file_whose_time_sftp_cannot_express_harms_no_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mtime: int
+) -> None:
+    async def run() -> None:
+        sessions = Sessions()
+        monkeypatch.setattr(session, "connect", sessions.connect)
+        monkeypatch.setitem(source._known, str(tmp_path), (True, math.inf))  # noqa: SLF001
+        pool = sessions.pool(1)
+        pool.submit(a_file(tmp_path, "old", mtime))
+        pool.submit(a_file(tmp_path, "new"))
+        await until(lambda: len(sessions.codes()) == 2)
+        assert sessions.codes() == {"old": 417, "new": 201}
+        await sessions.end(pool)
+
+    asyncio.run(run())
+
+
+def test_a_job_given_to_a_connection_that_has_ended_is_done_by_the_next(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    released = asyncio.Event()
+
+    async def slow(client: SftpClient, job: Job, hooks: Hooks) -> Outcome:
+        if job.path == "slow":
+            await released.wait()  # as reading from a disk that is slow
+        return await deliver(client, job, hooks)
+
+    async def run() -> None:
+        sessions = Sessions()
+        monkeypatch.setattr(session, "connect", sessions.connect)
+        monkeypatch.setattr(tasks, "deliver", slow)
+        pool = sessions.pool(1)
+        pool.submit(a_file(tmp_path, "slow"))
+        await until(lambda: len(sessions.servers) == 1 and not pool.jobs)
+        await asyncio.sleep(0.1)
+        monkeypatch.setitem(source._known, str(tmp_path), (True, math.inf))  # noqa: SLF001
+        sessions.servers[0].hang_up()
+        await asyncio.sleep(0.1)
+        pool.submit(a_file(tmp_path, "next"))
+        await asyncio.sleep(0.1)
+        released.set()
+        await until(lambda: len(sessions.codes()) == 2)
+        assert sessions.codes() == {"slow": 201, "next": 201}
+        await sessions.end(pool)
+
+    asyncio.run(run())
+
+
+def test_a_job_of_a_worker_that_cannot_connect_is_done_by_an_idle_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def run() -> None:
+        sessions = Sessions(refused=1)
+        monkeypatch.setattr(session, "connect", sessions.connect)
+        pool = sessions.pool(2)
+        pool.submit(a_file(tmp_path, "one"))
+        pool.submit(a_file(tmp_path, "two"))
+        await until(lambda: len(sessions.codes()) == 2)
+        await sessions.end(pool)
+
+    asyncio.run(run())
+
+
+def test_a_refusal_in_the_middle_of_a_session_is_not_the_result_of_its_jobs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Refusing(Scripted):
+        def close_reason(self) -> Exception:
+            return DestinationRefused("Could not chdir to home directory: Permission denied")
+
+    async def run() -> None:
+        sessions = Sessions()
+        server = Refusing(lambda _: None)
+        sessions.servers.append(server)
+
+        async def connect(_: Target) -> Scripted:
+            return server
+
+        monkeypatch.setattr(session, "connect", connect)
+        pool = sessions.pool(1)
+        pool.submit(a_file(tmp_path, "one"))
+        await server.until(1)
+        server.hang_up()
+        await until(lambda: bool(pool.jobs))
+        assert sessions.codes() == {}
+        await sessions.end(pool)
+
+    asyncio.run(run())

@@ -393,7 +393,7 @@ def test_a_report_that_announces_another_attempt_is_not_final() -> None:
 
 def test_a_report_message_is_the_announcement_with_a_report_added() -> None:
     announcement = announced(size=6, project="ocean")
-    reported = announcement.reported(Report(201, "file sent", v03.now()))
+    reported = msgspec.structs.replace(announcement, report=Report(201, "file sent", v03.now()))
     assert reported.key == announcement.key
     assert reported.extra == {"project": "ocean"}
     assert msgspec.structs.replace(reported, report=None) == announcement

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
+import struct
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from paramiko import sftp as constants
+from paramiko.message import Message
 
 from sarra_lite.errors import DestinationDown, SourceUnavailable
 from sarra_lite.sftp import session
 from sarra_lite.sftp.file import File
-from sarra_lite.sftp.packets import Attributes, SftpError, pack_string, parse_response
+from sarra_lite.sftp.packets import Attributes, SftpError, pack_string, unpack_names
 from sarra_lite.sftp.sendfile import FileRange, OpenFile
 from sarra_lite.sftp.session import Session
-from tests.lab.scripted import CLOSE_REASON, Files, Request, Scripted, target
+from tests.lab.scripted import CLOSE_REASON, Files, Request, Scripted, connecting, target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -36,7 +38,7 @@ def run(
     async def connected() -> None:
         async with Scripted(script) as server:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(session, "connect", lambda _: server)
+                patch.setattr(session, "connect", connecting(server))
                 client = Session(target(timeout))
                 await client.open()
                 await scenario(client, server)
@@ -58,7 +60,7 @@ def test_responses_match_their_requests_in_any_order_and_in_any_pieces(
         await server.until(8)
         responses = [r.answer(constants.CMD_NAME, b"for " + r.string()) for r in server.requests]
         await server.send(b"".join(responses[n] for n in order), cuts)
-        got = [parse_response(await future).asbytes() for future in futures]
+        got = [(await future).asbytes() for future in futures]
         assert got == [b"for %d" % n for n in range(8)]
 
     run(scenario, no_response)
@@ -73,13 +75,14 @@ def test_many_files_can_be_written_at_the_same_time(sizes: list[int], step: int)
     contents = {b"f%d" % n: bytes([n + 1]) * size for n, size in enumerate(sizes)}
 
     async def upload(client: Session, name: bytes, content: bytes) -> None:
-        file = File(client, pack_string(name), step)
-        parse_response(await client.send(constants.CMD_OPEN, pack_string(name)))
-        written = 0
+        file = File(client, pack_string(name))
+        await client.send(constants.CMD_OPEN, pack_string(name))
+        written: list[int] = []
+        file.on_written = written.append
         for offset in range(0, len(content), step):
-            written += await file.write(offset, content[offset : offset + step])
-        more, found = await file.finish(Attributes(mode=0o644, mtime=1))
-        assert written + more == found.size == len(content)
+            await file.write(offset, content[offset : offset + step])
+        found = await file.finish(Attributes(mode=0o644, mtime=1))
+        assert sum(written) == found.size == len(content)
 
     async def scenario(client: Session, _: Scripted) -> None:
         await asyncio.gather(*(upload(client, *item) for item in contents.items()))
@@ -99,9 +102,9 @@ def test_a_file_range_is_written_as_it_is_on_disk(
     files = Files()
 
     async def scenario(client: Session, _: Scripted) -> None:
-        parse_response(await client.send(constants.CMD_OPEN, pack_string(b"f")))
-        source = OpenFile(str(tmp_path / "f"), os.O_RDONLY)
-        async with File(client, pack_string(b"f"), step) as file:
+        await client.send(constants.CMD_OPEN, pack_string(b"f"))
+        source = OpenFile(str(tmp_path / "f"))
+        async with File(client, pack_string(b"f")) as file:
             for offset in range(0, size, step):
                 length = min(step, size - offset)
                 await file.write(offset, FileRange(source, begin + offset, length))
@@ -118,12 +121,12 @@ def test_a_local_file_that_became_shorter_raises_and_the_session_stays_usable(
     files = Files()
 
     async def scenario(client: Session, _: Scripted) -> None:
-        parse_response(await client.send(constants.CMD_OPEN, pack_string(b"f")))
-        file = File(client, pack_string(b"f"), MIB)
-        await file.write(0, FileRange(OpenFile(str(tmp_path / "f"), os.O_RDONLY), 0, MIB))
+        await client.send(constants.CMD_OPEN, pack_string(b"f"))
+        file = File(client, pack_string(b"f"))
+        await file.write(0, FileRange(OpenFile(str(tmp_path / "f")), 0, MIB))
         with pytest.raises(SourceUnavailable, match="shorter than announced"):
             await file.flush()
-        assert parse_response(await client.send(constants.CMD_STAT, pack_string(b"f"))) is not None
+        assert await client.send(constants.CMD_STAT, pack_string(b"f")) is not None
 
     run(scenario, files)
 
@@ -143,17 +146,17 @@ def test_every_failed_write_raises_at_the_latest_when_the_file_is_closed(bad: in
 
     async def scenario(client: Session, _: Scripted) -> None:
         async def send() -> None:
-            async with File(client, pack_string(b"f"), 10) as file:
+            async with File(client, pack_string(b"f")) as file:
                 for n in range(10):
                     await file.write(10 * n, bytes(10))
                 await file.finish(Attributes(mtime=1))
 
-        parse_response(await client.send(constants.CMD_OPEN, pack_string(b"f")))
+        await client.send(constants.CMD_OPEN, pack_string(b"f"))
         with pytest.raises(SftpError) as refused:
             await send()
         assert refused.value.writing
         # The file is closed, and the session stays usable.
-        assert parse_response(await client.send(constants.CMD_STAT, pack_string(b"f"))) is not None
+        assert await client.send(constants.CMD_STAT, pack_string(b"f")) is not None
 
     run(scenario, script)
     assert files.closed == [b"f"]
@@ -165,7 +168,7 @@ def test_no_more_bytes_are_pending_than_the_window() -> None:
 
         async def write() -> None:
             nonlocal sent
-            file = File(client, pack_string(b"f"), MIB)
+            file = File(client, pack_string(b"f"))
             while True:
                 await file.write(sent, bytes(MIB // 4))
                 sent += MIB // 4
@@ -191,7 +194,7 @@ def test_a_server_that_stops_reading_ends_the_session_after_the_timeout() -> Non
             await futures[-1]
         with pytest.raises(DestinationDown):
             await futures[0]
-        assert client.closed
+        assert client.error is not None
 
     run(scenario, no_response, timeout=0.3)
 
@@ -203,9 +206,18 @@ def test_a_server_that_responds_slowly_does_not_end_the_session() -> None:
         for future, request in zip(futures, server.requests, strict=True):
             await asyncio.sleep(0.2)
             await server.send(request.status())
-            parse_response(await future)
+            await future
 
     run(scenario, no_response, timeout=0.5)
+
+
+def test_the_text_of_an_error_may_be_in_any_encoding() -> None:
+    async def scenario(client: Session, _: Scripted) -> None:
+        with pytest.raises(SftpError, match=r"Zugriff verweigert f.r"):
+            await client.send(constants.CMD_STAT, pack_string(b"f"))
+        assert client.error is None
+
+    run(scenario, lambda request: request.status(3, b"Zugriff verweigert f\xfcr"))
 
 
 def test_pending_and_later_requests_raise_the_reason_when_the_server_hangs_up() -> None:
@@ -237,3 +249,33 @@ def test_bytes_that_are_not_sftp_end_the_session(data: bytes) -> None:
             await future
 
     run(scenario, no_response)
+
+
+def test_a_status_in_place_of_the_version_ends_the_session() -> None:
+    class Refusing(Scripted):
+        async def _serve(self) -> None:
+            loop = asyncio.get_running_loop()
+            await loop.sock_recv(self._server_socket, 100)
+            await loop.sock_sendall(self._server_socket, struct.pack(">IBIII", 13, 101, 3, 4, 0))
+
+    async def run() -> None:
+        async with Refusing() as server:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(session, "connect", connecting(server))
+                client = Session(target(5.0))
+                with pytest.raises(DestinationDown, match="no SFTP server"):
+                    await asyncio.wait_for(client.open(), 5)
+
+    asyncio.run(run())
+
+
+def test_a_status_without_a_code_ends_the_session() -> None:
+    async def scenario(client: Session, _: Scripted) -> None:
+        with pytest.raises(DestinationDown, match="no SFTP server"):
+            await client.send(constants.CMD_RMDIR, pack_string(b"a"))
+
+    run(scenario, lambda request: request.answer(constants.CMD_STATUS, b""))
+
+
+def test_a_server_cannot_count_more_names_than_it_sends() -> None:
+    assert unpack_names(Message(struct.pack(">I", 2**32 - 1) + bytes(30))) == ["", ""]

@@ -17,7 +17,6 @@ from sarra_lite.sr3 import convert
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sarra_lite.sr3.options import ConfigConverter
 
 # Configurations that work with metpx-sr3 3.3.1.
 POST = """\
@@ -55,7 +54,7 @@ def sr3(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def converted(sr3: Path, text: str, component: str = "sender") -> ConfigConverter:
+def converted(sr3: Path, text: str, component: str = "sender") -> convert.Converter:
     file = sr3 / component / "toscience.conf"
     file.write_text(text)
     return convert.convert(file)

@@ -69,23 +69,24 @@ def test_a_restart_makes_both_names_of_an_unconfirmed_rename_uncertain(tmp_path:
     with Ledger(tmp_path / "ledger") as ledger:
         for path in ("/a", "/a/x", "/a/y"):
             ledger.confirm(ledger.record_pending(path, "v", is_dir=path == "/a"))
-        ledger.record_pending_rename("/a", "/b", "v", is_dir=True)
+        ledger.record_pending("/b", "v", is_dir=True, old="/a")
         ledger.confirm(ledger.record_pending("/b/x", None, is_dir=False))
-        token = ledger.record_pending_rename("/b/y", "/b/z", "v", is_dir=False)
-        assert [entry.path for entry in ledger.subtree("/")] == ["/b/z", "/b"]
+        token = ledger.record_pending("/b/z", "v", is_dir=False, old="/b/y")
+        present = [entry.path for entry in ledger.subtree("/") if entry.version is not None]
+        assert present == ["/b/z", "/b"]
         ledger.confirm(token)
     with Ledger(tmp_path / "ledger") as ledger:
-        assert {entry.path for entry in ledger.subtree("/")} == {"/a", "/a/z", "/b", "/b/z"}
-        assert {entry.version for entry in ledger.subtree("/")} == {""}
+        entries = {entry.path: entry.version for entry in ledger.subtree("/")}
+        assert entries == dict.fromkeys(("/a", "/a/x", "/a/y", "/b"), "") | {"/b/z": "v"}
 
 
 def test_a_chain_of_unconfirmed_renames_loses_no_name(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger") as ledger:
         for path in ("/p", "/p/a", "/p/a/f"):
             ledger.confirm(ledger.record_pending(path, "v", is_dir=path != "/p/a/f"))
-        ledger.record_pending_rename("/p/a/f", "/p/a/g", "v", is_dir=False)
-        ledger.record_pending_rename("/p/a", "/p/b", "v", is_dir=True)
-        ledger.confirm(ledger.record_pending_rename("/p", "/q", "v", is_dir=True))
+        ledger.record_pending("/p/a/g", "v", is_dir=False, old="/p/a/f")
+        ledger.record_pending("/p/b", "v", is_dir=True, old="/p/a")
+        ledger.confirm(ledger.record_pending("/q", "v", is_dir=True, old="/p"))
     with Ledger(tmp_path / "ledger") as ledger:
         known = {entry.path for entry in ledger.subtree("/")}
     assert known >= {"/q", "/q/b", "/q/b/g", "/p/a", "/p/a/g", "/p/a/f"}
@@ -96,12 +97,12 @@ def test_a_confirmed_rename_leaves_only_the_new_names(tmp_path: Path) -> None:
         ledger.confirm(ledger.record_pending("/a", "v", is_dir=True))
         ledger.confirm(ledger.record_pending("/a/f", "v", is_dir=False))
         pending = ledger.record_pending("/a/g", "v", is_dir=False)
-        ledger.confirm(ledger.record_pending_rename("/a", "/b", "v", is_dir=True))
+        ledger.confirm(ledger.record_pending("/b", "v", is_dir=True, old="/a"))
         ledger.confirm(pending)
     with Ledger(tmp_path / "ledger") as ledger:
         assert list(ledger.subtree("/")) == [
             ("/b/g", False, "", True),  # it was announced by a name that is gone
-            ("/b/f", False, "v", True),
+            ("/b/f", False, "", True),  # it must be announced again
             ("/b", True, "v", True),
         ]
 
@@ -109,7 +110,7 @@ def test_a_confirmed_rename_leaves_only_the_new_names(tmp_path: Path) -> None:
 def test_after_a_failed_rename_both_names_are_uncertain(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger") as ledger:
         ledger.confirm(ledger.record_pending("/a", "v", is_dir=False))
-        ledger.mark_uncertain(ledger.record_pending_rename("/a", "/b", "v", is_dir=False))
+        ledger.mark_uncertain(ledger.record_pending("/b", "v", is_dir=False, old="/a"))
         assert list(ledger.subtree("/")) == [("/b", False, "", True), ("/a", False, "", True)]
 
 
@@ -119,15 +120,16 @@ def test_a_rename_moves_the_whole_subtree_and_nothing_else(
 ) -> None:
     if _in_subtree(new, old) or _in_subtree(old, new):
         return
-    stayed = {path for path in paths if not _in_subtree(path, old) and not _in_subtree(path, new)}
+    stayed = {path for path in paths if not _in_subtree(path, old)}
     moved = {new + path[len(old) :] for path in paths if _in_subtree(path, old)}
     with Ledger(_IN_MEMORY) as ledger:
         for path in paths:
             version = path[1:].encode("utf-8", "replace").hex()
             ledger.confirm(ledger.record_pending(path, version, is_dir=False))
-        ledger.confirm(ledger.record_pending_rename(old, new, "v", is_dir=True))
+        ledger.confirm(ledger.record_pending(new, "v", is_dir=True, old=old))
         assert {entry.path for entry in ledger.subtree("/")} == stayed | moved | {new}
-        assert {entry.path for entry in ledger.subtree(new)} == moved | {new}
+        below = {path for path in stayed if _in_subtree(path, new)}
+        assert {entry.path for entry in ledger.subtree(new)} == below | moved | {new}
         assert list(ledger.subtree(old)) == []
 
 

@@ -1,0 +1,73 @@
+"""A small file is started without ``deliver`` only where nothing is unusual."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sarra_lite.delivery import small_files
+from sarra_lite.delivery.source import open_source
+from tests.lab.jobs import job_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sarra_lite.delivery.job import Job
+    from sarra_lite.sftp.small_file import SmallFile
+
+
+class Client:
+    """Takes small files and does nothing with them."""
+
+    max_write = 1000
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self.files: list[SmallFile] = []
+
+    def upload_small(self, file: SmallFile) -> None:
+        self.files.append(file)
+
+
+def started(job: Job) -> list[SmallFile]:
+    """Return what is uploaded for a job."""
+
+    async def look_up() -> None:
+        async with open_source(job.source, job.announcement):
+            pass
+
+    asyncio.run(look_up())
+    client: Any = Client()
+    assert small_files.start(client, job, lambda _: None) is bool(client.files)
+    uploaded: list[SmallFile] = client.files
+    return uploaded
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000])
+def test_a_file_of_one_write_is_uploaded_at_once(tmp_path: Path, size: int) -> None:
+    (tmp_path / "file").write_bytes(b"x" * size)
+    (file,) = started(job_of(tmp_path / "file"))
+    assert bytes(file.content) == b"x" * size
+
+
+def test_larger_ones_and_those_to_verify_or_to_sync_are_left_to_deliver(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 1001)
+    assert started(job_of(path)) == []
+    path.write_bytes(b"x")
+    assert started(job_of(path, verify=True)) == started(job_of(path, fsync=True)) == []
+
+
+def test_a_disk_error_is_left_to_deliver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    job = job_of(tmp_path / "file")
+
+    def failing(*_: Any) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "preadv", failing)
+    assert started(job) == []

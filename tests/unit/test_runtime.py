@@ -1,0 +1,121 @@
+"""Signals, threads and errors of callbacks in the event loop of a command."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from sarra_lite import runtime
+from sarra_lite.errors import BrokerError, ConfigError
+
+
+def test_a_signal_sets_the_event_in_the_loop_not_in_a_signal_handler() -> None:
+    async def run() -> int:
+        stop = runtime.stop_on_signals()
+        signal.raise_signal(signal.SIGTERM)
+        # A handler that ran within other code could find a lock of that code held, for ever.
+        assert not stop.is_set()
+        assert await runtime.wait_for_any(5, stop)
+        return 0
+
+    assert runtime.run_loop(run()) == 0
+
+
+def test_waiting_ends_with_the_first_event_or_the_time() -> None:
+    async def run() -> int:
+        first, second = asyncio.Event(), asyncio.Event()
+        assert not await runtime.wait_for_any(0.01, first, second)
+        asyncio.get_running_loop().call_soon(second.set)
+        assert await runtime.wait_for_any(5, first, second)
+        return 0
+
+    runtime.run_loop(run())
+
+
+def test_work_in_a_thread_returns_or_raises_where_it_is_awaited() -> None:
+    async def run() -> int:
+        assert await asyncio.to_thread(lambda: threading.current_thread().name != "MainThread")
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.to_thread(lambda: 1 // 0)
+        return 0
+
+    runtime.run_loop(run())
+
+
+def test_threads_are_used_again() -> None:
+    async def run() -> int:
+        names = {await asyncio.to_thread(lambda: threading.current_thread().name) for _ in "abc"}
+        assert len(names) == 1
+        return 0
+
+    runtime.run_loop(run())
+
+
+def test_the_first_error_of_callbacks_is_raised() -> None:
+    async def run() -> int:
+        failure = runtime.Failure()
+        guarded = failure.guard(lambda number: 1 // number)
+        guarded(1)
+        failure.check()
+        guarded(0)
+        failure.set(ValueError("later"))
+        assert failure.event.is_set()
+        with pytest.raises(ZeroDivisionError):
+            failure.check()
+        return 0
+
+    runtime.run_loop(run())
+
+
+def test_a_lost_broker_does_not_hide_another_error() -> None:
+    async def run() -> int:
+        failure = runtime.Failure()
+        failure.set(BrokerError("lost"))
+        failure.set(ConfigError("wrong"))
+        failure.set(BrokerError("lost again"))
+        failure.clear(BrokerError)
+        with pytest.raises(ConfigError):
+            failure.check()
+        return 0
+
+    runtime.run_loop(run())
+
+
+@pytest.mark.parametrize("last", ["return 7", "raise SarraError", "1 / 0"])
+@pytest.mark.parametrize(
+    "work",
+    [
+        "asyncio.to_thread(time.sleep, 60)",
+        "asyncio.wrap_future(ThreadPoolExecutor().submit(time.sleep, 60))",
+        "asyncio.to_thread(lambda: ThreadPoolExecutor().submit(time.sleep, 60).result())",
+    ],
+)
+def test_a_thread_that_hangs_does_not_delay_the_end_of_a_command(work: str, last: str) -> None:
+    program = f"""
+import asyncio, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from sarra_lite import runtime
+from sarra_lite.errors import SarraError
+
+async def run():
+    asyncio.ensure_future({work})
+    await asyncio.sleep(0.1)
+    print("done")
+    {last}
+
+@runtime.command
+def main(argv=None):
+    return runtime.run_loop(run())
+
+sys.exit(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, timeout=20, check=False
+    )
+    assert (done.returncode, done.stdout) == (7 if last == "return 7" else 1, b"done\n")
+    assert (b"ZeroDivisionError" in done.stderr) == (last == "1 / 0")
