@@ -153,9 +153,9 @@ class Broker(Connection):
         silence = 0.0
         try:
             consumers.append(await consume(newer.append, offset="next"))
-            lost, put = deliveries.put_nowait, deliveries.put_nowait
+            put = deliveries.put_nowait
             consumers.append(
-                await consume(put, prefetch=_STREAM_PREFETCH, on_lost=lost, offset=since)
+                await consume(put, prefetch=_STREAM_PREFETCH, on_lost=put, offset=since)
             )
             # The last: its first message shows that the broker handles the others, too.
             consumers.append(await consume(chunk.append, offset="last"))

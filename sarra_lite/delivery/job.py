@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sarra_lite.config.commands import SenderConfig
     from sarra_lite.messages.v03 import Announcement, Identity
 
-MTIME_END: Final = 2**32  # seconds since 1970, an unsigned 32-bit number in SFTP (section 5)
+_MTIME_END: Final = 2**32  # seconds since 1970, an unsigned 32-bit number in SFTP (section 5)
 _DEFAULT_METHOD: Final = "sha512"  # of an identity, where none is announced
 
 
@@ -65,7 +65,7 @@ class Job:
         """
         config, mode, mtime_ns = self.config, self.announcement.mode, self.announcement.mtime_ns
         mtime = mtime_ns // 10**9 if config.timeCopy and mtime_ns is not None else None
-        if mtime is not None and not 0 <= mtime < MTIME_END:
+        if mtime is not None and not 0 <= mtime < _MTIME_END:
             raise TransferError(417, "SFTP has no modification times before 1970 and after 2106")
         return Attributes(
             mode=mode if config.permCopy and mode is not None else config.permDefault, mtime=mtime

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sarra_lite.delivery.destination import Destination
-from sarra_lite.delivery.job import MTIME_END, Outcome
+from sarra_lite.delivery.job import Outcome
 from sarra_lite.delivery.source import Source, known_local
-from sarra_lite.errors import SourceUnavailable
+from sarra_lite.errors import TransferError
 from sarra_lite.messages import blocks
 from sarra_lite.sftp.small_file import SmallFile
 
@@ -29,9 +29,9 @@ def start(
     if not _is_small(job, client):
         return False
     try:
-        source = Source(job.source, job.announcement, local=True)
-        content = source.read_all()
-    except SourceUnavailable:
+        attributes = job.attributes
+        content = Source(job.source, job.announcement, local=True).read_all()
+    except TransferError:
         return False
     announced, digest = job.known_identity, blocks.digest(job.method)
     digest.update(content)
@@ -47,7 +47,7 @@ def start(
 
     unless = None if announced is None else (job.announcement.mtime_ns or 0) // 10**9
     staging = Destination(client, job).staging_file
-    client.upload_small(SmallFile(staging, job.path, content, job.attributes, unless, ended))
+    client.upload_small(SmallFile(staging, job.path, content, attributes, unless, ended))
     return True
 
 
@@ -58,7 +58,6 @@ def _is_small(job: Job, client: SftpClient) -> bool:
         announcement.blocks is None
         and not announcement.file_op
         and announcement.mtime_ns is not None
-        and 0 <= announcement.mtime_ns // 10**9 < MTIME_END
         and announcement.size is not None
         and announcement.size <= client.max_write
         and not (job.config.verify or job.config.fsync)

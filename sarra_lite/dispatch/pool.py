@@ -90,12 +90,12 @@ class WorkerPool:
     def submit(self, job: Job) -> None:
         """Hand a job to the next idle worker."""
         self.jobs.append(job)
-        self._wake_one()
+        self._wake_idle(1)
 
     def put_back(self, job: Job) -> None:
         """Return a job that a worker could not do to the head of ``jobs``."""
         self.jobs.appendleft(job)
-        self._wake_one()
+        self._wake_idle(1)
 
     async def close(self, grace: float) -> None:
         """Stop all workers within ``grace`` seconds; the next run resumes files in progress.
@@ -139,17 +139,10 @@ class WorkerPool:
         (log.warning if first else log.info)("destination down, trying again: %s", error)
         self.on_event(Down(self._down_since, str(error)))
 
-    def _wake_one(self) -> None:
-        for worker in self._workers:
-            if worker.idle:
-                worker.wake()
-                return
-
-    def _wake_idle(self) -> None:
-        """Wake idle workers: there is a block to steal from."""
-        for worker in self._workers:
-            if worker.idle:
-                worker.wake()
+    def _wake_idle(self, most: int | None = None) -> None:
+        """Wake idle workers, at most so many: there is a job, or a block to steal from."""
+        for worker in [worker for worker in self._workers if worker.idle][:most]:
+            worker.wake()
 
     def _grow(self, count: int) -> None:
         """Start workers until there are so many."""

@@ -12,15 +12,18 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Final, Self
 
+import pytest
 from paramiko import sftp as constants
 
 from sarra_lite.config.credentials import parse_url
 from sarra_lite.errors import DestinationDown
+from sarra_lite.sftp import session
+from sarra_lite.sftp.client import SftpClient
 from sarra_lite.sftp.packets import pack_string
 from sarra_lite.sftp.target import Stream, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 EXTENSIONS: Final = (b"posix-rename@openssh.com", b"fsync@openssh.com")
 CLOSE_REASON: Final = "the scripted server hung up"
@@ -200,6 +203,20 @@ def connecting(*servers: Scripted) -> Callable[[Target], Awaitable[Scripted]]:
         return next(left)
 
     return connect
+
+
+@contextlib.asynccontextmanager
+async def logged_in(
+    script: Callable[[Request], bytes | None],
+) -> AsyncIterator[tuple[SftpClient, Scripted]]:
+    """Yield a client that is connected to a scripted server, and the server."""
+    async with Scripted(script) as server:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(session, "connect", connecting(server))
+            client = SftpClient(target())
+            await client.open()
+            yield client, server
+            client.close()
 
 
 def target(timeout: float = 5.0) -> Target:

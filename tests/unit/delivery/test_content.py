@@ -11,11 +11,9 @@ from paramiko import sftp as names
 from sarra_lite.delivery.deliver import deliver
 from sarra_lite.errors import ConfigError, DestinationDown, TransferError
 from sarra_lite.messages.v03 import Blocks
-from sarra_lite.sftp import session
-from sarra_lite.sftp.client import SftpClient
 from tests.lab import scripted
 from tests.lab.jobs import job_of, quiet_hooks
-from tests.lab.scripted import Files, Request, Scripted, connecting, target
+from tests.lab.scripted import Files, Request, logged_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,14 +33,9 @@ def send(
     job = job_of(path, **options)
 
     async def run() -> tuple[Outcome, list[int]]:
-        async with Scripted(script) as server:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(session, "connect", connecting(server))
-                connection = SftpClient(target())
-                await connection.open()
-                outcome = await deliver(connection, job, quiet_hooks())
-                connection.close()
-                return outcome, [request.kind for request in server.requests]
+        async with logged_in(script) as (client, server):
+            outcome = await deliver(client, job, quiet_hooks())
+            return outcome, [request.kind for request in server.requests]
 
     return asyncio.run(run())
 

@@ -135,12 +135,13 @@ class Stage:
         return self.deliver_body(v03.encode(announcement), again=again)
 
     def deliver_body(self, body: bytes, *, again: bool = False) -> Delivery:
-        self.tags += 1
-        delivery = Delivery(
-            body, v03.CONTENT_TYPE, "uearnest", "xac_earnest", again, None, self.tags
-        )
+        delivery = self.delivery(body, again=again)
         self.in_loop(lambda: self.dispatcher.receive(delivery))
         return delivery
+
+    def delivery(self, body: bytes, *, again: bool = False) -> Delivery:
+        self.tags += 1
+        return Delivery(body, v03.CONTENT_TYPE, "uearnest", "xac_earnest", again, None, self.tags)
 
     def finish(self, result: Outcome | TransferError, job: Job | None = None) -> None:
         """Let a worker end with a job, the latest one unless it is given."""
@@ -355,12 +356,7 @@ def test_a_lookup_holds_up_nothing_else() -> None:
 
     def meanwhile() -> None:
         stage.dispatcher.check_redelivered()
-        body = v03.encode(announced("a", size=1))
-        stage.dispatcher.receive(
-            Delivery(
-                body, v03.CONTENT_TYPE, "uearnest", "xac_earnest", redelivered=False, offset=None
-            )
-        )
+        stage.dispatcher.receive(stage.delivery(v03.encode(announced("a", size=1))))
         stage.dispatcher.finished(Done(stage.pool.jobs[-1], SENT, 0.5))
         stage.confirm()
         assert len(stage.link.acked) == 1

@@ -10,11 +10,9 @@ import pytest
 from paramiko import sftp as constants
 
 from sarra_lite.errors import DestinationDown
-from sarra_lite.sftp import session
-from sarra_lite.sftp.client import SftpClient
 from sarra_lite.sftp.packets import Attributes
 from sarra_lite.sftp.small_file import SmallFile
-from tests.lab.scripted import Files, Request, Scripted, connecting, target
+from tests.lab.scripted import Files, Request, logged_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,19 +27,14 @@ def upload(
 
     async def run() -> tuple[bool | BaseException, list[int]]:
         ended: asyncio.Future[bool | BaseException] = asyncio.get_running_loop().create_future()
-        async with Scripted(script) as server:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(session, "connect", connecting(server))
-                client = SftpClient(target())
-                await client.open()
-                attributes = Attributes(mode=0o640, mtime=5)
-                file = SmallFile(
-                    ".f.inflight", "f", CONTENT, attributes, unless_mtime, ended.set_result
-                )
-                client.upload_small(file)
-                result = await asyncio.wait_for(ended, 5)
-                client.close()
-                return result, [request.kind for request in server.requests]
+        async with logged_in(script) as (client, server):
+            attributes = Attributes(mode=0o640, mtime=5)
+            file = SmallFile(
+                ".f.inflight", "f", CONTENT, attributes, unless_mtime, ended.set_result
+            )
+            client.upload_small(file)
+            result = await asyncio.wait_for(ended, 5)
+            return result, [request.kind for request in server.requests]
 
     return asyncio.run(run())
 
@@ -157,16 +150,12 @@ def test_the_end_of_the_session_is_told(kind: int) -> None:
 
     async def run() -> bool | BaseException:
         ended: asyncio.Future[bool | BaseException] = asyncio.get_running_loop().create_future()
-        async with Scripted(script) as server:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(session, "connect", connecting(server))
-                client = SftpClient(target())
-                await client.open()
-                file = SmallFile(".f", "f", CONTENT, Attributes(), None, ended.set_result)
-                client.upload_small(file)
-                while kind not in seen:
-                    await server.until(len(server.requests) + 1)
-                server.hang_up()
-                return await asyncio.wait_for(ended, 5)
+        async with logged_in(script) as (client, server):
+            file = SmallFile(".f", "f", CONTENT, Attributes(), None, ended.set_result)
+            client.upload_small(file)
+            while kind not in seen:
+                await server.until(len(server.requests) + 1)
+            server.hang_up()
+            return await asyncio.wait_for(ended, 5)
 
     assert isinstance(asyncio.run(run()), DestinationDown)
