@@ -87,10 +87,11 @@ class Destination:
         except SftpError as status:
             if not status.denied:
                 raise
-        # An earlier attempt may have given it the final mode already, without the right to write.
-        with contextlib.suppress(SftpError):
-            await self.client.set_attributes(path, Attributes(mode=mode))
-        return await self.client.open_file(path, mode)
+            # An earlier attempt may have given it the final mode already, without write permission.
+            with contextlib.suppress(SftpError):
+                await self.client.set_attributes(path, Attributes(mode=mode))
+                return await self.client.open_file(path, mode)
+            raise
 
     async def with_parents(self, action: Callable[[], Awaitable[Result]]) -> Result:
         """Do something beside the final file; if its directory is missing, create it and repeat."""

@@ -6,11 +6,12 @@ import asyncio
 import time
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sarra_lite.delivery import small_files
 from sarra_lite.delivery.deliver import deliver
 from sarra_lite.delivery.job import Outcome
+from sarra_lite.delivery.source import known_local
 from sarra_lite.delivery.upload import Hooks, upload_stolen
 from sarra_lite.errors import (
     ConfigError,
@@ -22,6 +23,7 @@ from sarra_lite.errors import (
 )
 from sarra_lite.runtime import log
 from sarra_lite.sftp.client import SftpError
+from sarra_lite.sftp.small_file import End
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -38,6 +40,7 @@ _MAX_TASKS: Final = 512  # on one connection; enough small files to fill 1 Gbit/
 _AHEAD: Final = 4 * 1024 * 1024
 _AHEAD_RATE: Final = 160_000_000  # bytes a second: times the round-trip time, added to _AHEAD
 _AHEAD_MAX: Final = 16 * 1024 * 1024
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,10 @@ class RunningTasks:
         self._client = client
         self._pool = pool
         self._on_change = on_change
-        self._running: set[asyncio.Task[None]] = set()
-        self._small = 0  # jobs that are small files; all others are in _running
+        self._running: set[asyncio.Task[Any]] = set()
+        self._small = 0  # jobs that are small files, with those in _waiting; others: _running
+        # By directory: small files that wait until a first one has created it or looked it up.
+        self._waiting: dict[str, list[Job]] = {}
         self._unread = 0  # bytes still to be read
         self._stealing = False
 
@@ -83,9 +88,15 @@ class RunningTasks:
 
     def start(self, job: Job) -> None:
         """Start a job."""
-        may_be_small = job.given_up is None and not self._pool.rate_limit.rate
-        if self._client.error or not (may_be_small and self._start_small(job)):
-            self._start(partial(self._deliver, job), job.content_bytes)
+        unlimited = not self._pool.rate_limit.rate
+        if self._client.error or not (unlimited and small_files.is_small(self._client, job)):
+            self._start_deliver(job)
+            return
+        local = known_local(job.source)
+        if local is None:
+            self._start_after_first(job, job.source.rpartition("/")[0])
+        elif not (local and self._start_small(job)):
+            self._start_deliver(job)
 
     def steal(self) -> None:
         """Send the end of another worker's block, if nothing is left to read for the own tasks."""
@@ -101,17 +112,19 @@ class RunningTasks:
         """Start to deliver a small file; return False when the job is left to ``deliver``."""
         begun, size = time.monotonic(), job.content_bytes
 
-        def ended(result: Outcome | BaseException | None) -> None:
+        def ended(result: Outcome | End | BaseException) -> None:
             self._small -= 1
             self._unread -= size
             self._on_change()
             if isinstance(result, Outcome):
                 self._pool.on_written(size)
                 self._done(job, result, begun)
-            elif result is None and self.failure is None and self._client.error is None:
-                self._start(partial(self._deliver, job), size)
-            else:
+            elif isinstance(result, BaseException) or self.failure or self._client.error:
                 self._put_back(job, result if isinstance(result, SarraError) else None)
+            elif result is End.NO_DIRECTORY:
+                self._start_after_first(job, job.path.rpartition("/")[0])
+            else:
+                self._start_deliver(job)
 
         if not small_files.start(self._client, job, ended):
             return False
@@ -119,9 +132,32 @@ class RunningTasks:
         self._unread += size
         return True
 
+    def _start_after_first(self, job: Job, directory: str) -> None:
+        """Start a job after the first one that needs this directory, or as that first one.
+
+        Otherwise each of hundreds of small files would take the longer way of ``deliver``.
+        """
+        if (waiting := self._waiting.get(directory)) is not None:
+            waiting.append(job)
+            self._small += 1
+            return
+        self._waiting[directory] = []
+
+        def start_others(first: asyncio.Task[bool]) -> None:
+            succeeded = not first.cancelled() and first.result()
+            others = self._waiting.pop(directory)
+            self._small -= len(others)
+            for other in others:
+                (self.start if succeeded else self._start_deliver)(other)
+
+        self._start_deliver(job).add_done_callback(start_others)
+
+    def _start_deliver(self, job: Job) -> asyncio.Task[bool]:
+        return self._start(partial(self._deliver, job), job.content_bytes)
+
     def _start(
-        self, coroutine: Callable[[Hooks], Coroutine[None, None, None]], unread: int
-    ) -> asyncio.Task[None]:
+        self, coroutine: Callable[[Hooks], Coroutine[None, None, Result]], unread: int
+    ) -> asyncio.Task[Result]:
         """Start a task that has ``unread`` bytes to read; its end subtracts what is left."""
         self._unread += unread
 
@@ -131,7 +167,7 @@ class RunningTasks:
             self._unread -= count
             self._on_change()
 
-        def ended(running: asyncio.Task[None]) -> None:
+        def ended(running: asyncio.Task[Result]) -> None:
             self._unread -= unread
             self._running.discard(running)
             self._on_change()
@@ -143,15 +179,15 @@ class RunningTasks:
         running.add_done_callback(ended)
         return running
 
-    async def _deliver(self, job: Job, hooks: Hooks) -> None:
-        """Carry out a job and pass on its result; see ``_put_back``."""
+    async def _deliver(self, job: Job, hooks: Hooks) -> bool:
+        """Carry out a job and pass on its result, or put it back; return whether it succeeded."""
         begun = time.monotonic()
         result: Outcome | TransferError
         try:
             result = await deliver(self._client, job, hooks)
         except (DestinationDown, DestinationRefused, Interrupted, ConfigError) as error:
             self._put_back(job, error)
-            return
+            return False
         except TransferError as error:
             result = error
         except (SarraError, OSError) as error:
@@ -160,6 +196,7 @@ class RunningTasks:
             log.exception("this is a bug; please report it")
             result = TransferError(_BUG, f"bug in the sender: {error!r}")
         self._done(job, result, begun)
+        return isinstance(result, Outcome)
 
     async def _send_stolen(self, part: SharedRange, hooks: Hooks) -> None:
         """Send the end of another worker's block; that worker sends it itself if this fails."""

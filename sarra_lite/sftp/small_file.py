@@ -10,6 +10,7 @@ from __future__ import annotations
 import stat
 import struct
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from paramiko import sftp as constants
@@ -34,12 +35,20 @@ _OPEN_ARGUMENTS: Final = struct.pack(
 _POSIX_RENAME: Final = pack_string(b"posix-rename@openssh.com")
 
 
+class End(Enum):
+    """How an upload ended: UNUSUAL and NO_DIRECTORY are without a result."""
+
+    UPLOADED = 0
+    UNUSUAL = 1
+    NO_DIRECTORY = 2
+
+
 @dataclass(slots=True, eq=False)
 class SmallFile:
     """One upload: STAT, OPEN, then WRITE, FSTAT, FSETSTAT and CLOSE at once, then a rename.
 
-    ``on_end`` is called with True: uploaded, False: without a result, or with what ended the
-    session.  ``unless_mtime``: end without a result if a file of this time and size exists already.
+    ``on_end`` is called with an End, or with what ended the session.  ``unless_mtime``: end
+    without a result if a file of this time and size exists already.
     """
 
     staging: str
@@ -47,7 +56,7 @@ class SmallFile:
     content: bytes | memoryview
     attributes: Attributes
     unless_mtime: int | None
-    on_end: Callable[[bool | BaseException], None]
+    on_end: Callable[[End | BaseException], None]
     _first_id: int = field(default=0, init=False)
     _send: Callable[..., None] = field(init=False)
     _left: int = field(default=4, init=False)  # responses due before the rename
@@ -83,7 +92,11 @@ class SmallFile:
                 names = _POSIX_RENAME + pack_path(self.staging) + pack_path(self.path)
                 self._send(self._request(_RENAME, constants.CMD_EXTENDED, names))
                 return False
-        self.on_end(step == _RENAME and code == constants.SFTP_OK)
+        if step == _OPEN and code == constants.SFTP_NO_SUCH_FILE:
+            self.on_end(End.NO_DIRECTORY)
+        else:
+            uploaded = step == _RENAME and code == constants.SFTP_OK
+            self.on_end(End.UPLOADED if uploaded else End.UNUSUAL)
         return True
 
     def _open(self) -> None:

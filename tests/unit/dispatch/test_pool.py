@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from paramiko import sftp as constants
 
 from sarra_lite.delivery import source
 from sarra_lite.delivery.deliver import deliver
@@ -162,6 +163,33 @@ def test_the_farther_the_destination_the_more_connections(milliseconds: float, c
     assert connections_for(milliseconds / 1000) == count
 
 
+class Directories(Files):
+    """Files of directories that must be created first."""
+
+    def __init__(
+        self, on_create: Callable[[], None] = lambda: None, *, denied: bool = False
+    ) -> None:
+        """``on_create`` is called at each MKDIR; ``denied``: none may be created."""
+        super().__init__()
+        self._on_create, self._denied = on_create, denied
+        self._created: set[bytes] = set()
+
+    def __call__(self, request: Request) -> bytes | None:
+        """Return the response to a request."""
+        kind, rest = request.kind, request.rest
+        directory, slash, _ = request.string().rpartition(b"/")
+        if kind == constants.CMD_MKDIR:
+            self._on_create()
+            if self._denied:
+                return request.status(constants.SFTP_PERMISSION_DENIED)
+            self._created.add(rest[4 : 4 + int.from_bytes(rest[:4])])
+            return request.status()
+        if kind == constants.CMD_OPEN and slash and directory not in self._created:
+            return request.status(constants.SFTP_NO_SUCH_FILE)
+        request.rest = rest
+        return super().__call__(request)
+
+
 class Sessions:
     """Connects each session to a new server with the same files; ``refused``: from which on not."""
 
@@ -291,6 +319,61 @@ def test_a_refusal_in_the_middle_of_a_session_is_not_the_result_of_its_jobs(
         server.hang_up()
         await until(lambda: bool(pool.jobs))
         assert sessions.codes() == {}
+        await sessions.end(pool)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_only_the_first_file_of_a_new_directory_takes_the_longer_way(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, known: bool
+) -> None:
+    """``known``: the kind of the source's file system is; otherwise the first file finds out."""
+    count = 30
+    delivered: list[str] = []
+
+    async def counted(client: SftpClient, job: Job, hooks: Hooks) -> Outcome:
+        delivered.append(job.path)
+        return await deliver(client, job, hooks)
+
+    async def run() -> None:
+        sessions = Sessions()
+        sessions.files = Directories()
+        monkeypatch.setattr(session, "connect", sessions.connect)
+        monkeypatch.setattr(tasks, "deliver", counted)
+        monkeypatch.setattr(source, "_known", {str(tmp_path): (True, math.inf)} if known else {})
+        pool = sessions.pool(1)
+        for number in range(count):
+            job = a_file(tmp_path, str(number))
+            pool.submit(replace(job, path=f"new/{number}"))
+        await until(lambda: len(sessions.codes()) == count)
+        assert set(sessions.codes().values()) == {201}
+        assert len(delivered) == 1
+        await sessions.end(pool)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("hung_up", [True, False])
+def test_files_of_a_directory_that_cannot_be_created_all_get_a_result(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, hung_up: bool
+) -> None:
+    """``hung_up``: the first connection ends at the request to create it, the next ones do not."""
+    names = [str(number) for number in range(30)]
+
+    async def run() -> None:
+        sessions = Sessions()
+        sessions.files = Directories(
+            on_create=lambda: sessions.servers[0].hang_up() if hung_up else None,
+            denied=not hung_up,
+        )
+        monkeypatch.setattr(session, "connect", sessions.connect)
+        monkeypatch.setattr(source, "_known", {str(tmp_path): (True, math.inf)})
+        pool = sessions.pool(1)
+        for name in names:
+            pool.submit(replace(a_file(tmp_path, name), path=f"new/{name}"))
+        await until(lambda: len(sessions.codes()) == len(names))
+        assert set(sessions.codes().values()) == {201 if hung_up else 403}
         await sessions.end(pool)
 
     asyncio.run(run())

@@ -11,7 +11,7 @@ from paramiko import sftp as constants
 
 from sarra_lite.errors import DestinationDown
 from sarra_lite.sftp.packets import Attributes
-from sarra_lite.sftp.small_file import SmallFile
+from sarra_lite.sftp.small_file import End, SmallFile
 from tests.lab.scripted import Files, Request, logged_in
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ CONTENT = b"some content"
 
 def upload(
     script: Callable[[Request], bytes | None], *, unless_mtime: int | None = None
-) -> tuple[bool | BaseException, list[int]]:
+) -> tuple[End | BaseException, list[int]]:
     """Upload a file; return the result and the kinds of requests in their order."""
 
-    async def run() -> tuple[bool | BaseException, list[int]]:
-        ended: asyncio.Future[bool | BaseException] = asyncio.get_running_loop().create_future()
+    async def run() -> tuple[End | BaseException, list[int]]:
+        ended: asyncio.Future[End | BaseException] = asyncio.get_running_loop().create_future()
         async with logged_in(script) as (client, server):
             attributes = Attributes(mode=0o640, mtime=5)
             file = SmallFile(
@@ -63,7 +63,7 @@ def existing(size: int, mtime: int, files: Files) -> Callable[[Request], bytes |
 def test_it_takes_three_round_trips() -> None:
     files = Files()
     result, kinds = upload(files)
-    assert result is True
+    assert result is End.UPLOADED
     assert bytes(files.content[b"f"]) == CONTENT
     together = [
         constants.CMD_WRITE,
@@ -76,7 +76,7 @@ def test_it_takes_three_round_trips() -> None:
 
 def test_the_name_is_looked_at_first_where_the_file_may_exist() -> None:
     result, kinds = upload(Files(), unless_mtime=5)
-    assert result is True
+    assert result is End.UPLOADED
     assert kinds[:2] == [constants.CMD_STAT, constants.CMD_OPEN]
 
 
@@ -84,14 +84,14 @@ def test_the_name_is_looked_at_first_where_the_file_may_exist() -> None:
 def test_another_version_is_replaced(size: int, mtime: int) -> None:
     files = Files()
     result, _ = upload(existing(size, mtime, files), unless_mtime=5)
-    assert result is True
+    assert result is End.UPLOADED
     assert bytes(files.content[b"f"]) == CONTENT
 
 
 def test_what_may_be_the_same_file_is_left_to_the_caller() -> None:
     files = Files()
     result, kinds = upload(existing(len(CONTENT), 5, files), unless_mtime=5)
-    assert result is False
+    assert result is End.UNUSUAL
     assert kinds == [constants.CMD_STAT]
     assert files.content == {}
 
@@ -110,9 +110,16 @@ def test_what_may_be_the_same_file_is_left_to_the_caller() -> None:
 def test_nothing_is_renamed_after_a_failure(kind: int) -> None:
     files = Files()
     result, kinds = upload(refusing(kind, files), unless_mtime=5)
-    assert result is False
+    assert result is End.UNUSUAL
     assert constants.CMD_EXTENDED not in kinds
     assert b"f" not in files.content
+
+
+def test_a_missing_directory_is_told() -> None:
+    def script(request: Request) -> bytes | None:
+        return request.status(constants.SFTP_NO_SUCH_FILE)
+
+    assert upload(script, unless_mtime=5)[0] is End.NO_DIRECTORY
 
 
 def test_a_rename_that_fails_is_no_success() -> None:
@@ -123,7 +130,7 @@ def test_a_rename_that_fails_is_no_success() -> None:
             return request.status(constants.SFTP_FAILURE)
         return files(request)
 
-    assert upload(script)[0] is False
+    assert upload(script)[0] is End.UNUSUAL
 
 
 def test_a_size_that_differs_is_no_success() -> None:
@@ -136,7 +143,7 @@ def test_a_size_that_differs_is_no_success() -> None:
         return answer
 
     result, _ = upload(script)
-    assert result is False
+    assert result is End.UNUSUAL
     assert b"f" not in files.content
 
 
@@ -148,8 +155,8 @@ def test_the_end_of_the_session_is_told(kind: int) -> None:
         seen.append(request.kind)
         return None if kind in seen else files(request)
 
-    async def run() -> bool | BaseException:
-        ended: asyncio.Future[bool | BaseException] = asyncio.get_running_loop().create_future()
+    async def run() -> End | BaseException:
+        ended: asyncio.Future[End | BaseException] = asyncio.get_running_loop().create_future()
         async with logged_in(script) as (client, server):
             file = SmallFile(".f", "f", CONTENT, Attributes(), None, ended.set_result)
             client.upload_small(file)
