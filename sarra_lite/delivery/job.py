@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sarra_lite.messages.v03 import Announcement, Identity
 
 _MTIME_END: Final = 2**32  # seconds since 1970, an unsigned 32-bit number in SFTP (section 5)
+_SUSPECT: Final = 2  # losses
 _DEFAULT_METHOD: Final = "sha512"  # of an identity, where none is announced
 
 
@@ -23,7 +24,8 @@ class Job:
 
     ``old_path``: the path at the destination that a rename starts from.  ``redelivered``: the job
     may have been done before without its report being published.  ``given_up``: the job failed with
-    this error, only clean up after it.
+    this error, only clean up after it.  ``losses``: how many connections ended while it was in
+    progress; ``done_before_loss``: how many jobs had been done before the first one ended.
     """
 
     announcement: Announcement
@@ -33,6 +35,13 @@ class Job:
     old_path: str | None = None
     redelivered: bool = False
     given_up: TransferError | None = None
+    losses: int = 0
+    done_before_loss: int = 0
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it may be what ends connections: it is to be carried out alone."""
+        return self.losses >= _SUSPECT
 
     @property
     def content_bytes(self) -> int:

@@ -6,13 +6,13 @@ import asyncio
 import math
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite.delivery.work_stealing import SharedRanges
 from sarra_lite.dispatch.tasks import Done
 from sarra_lite.dispatch.worker import Worker
-from sarra_lite.errors import DestinationRefused, SarraError
+from sarra_lite.errors import DestinationRefused, SarraError, TransferError
 from sarra_lite.runtime import log
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ __all__ = ["Done", "Down", "WorkerPool"]
 _FEWEST: Final = 2
 _WHILE_CONNECTING: Final = 4  # while the round-trip time is unknown, if a login is slow
 _MOST: Final = 8  # sshd accepts 10 logins at once by default (MaxStartups)
+_MOST_LOSSES: Final = 5
 _LINE_RATE: Final = 125_000_000  # bytes a second
 _SERVER_WINDOW: Final = 2 * 1024 * 1024  # bytes
 
@@ -75,6 +76,7 @@ class WorkerPool:
         the server has confirmed.
         """
         self.jobs: deque[Job] = deque()
+        self.done = 0  # jobs with a result
         self.shared = SharedRanges(self._wake_idle)
         self.stop = asyncio.Event()
         self.on_event = on_event
@@ -96,6 +98,21 @@ class WorkerPool:
         """Return a job that a worker could not do to the head of ``jobs``."""
         self.jobs.appendleft(job)
         self._wake_idle(1)
+
+    def put_back_lost(self, job: Job) -> None:
+        """Return a job in whose middle the connection ended; a result after the fifth time.
+
+        No result in an outage: when no other job was done since it was lost for the first time.
+        """
+        done_before = job.done_before_loss if job.losses else self.done
+        job = replace(job, losses=job.losses + 1, done_before_loss=done_before)
+        if job.losses >= _MOST_LOSSES and self.done > done_before:
+            text = f"{job.losses} connections ended in the middle of it"
+            self.on_event(Done(job, TransferError(500, text), 0.0))
+        elif job.suspect:
+            self.submit(job)
+        else:
+            self.put_back(job)
 
     async def close(self, grace: float) -> None:
         """Stop all workers within ``grace`` seconds; the next run resumes files in progress.
@@ -129,12 +146,15 @@ class WorkerPool:
             self._grow(connections_for(client.round_trip))
 
     def down(self, error: SarraError) -> None:
-        """Note that the destination is unreachable.
+        """Note that a connection failed; without any other one, the destination is down.
 
         Raises DestinationRefused when no login has ever succeeded.
         """
         if isinstance(error, DestinationRefused) and not self._ever_up:
             raise error
+        if any(worker.connected for worker in self._workers):
+            log.info("a connection failed, trying again: %s", error)
+            return
         first, self._down_since = self._down_since is None, self._down_since or time.monotonic()
         (log.warning if first else log.info)("destination down, trying again: %s", error)
         self.on_event(Down(self._down_since, str(error)))

@@ -73,6 +73,7 @@ class RunningTasks:
         self._waiting: dict[str, list[Job]] = {}
         self._unread = 0  # bytes still to be read
         self._stealing = False
+        self._alone = False  # the job in progress is a suspect
 
     def __len__(self) -> int:
         """Return the number of tasks in progress."""
@@ -82,12 +83,19 @@ class RunningTasks:
         """Return whether one more job may be started."""
         if self.failure or self._client.error or self._pool.stop.is_set():
             return False
+        if self._alone and len(self):
+            return False
         ahead = min(_AHEAD + self._client.round_trip * _AHEAD_RATE, _AHEAD_MAX)
         has_files = len(self) < min(_MAX_TASKS, self._client.max_files)
         return has_files and self._unread < ahead
 
+    def accepts(self, job: Job) -> bool:
+        """Return whether this job may be started now."""
+        return self.has_capacity() and not (job.suspect and len(self))
+
     def start(self, job: Job) -> None:
         """Start a job."""
+        self._alone = job.suspect
         unlimited = not self._pool.rate_limit.rate
         if self._client.error or not (unlimited and small_files.is_small(self._client, job)):
             self._start_deliver(job)
@@ -211,6 +219,7 @@ class RunningTasks:
 
     def _done(self, job: Job, result: Outcome | TransferError, begun: float) -> None:
         self.succeeded = True
+        self._pool.done += 1
         self._pool.on_event(Done(job, result, time.monotonic() - begun))
 
     def _put_back(self, job: Job, error: SarraError | None) -> None:
@@ -219,4 +228,8 @@ class RunningTasks:
         It may have been carried out, although the response was lost.
         """
         self.failure = self.failure or error
-        self._pool.put_back(replace(job, redelivered=True))
+        job = replace(job, redelivered=True)
+        if isinstance(error, DestinationDown):
+            self._pool.put_back_lost(job)
+        else:
+            self._pool.put_back(job)

@@ -31,8 +31,14 @@ class Worker:
         self._pool = pool
         self._wakeup = asyncio.Event()
         self._client: SftpClient | None = None
+        self._connected = False  # the last client was opened
         self._delays = runtime.backoff()
         self.task = asyncio.get_running_loop().create_task(self._run(), name=name)
+
+    @property
+    def connected(self) -> bool:
+        """Whether its connection is open, as far as is known."""
+        return self._connected and self._client is not None and self._client.error is None
 
     def wake(self) -> None:
         """Make it look for jobs and at ``stop``."""
@@ -95,7 +101,8 @@ class Worker:
             self.disconnect()
 
     async def _open(self) -> SftpClient:
-        self._client = client = self._pool.connect()
+        self._client, self._connected = self._pool.connect(), False
+        client = self._client
         slow = asyncio.get_running_loop().call_later(_SLOW_LOGIN, self._pool.slow_login)
         try:
             await client.open()
@@ -103,6 +110,7 @@ class Worker:
             slow.cancel()
         if self._pool.stop.is_set():
             raise Interrupted("stopping")
+        self._connected = True
         self._pool.up(client)
         return client
 
@@ -112,7 +120,7 @@ class Worker:
         Return whether more may be started, after the loop has done other work.
         """
         for _ in range(_STARTED_AT_ONCE):
-            if not (self._pool.jobs and running.has_capacity()):
+            if not (self._pool.jobs and running.accepts(self._pool.jobs[0])):
                 running.steal()
                 return False
             running.start(self._pool.jobs.popleft())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import os
 from collections import deque
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from paramiko import sftp as constants
 
+from sarra_lite import runtime
 from sarra_lite.delivery import source
 from sarra_lite.delivery.deliver import deliver
 from sarra_lite.delivery.job import Job, Outcome
@@ -47,7 +49,7 @@ class FakePool:
         self.jobs = deque(jobs)
         self.downs = 0
 
-    def put_back(self, job: Job) -> None:
+    def put_back_lost(self, job: Job) -> None:
         self.back.append(job)
 
     def connect(self) -> SftpClient:
@@ -292,6 +294,99 @@ def test_a_job_of_a_worker_that_cannot_connect_is_done_by_an_idle_one(
         pool.submit(a_file(tmp_path, "one"))
         pool.submit(a_file(tmp_path, "two"))
         await until(lambda: len(sessions.codes()) == 2)
+        await sessions.end(pool)
+
+    asyncio.run(run())
+
+
+def test_the_destination_is_not_down_while_another_connection_is_open(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def run() -> None:
+        sessions = Sessions(refused=1)
+        monkeypatch.setattr(session, "connect", sessions.connect)
+        pool = sessions.pool(1)
+        pool.submit(a_file(tmp_path, "first"))
+        await until(lambda: len(sessions.codes()) == 1)
+        failed = DestinationDown("too many sessions")
+        pool.down(failed)
+        assert not any(isinstance(event, Down) for event in sessions.events)
+        sessions.servers[0].hang_up()
+        pool.submit(a_file(tmp_path, "second"))
+        await until(lambda: any(isinstance(event, Down) for event in sessions.events))
+        await sessions.end(pool)
+
+    asyncio.run(run())
+
+
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "backoff", lambda: itertools.repeat(0.01))
+
+
+def hanging_up(sessions: Sessions, monkeypatch: pytest.MonkeyPatch, name: bytes) -> None:
+    """Let the server end each connection on which it is asked to open files of this name."""
+    files = sessions.files
+
+    async def connect(_: Target) -> Scripted:
+        def script(request: Request) -> bytes | None:
+            if request.kind == constants.CMD_OPEN and name in request.rest:
+                server.hang_up()
+                return None
+            return files(request)
+
+        server = Scripted(script)
+        sessions.servers.append(server)
+        return server
+
+    monkeypatch.setattr(session, "connect", connect)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_file_that_ends_its_connections_fails_and_all_others_arrive(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, count: int
+) -> None:
+    """The others include those that were in progress on the same connections."""
+    names = [f"good{number}" for number in range(50)]
+
+    async def run() -> None:
+        quick_retries(monkeypatch)
+        monkeypatch.setitem(source._known, str(tmp_path), (True, math.inf))  # noqa: SLF001
+        sessions = Sessions()
+        hanging_up(sessions, monkeypatch, b"bad")
+        pool = sessions.pool(count)
+        for name in ["bad1", *names[:25], "bad2", *names[25:]]:
+            pool.submit(a_file(tmp_path, name))
+
+        async def go_on() -> None:
+            for number in itertools.count():  # others are posted meanwhile
+                pool.submit(a_file(tmp_path, f"later{number}"))
+                await asyncio.sleep(0.02)
+
+        others = asyncio.ensure_future(go_on())
+        await until(lambda: {"bad1", "bad2", *names} <= set(sessions.codes()))
+        others.cancel()
+        codes = sessions.codes()
+        assert (codes.pop("bad1"), codes.pop("bad2")) == (500, 500)
+        assert set(codes.values()) == {201}
+        await sessions.end(pool)
+
+    asyncio.run(run())
+
+
+def test_an_outage_is_not_the_fault_of_the_files_in_progress(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def run() -> None:
+        quick_retries(monkeypatch)
+        sessions = Sessions()
+        hanging_up(sessions, monkeypatch, b"file")
+        pool = sessions.pool(2)
+        pool.submit(a_file(tmp_path, "file1"))
+        pool.submit(a_file(tmp_path, "file2"))
+        await until(lambda: len(sessions.servers) > 20)
+        monkeypatch.setattr(session, "connect", sessions.connect)
+        await until(lambda: len(sessions.codes()) == 2)
+        assert set(sessions.codes().values()) == {201}
         await sessions.end(pool)
 
     asyncio.run(run())
