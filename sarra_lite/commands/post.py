@@ -71,6 +71,11 @@ def make_parser() -> argparse.ArgumentParser:
         help="with --wait: stop waiting after, for example, 5m",
     )
     parser.add_argument("--watch", action="store_true", help="keep running and announce changes")
+    parser.add_argument(
+        "--accept-removals",
+        action="store_true",
+        help="with --watch: what is missing at the start was removed, however much it is",
+    )
     parser.add_argument("--remove", action="store_true", help="announce that the paths are removed")
     parser.add_argument(
         "--renamed-from", metavar="OLD", help="announce that OLD is renamed to PATH"
@@ -86,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.watch:
         from sarra_lite.commands import post_watch  # noqa: PLC0415  imports inotify and sqlite
 
-        return post_watch.serve(args.paths, config)
+        return post_watch.serve(args.paths, config, accept_removals=args.accept_removals)
     return runtime.run_loop(_post(config, args))
 
 

@@ -16,6 +16,7 @@ from sarra_lite.posting import scan
 from sarra_lite.posting.announcer import Announcer
 from sarra_lite.runtime import log
 from sarra_lite.watch.ledger import Ledger
+from sarra_lite.watch.removals import Ceiling
 from sarra_lite.watch.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
 _TURN: Final = 0.5  # seconds after which a thread that waits for changes returns
 
 
-def serve(directories: Sequence[str], config: PostConfig) -> int:
+def serve(directories: Sequence[str], config: PostConfig, *, accept_removals: bool) -> int:
     """Watch directories and announce changes until a signal; return the exit status.
+
+    ``accept_removals``: what is missing at the start was removed, however much it is.
 
     A change is in the ledger as pending before it is announced, and as confirmed after the broker
     has confirmed its announcements.  If the process is killed in between, the change is announced a
@@ -42,9 +45,10 @@ def serve(directories: Sequence[str], config: PostConfig) -> int:
         if not os.path.isdir(root):  # noqa: PTH112
             raise UsageError(f"{root} is no directory; --watch takes directories")
         scan.relative(root, config.base_dir)
+    ceiling = None if accept_removals else Ceiling(config.maxRemovals, config.maxRemovalPercent)
     with (
         Ledger(_ledger_file(config, roots)) as ledger,
-        Watcher(roots, ledger, config.settle) as watcher,
+        Watcher(roots, ledger, config.settle, ceiling=ceiling) as watcher,
     ):
         return runtime.run_loop(_watch(config, watcher, ledger))
 

@@ -31,6 +31,10 @@ class PostConfig(ExchangeConfig):
     header: Fields to add to all announcements.
     settle: With --watch: how long a file must not change before it is announced, if no program was
         seen closing it.
+    maxRemovals: With --watch: stop at the start when more announced names than this are missing,
+        instead of announcing their removal.
+    maxRemovalPercent: With --watch: stop at the start when more than this share of at least 100
+        announced names is missing.
     stateDir: With --watch: directory for the record of what was announced. Default: sarra_lite in
         the user's directory for state ($XDG_STATE_HOME or ~/.local/state).
     """
@@ -42,6 +46,8 @@ class PostConfig(ExchangeConfig):
     )
     header: dict[str, str] = option(default={}, example='{ project = "ocean" }')
     settle: float = option(default=5.0, example='"10s"')
+    maxRemovals: Annotated[int, Meta(ge=0)] = option(default=1000, example="10000")
+    maxRemovalPercent: Annotated[int, Meta(ge=0, le=100)] = option(default=50, example="20")
     stateDir: str | None = option(default=None, example='"/var/lib/sarra_lite"', kind="directory")
 
     @property

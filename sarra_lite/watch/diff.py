@@ -55,7 +55,7 @@ def read_state(path: str) -> FileState | None:
     return FileState(version, kind == stat.S_IFDIR, kind == stat.S_IFREG, status)
 
 
-def _is_gone(path: str) -> bool:
+def is_gone(path: str) -> bool:
     """Return whether a name is missing or a special file; False when that cannot be determined."""
     try:
         mode = os.lstat(path).st_mode
@@ -109,7 +109,7 @@ class Diff:
         make the old names appear to exist.
         """
         for entry in self._ledger.subtree(path):
-            if entry.version is not None and (all_gone or _is_gone(entry.path)):
+            if entry.version is not None and (all_gone or is_gone(entry.path)):
                 token = self._ledger.record_pending(entry.path, None, is_dir=entry.is_dir)
                 yield Change("removed", entry.path, None, entry.is_dir, token)
 

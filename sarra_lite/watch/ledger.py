@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from sarra_lite.errors import ConfigError, SarraError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 _IN_USE: Final = "in use; another sr_post --watch of the same directories runs, stop it first"
@@ -44,6 +44,11 @@ CREATE INDEX versions ON entry (version);
 CREATE INDEX unconfirmed ON entry (token) WHERE token IS NOT NULL;
 PRAGMA application_id = {_APPLICATION_ID};
 COMMIT;
+"""
+# Ledgers of before 26.1 have no such table.  identity: see watch.removals.
+_PLACES: Final = """
+CREATE TABLE IF NOT EXISTS place (name BLOB PRIMARY KEY NOT NULL, identity TEXT NOT NULL)
+STRICT, WITHOUT ROWID
 """
 _SELECT: Final = "SELECT name, is_dir, version, token FROM entry WHERE "
 _SET_UNCERTAIN: Final = "UPDATE entry SET version = '', token = NULL WHERE "
@@ -150,6 +155,21 @@ class Ledger:
         """
         self._execute(_SET_UNCERTAIN + "token = ?", token)
 
+    def places(self) -> list[tuple[str, str]]:
+        """Return the roots, and the mount points below them, with what identifies each."""
+        return [
+            (os.fsdecode(name), identity)
+            for name, identity in self._execute("SELECT name, identity FROM place")
+        ]
+
+    def record_places(self, places: Mapping[str, str]) -> None:
+        """Record the roots, and the mount points below them, in place of those recorded before."""
+        with self._translated_errors(), self._sql:
+            self._sql.execute("BEGIN")
+            self._sql.execute("DELETE FROM place")
+            rows = [(os.fsencode(path), identity) for path, identity in places.items()]
+            self._sql.executemany("INSERT INTO place VALUES (?, ?)", rows)
+
     def _prepare(self) -> None:
         """Lock the file, and check that it is a ledger before anything in it is changed."""
         # EXCLUSIVE keeps the lock until close; the kernel releases it when the process is killed.
@@ -167,6 +187,7 @@ class Ledger:
         self._sql.execute("PRAGMA synchronous = NORMAL")
         if not tables:
             self._sql.executescript(_TABLE)
+        self._sql.execute(_PLACES)
 
     def _select(self, condition: str, *values: bytes | str) -> list[Entry]:
         return [

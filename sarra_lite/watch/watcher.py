@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Self
 from sarra_lite import units
 from sarra_lite.errors import SarraError
 from sarra_lite.runtime import log
+from sarra_lite.watch import removals
 from sarra_lite.watch.completion import CompletionTracker
 from sarra_lite.watch.diff import Diff
 from sarra_lite.watch.inotify import WatchedDirectories
@@ -41,16 +42,26 @@ class Watcher:
     """
 
     def __init__(
-        self, roots: Sequence[str], ledger: Ledger, settle: float, *, settle_if_open: float = 60.0
+        self,
+        roots: Sequence[str],
+        ledger: Ledger,
+        settle: float,
+        *,
+        settle_if_open: float = 60.0,
+        ceiling: removals.Ceiling | None = None,
     ) -> None:
         """Watch directories, given by absolute paths, and compare them with an open ledger.
 
-        ``settle`` and ``settle_if_open``: see CompletionTracker.
+        ``settle`` and ``settle_if_open``: see CompletionTracker.  ``ceiling``: of the names that
+        may be missing at the start; None accepts that whatever is missing was removed.
         """
         names = {root.rstrip("/") or "/" for root in roots}
         self._roots = [
             root for root in sorted(names) if names.isdisjoint(map(str, PurePath(root).parents))
         ]
+        self._ledger = ledger
+        self._ceiling = ceiling
+        self._places: dict[str, str] = {}
         self._diff = Diff(ledger)
         self._settle = (settle, settle_if_open)
         self._deadline = 0.0  # when changes() must return control, in monotonic seconds
@@ -71,7 +82,7 @@ class Watcher:
         """Yield changes for ``timeout`` seconds, or until no other change follows at once.
 
         Raises SarraError when a watched directory itself is gone, ConfigError at the system's limit
-        of watches.
+        of watches, or when what is missing may be absent only (``removals.check``).
         """
         self._deadline = time.monotonic() + timeout
         self._found = False
@@ -134,11 +145,15 @@ class Watcher:
 
     def _list_all(self) -> Iterator[Change | None]:
         """Watch and compare everything on the disk, then everything in the ledger."""
+        self._places = {}
         for root in self._roots:
             yield from self._list(root)
         self._check_roots()
+        if self._ceiling is not None:
+            removals.check(self._ledger, self._roots, self._places, self._ceiling)
         for root in self._roots:
             yield from self._diff.removed(root)
+        self._ledger.record_places(self._places)
 
     def _list(self, top: str) -> Iterator[Change | None]:
         """Compare a directory and everything below it.
@@ -148,6 +163,8 @@ class Watcher:
         directories = [top]
         while directories:
             path = directories.pop()
+            if path in self._roots or os.path.ismount(path):
+                self._places[path] = removals.identity(path) or ""
             readable = self._watch(path)
             is_link = os.path.islink(path)  # noqa: PTH114  any bytes
             if not is_link:

@@ -1,0 +1,144 @@
+"""sr_post --watch does not take for removed what is only absent: real file systems, mounted."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sarra_lite.errors import ConfigError
+from sarra_lite.watch.ledger import Ledger
+from sarra_lite.watch.removals import Ceiling
+from sarra_lite.watch.watcher import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CEILING = Ceiling(1000, 50)
+
+
+@contextlib.contextmanager
+def mounted(directory: Path) -> Iterator[None]:
+    """Have a file system of its own on a directory."""
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", directory], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", directory], check=True)
+
+
+def changes(
+    ledger_file: Path, *roots: Path, ceiling: Ceiling | None = CEILING
+) -> list[tuple[str, str]]:
+    """Start to watch as sr_post does; return the changes that are announced, all confirmed."""
+    found: list[tuple[str, str]] = []
+    names = [str(root) for root in roots]
+    with (
+        Ledger(ledger_file) as ledger,
+        Watcher(names, ledger, 0, settle_if_open=0, ceiling=ceiling) as watcher,
+    ):
+        while True:
+            before = len(found)
+            for change in watcher.changes(0.5):
+                found.append((change.kind, change.path))
+                ledger.confirm(change.token)
+            if len(found) == before:
+                return found
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "root").mkdir()
+    return tmp_path / "root"
+
+
+def fill(directory: Path, count: int) -> None:
+    for number in range(count):
+        (directory / f"f{number}").write_text("content")
+
+
+def test_a_root_that_is_not_mounted_removes_nothing(root: Path, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    with mounted(root):
+        fill(root, 3)
+        assert len(changes(ledger, root)) == 4
+    (root / "left behind").write_text("beneath the mount point")
+    with pytest.raises(ConfigError, match=r"root.*mount its file system.*--accept-removals"):
+        changes(ledger, root)
+
+
+def test_a_mount_point_below_the_root_that_is_not_mounted_removes_nothing(
+    root: Path, tmp_path: Path
+) -> None:
+    ledger, below = tmp_path / "ledger", root / "disk"
+    below.mkdir()
+    fill(root, 2)
+    with mounted(below):
+        fill(below, 3)
+        assert len(changes(ledger, root)) == 7
+    with pytest.raises(ConfigError, match=r"disk.*mount its file system"):
+        changes(ledger, root)
+    # What else changes is announced first, and nothing of this is a removal.
+    (root / "new").write_text("content")
+    with mounted(below):
+        fill(below, 3)
+        assert "removed" not in dict(changes(ledger, root))
+
+
+def test_a_file_system_mounted_over_announced_files_removes_nothing(
+    root: Path, tmp_path: Path
+) -> None:
+    ledger, below = tmp_path / "ledger", root / "plain"
+    below.mkdir()
+    fill(below, 3)
+    changes(ledger, root)
+    with mounted(below), pytest.raises(ConfigError, match=r"plain.*not the directory"):
+        changes(ledger, root)
+    assert "removed" not in dict(changes(ledger, root))
+
+
+def test_an_empty_root_removes_nothing(root: Path, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    fill(root, 3)
+    changes(ledger, root)
+    for path in root.iterdir():
+        path.unlink()
+    with pytest.raises(ConfigError, match="empty, and 3 names in it were announced"):
+        changes(ledger, root)
+
+
+@pytest.mark.parametrize(
+    ("files", "removed", "ceiling"), [(120, 70, Ceiling(1000, 50)), (20, 11, Ceiling(10, 100))]
+)
+def test_more_removals_than_the_ceiling_are_asked_about_and_announced_when_told(
+    root: Path, tmp_path: Path, files: int, removed: int, ceiling: Ceiling
+) -> None:
+    ledger = tmp_path / "ledger"
+    fill(root, files)
+    changes(ledger, root)
+    for number in range(removed):
+        (root / f"f{number}").unlink()
+    with pytest.raises(ConfigError, match=f"{removed} of {files} announced names are missing"):
+        changes(ledger, root, ceiling=ceiling)
+    found = changes(ledger, root, ceiling=None)
+    assert [kind for kind, _ in found].count("removed") == removed
+
+
+def test_a_few_removals_are_announced(root: Path, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    fill(root, 3)
+    changes(ledger, root)
+    (root / "f0").unlink()
+    assert ("removed", str(root / "f0")) in changes(ledger, root)
+
+
+def test_the_same_file_system_on_another_device_is_the_same(root: Path, tmp_path: Path) -> None:
+    """As after a reboot: the root directory of a file system has the same inode again."""
+    ledger = tmp_path / "ledger"
+    for _ in range(2):
+        with mounted(root):
+            fill(root, 2)
+            assert "removed" not in dict(changes(ledger, root))
