@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -44,6 +45,8 @@ def main() -> int:
     parser.add_argument("--lines", nargs="+", choices=LINES, default=list(LINES))
     parser.add_argument("--works", nargs="+", help="default: all of bench")
     options = parser.parse_args()
+    # SystemExit makes the context managers clean up: files in /dev/shm are memory.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     roots = {"old": options.old.absolute(), "new": options.new.absolute()}
     rows: list[str] = []
     for line in options.lines:
