@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,33 +10,28 @@ from sarra_lite.errors import ConfigError
 from sarra_lite.watch.ledger import Ledger
 from sarra_lite.watch.removals import Ceiling
 from sarra_lite.watch.watcher import Watcher
+from tests.lab.disks import small_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 CEILING = Ceiling(1000, 50)
 
 
-@contextlib.contextmanager
-def mounted(directory: Path) -> Iterator[None]:
+def mounted(directory: Path) -> AbstractContextManager[Path]:
     """Have a file system of its own on a directory."""
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", directory], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", directory], check=True)
+    return small_disk(directory, 1_000_000)
 
 
 def changes(
-    ledger_file: Path, *roots: Path, ceiling: Ceiling | None = CEILING
+    ledger_file: Path, root: Path, ceiling: Ceiling | None = CEILING
 ) -> list[tuple[str, str]]:
     """Start to watch as sr_post does; return the changes that are announced, all confirmed."""
     found: list[tuple[str, str]] = []
-    names = [str(root) for root in roots]
     with (
         Ledger(ledger_file) as ledger,
-        Watcher(names, ledger, 0, settle_if_open=0, ceiling=ceiling) as watcher,
+        Watcher([str(root)], ledger, 0, settle_if_open=0, ceiling=ceiling) as watcher,
     ):
         while True:
             before = len(found)
