@@ -45,7 +45,7 @@ CREATE INDEX unconfirmed ON entry (token) WHERE token IS NOT NULL;
 PRAGMA application_id = {_APPLICATION_ID};
 COMMIT;
 """
-# Ledgers of before 26.1 have no such table.  identity: see watch.removals.
+# Ledgers of earlier versions have no such table.  identity: see watch.removals.
 _PLACES: Final = """
 CREATE TABLE IF NOT EXISTS place (name BLOB PRIMARY KEY NOT NULL, identity TEXT NOT NULL)
 STRICT, WITHOUT ROWID

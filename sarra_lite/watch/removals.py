@@ -43,15 +43,16 @@ def identity(directory: str) -> str | None:
 
 def check(
     ledger: Ledger, roots: Iterable[str], places: Mapping[str, str], ceiling: Ceiling
-) -> None:
-    """Raise ConfigError if what is missing below the roots cannot be trusted to be removed.
+) -> bool:
+    """Return whether any announced name below the roots is missing.
 
-    That is: a root, or a mount point below it, is not the one whose names were announced; a root
-    is empty; or more is missing than the ceiling allows.  ``places``: the roots and mount points
-    that were found now, with the identity of each.
+    Raises ConfigError if what is missing cannot be trusted to be removed: a root, or a mount point
+    below it, is not the one whose names were announced; a root is empty; or more is missing than
+    the ceiling allows.  ``places``: the roots and mount points that were found now, with the
+    identity of each.
     """
     known = dict(ledger.places())
-    # A ledger of before 26.1 knows none of them.
+    # A ledger without any comes from an earlier version, or nothing was announced yet.
     differing = (known.items() ^ places.items()) if known else ()
     replaced = {path.rstrip("/") + "/" for path, _ in differing}
     missing = total = 0
@@ -72,6 +73,7 @@ def check(
             f"{missing} of {total} announced names are missing, more than maxRemovals or"
             f" maxRemovalPercent allow; if they were removed: {_ADVICE}"
         )
+    return missing > 0
 
 
 def _check_place(path: str, replaced: Iterable[str]) -> None:

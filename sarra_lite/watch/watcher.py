@@ -149,10 +149,12 @@ class Watcher:
         for root in self._roots:
             yield from self._list(root)
         self._check_roots()
-        if self._ceiling is not None:
-            removals.check(self._ledger, self._roots, self._places, self._ceiling)
-        for root in self._roots:
-            yield from self._diff.removed(root)
+        # Where nothing is missing, the ledger need not be compared a second time.
+        if self._ceiling is None or removals.check(
+            self._ledger, self._roots, self._places, self._ceiling
+        ):
+            for root in self._roots:
+                yield from self._diff.removed(root)
         self._ledger.record_places(self._places)
 
     def _list(self, top: str) -> Iterator[Change | None]:
