@@ -106,7 +106,8 @@ class SenderConfig(ExchangeConfig):
     retry_ttl: How long to retry a file while the destination is full.
     permCopy: Set the mode of files as announced.
     permDefault: Mode of files whose announcement has none, and of all files if permCopy is off.
-    permDirDefault: Mode of directories that the sender creates.
+    permDirDefault: Mode of directories that the sender creates without a mode announced.
+    permDirCopy: Set the announced mode also of directories that exist already.
     timeCopy: Set the modification time of files as announced.
     acceptUsers: Broker users whose announcements are accepted, in addition to the sender's own.
     requireUserId: Refuse announcements without an author that the broker has verified. sr3 sends
@@ -136,6 +137,7 @@ class SenderConfig(ExchangeConfig):
     permCopy: bool = option(default=True)
     permDefault: int = option(default=0o644, example='"640"', kind="mode")
     permDirDefault: int = option(default=0o775, example='"750"', kind="mode")
+    permDirCopy: bool = option(default=False)
     timeCopy: bool = option(default=True)
     acceptUsers: list[str] = option(default=[], example='["ucloudmech"]')
     requireUserId: bool = option(default=False)

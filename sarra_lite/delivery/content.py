@@ -72,7 +72,7 @@ async def finish(destination: Destination) -> Outcome:
         return _finished(job) if sent_by_us else Outcome(304, "file is there")
     if markers is None:
         # Where this directory cannot be created, no block can be marked: fail now, do not wait.
-        await destination.make_directories(destination.marker_directory)
+        await destination.make_marker_directory()
         markers = Markers(set(), set())
     wait = await _seconds_until_finish(job, markers)
     if wait > 0:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from sarra_lite.sftp.client import File, SftpClient
 
 _STAGING_MODE: Final = 0o600  # nobody else may read content that is not complete
+_MARKERS_MODE: Final = 0o700
+_OWNER_WRITE_SEARCH: Final = 0o300  # without these the SFTP user could not fill his directory
 _MAX_NAME_BYTES: Final = 255  # NAME_MAX of every common file system
 _FAILED: Final = ".failed"
 Result = TypeVar("Result")
@@ -106,7 +108,7 @@ class Destination:
     async def create_with_markers(self) -> File:
         """Open the staging file and create the marker directory, both requested at once."""
         file, made = await asyncio.gather(
-            self.create(), self.make_directories(self.marker_directory), return_exceptions=True
+            self.create(), self.make_marker_directory(), return_exceptions=True
         )
         if isinstance(file, BaseException):
             raise file
@@ -115,30 +117,46 @@ class Destination:
             raise made
         return file
 
-    async def make_directories(self, path: str) -> bool:
-        """Create a directory and those above it with the mode permDirDefault.
+    async def make_directories(self, path: str, mode: int | None = None) -> bool:
+        """Create a directory with a mode, by default permDirDefault, and those above it.
 
         Return False when it exists; another sender may create it at the same time.  Raises
         TransferError 409 when something else has its name.
         """
         if path in ("", "/"):
             return False
-        mode = self.job.config.permDirDefault
+        mode = self.job.config.permDirDefault if mode is None else mode
         try:
-            await self.client.mkdir(path, mode)
+            return await self._make_directory(path, mode)
         except SftpError as status:
-            if status.missing:
-                await self.make_directories(path.rpartition("/")[0])
-                with contextlib.suppress(SftpError):
-                    await self.client.mkdir(path, mode)
-                    return True
-            found = await self.client.stat(path)
-            if found is None:
+            if not status.missing:
                 raise
-            if not stat.S_ISDIR(found.mode or 0):
-                raise TransferError(409, f"{path} is in the way: no directory") from None
-            return False
-        return True
+        await self.make_directories(path.rpartition("/")[0])
+        return await self._make_directory(path, mode)
+
+    async def make_marker_directory(self) -> None:
+        """Create the directory of the markers, which only senders use, if it is missing."""
+        await self.make_directories(self.marker_directory, _MARKERS_MODE)
+
+    async def _make_directory(self, path: str, mode: int) -> bool:
+        made, found = await asyncio.gather(
+            self.client.mkdir(path, mode | _OWNER_WRITE_SEARCH),
+            self.client.stat(path),
+            return_exceptions=True,
+        )
+        if isinstance(found, BaseException):
+            raise found
+        if made is None:
+            # The server has applied its umask, and the file system may have added S_ISGID.
+            if found is not None and stat.S_IMODE(found.mode or 0) != directory_mode(mode, found):
+                attributes = Attributes(mode=directory_mode(mode, found))
+                await self.client.set_attributes(path, attributes)
+            return True
+        if found is None and await self.client.stat(path, follow_symlinks=False) is None:
+            raise made
+        if found is None or not stat.S_ISDIR(found.mode or 0):
+            raise TransferError(409, f"{path} is in the way: no directory") from None
+        return False
 
     async def mark_written(self, number: int) -> None:
         """Mark a block as written.
@@ -161,7 +179,7 @@ class Destination:
 
     async def mark_failed(self, number: int) -> None:
         """Mark a block as given up, for the sender that waits to finish the file."""
-        await self.make_directories(self.marker_directory)
+        await self.make_marker_directory()
         await self.client.touch(self.marker(number, _FAILED))
 
     async def finish(
@@ -203,3 +221,11 @@ class Destination:
                 names = await self.client.listdir(self.marker_directory)
                 await self.client.remove_all(f"{self.marker_directory}/{name}" for name in names)
                 await self.client.rmdir(self.marker_directory)
+
+
+def directory_mode(mode: int, found: Attributes) -> int:
+    """Return the mode to set for a directory: it can be filled, and keeps an S_ISGID that it has.
+
+    Whoever shares a directory gives it S_ISGID, so that what is made in it belongs to the group.
+    """
+    return mode | _OWNER_WRITE_SEARCH | (found.mode or 0) & stat.S_ISGID

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import stat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from sarra_lite.delivery.destination import directory_mode
 from sarra_lite.delivery.job import Job, Outcome
 from sarra_lite.errors import TransferError
 from sarra_lite.sftp.client import Attributes, SftpError
 
 if TYPE_CHECKING:
     from sarra_lite.delivery.destination import Destination
-
-_OWNER_WRITE_SEARCH: Final = 0o300  # without these the SFTP user could not fill his directory
 
 
 async def remove(destination: Destination) -> Outcome:
@@ -70,18 +69,24 @@ async def link(destination: Destination) -> Outcome:
 
 
 async def directory(destination: Destination) -> Outcome:
-    """Create a directory and set the announced mode."""
+    """Create a directory with the announced mode; one that exists keeps its own mode.
+
+    With the option permDirCopy, that one gets the announced mode, too.
+    """
     client, job = destination.client, destination.job
     announced = job.announcement.mode if job.config.permCopy else None
-    mode = job.config.permDirDefault if announced is None else announced | _OWNER_WRITE_SEARCH
-    created = await destination.make_directories(job.path)
-    found = await client.stat(job.path)
-    if found is None or stat.S_IMODE(found.mode or 0) != mode:
-        if created or announced is not None:
-            await client.set_attributes(job.path, Attributes(mode=mode))
-    elif not created:
+    if await destination.make_directories(job.path, announced):
+        return Outcome(201, "directory made")
+    found = await client.stat(job.path) or Attributes()
+    present = stat.S_IMODE(found.mode or 0)
+    if announced is None or present == directory_mode(announced, found):
         return _unchanged(job, "directory made", "directory is there")
-    return Outcome(201, "directory made")
+    if not job.config.permDirCopy:
+        return _unchanged(
+            job, "directory made", f"directory is there and keeps its mode {present:o}"
+        )
+    await client.set_attributes(job.path, Attributes(mode=directory_mode(announced, found)))
+    return Outcome(201, "mode of the directory set")
 
 
 def _unchanged(job: Job, done: str, there: str) -> Outcome:
