@@ -109,7 +109,7 @@ class Diff:
         make the old names appear to exist.
         """
         for entry in self._ledger.subtree(path):
-            if entry.version is not None and (all_gone or is_gone(entry.path)):
+            if entry.may_exist and (all_gone or is_gone(entry.path)):
                 token = self._ledger.record_pending(entry.path, None, is_dir=entry.is_dir)
                 yield Change("removed", entry.path, None, entry.is_dir, token)
 
@@ -124,7 +124,7 @@ class Diff:
         entry, state = self._ledger.entry(old), read_state(path)
         if entry is None or state is None or not entry.confirmed or entry.version != state.version:
             return
-        present = (entry for entry in self._ledger.subtree(path) if entry.version is not None)
+        present = (entry for entry in self._ledger.subtree(path) if entry.may_exist)
         replaced = next(present, None)
         if replaced and (state.is_dir or replaced.is_dir or replaced.path != path):
             return

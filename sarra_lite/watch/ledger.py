@@ -67,6 +67,14 @@ class Entry(NamedTuple):
     version: str | None  # None: its removal is pending; '': it is unknown what was announced
     confirmed: bool
 
+    @property
+    def may_exist(self) -> bool:
+        """Whether the destination may have the name after what this run has announced.
+
+        It may if its removal was pending when an earlier run ended.
+        """
+        return self.version is not None or self.confirmed
+
 
 class Ledger:
     """The announced names and their versions; a context manager for one process at a time.
@@ -81,7 +89,10 @@ class Ledger:
         self._token = 0  # the last one used
 
     def __enter__(self) -> Self:
-        """Open and lock the file, and mark as uncertain what an earlier run left unconfirmed."""
+        """Open and lock the file, and mark as uncertain what an earlier run left unconfirmed.
+
+        Of a removal it stays known that it was announced.
+        """
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -92,7 +103,8 @@ class Ledger:
             )
             stack.callback(self._sql.close)
             self._prepare()
-            self._execute(_SET_UNCERTAIN + "token IS NOT NULL")
+            self._execute(_SET_UNCERTAIN + "token IS NOT NULL AND version IS NOT NULL")
+            self._execute("UPDATE entry SET token = NULL WHERE token IS NOT NULL")
             stack.pop_all()  # keep the file open
         return self
 

@@ -1,6 +1,7 @@
 """Refuses to take names for removed that are only absent, as when a file system is not mounted.
 
-It is asked before the names that vanished while nobody watched are announced as removed.
+It is asked before the names that vanished while nobody watched, or in an overflow of events, are
+announced as removed.
 """
 
 from __future__ import annotations
@@ -41,21 +42,18 @@ def identity(directory: str) -> str | None:
     return f"{'mount point' if mounted else 'directory'} {found.st_ino}"
 
 
-def check(
+def check_start(
     ledger: Ledger, roots: Iterable[str], places: Mapping[str, str], ceiling: Ceiling
 ) -> bool:
     """Return whether any announced name below the roots is missing.
 
-    Raises ConfigError if what is missing cannot be trusted to be removed: a root, or a mount point
-    below it, is not the one whose names were announced; a root is empty; or more is missing than
-    the ceiling allows.  ``places``: the roots and mount points that were found now, with the
-    identity of each.
+    Raises ConfigError if what is missing cannot be trusted to be removed: as ``check_places``, or
+    because a root is empty, or more is missing than the ceiling allows.  Names whose removal an
+    earlier run has announced are not counted.
     """
-    known = dict(ledger.places())
-    # A ledger without any comes from an earlier version, or nothing was announced yet.
-    differing = (known.items() ^ places.items()) if known else ()
-    replaced = {path.rstrip("/") + "/" for path, _ in differing}
-    missing = total = 0
+    check_places(ledger, places)
+    unannounced = total = 0
+    missing = False
     for root in roots:
         gone = 0
         for entry in ledger.subtree(root):
@@ -63,23 +61,34 @@ def check(
                 continue
             total += 1
             if diff.is_gone(entry.path):
-                gone += 1
-                _check_place(entry.path, replaced)
+                missing = True
+                gone += entry.version is not None
         if gone and not os.listdir(root):  # noqa: PTH208
             raise _absent(root, f"empty, and {gone} names in it were announced")
-        missing += gone
-    if missing > ceiling.number or (total >= _SMALL and missing > total * ceiling.percent / 100):
+        unannounced += gone
+    if unannounced > ceiling.number or (
+        total >= _SMALL and unannounced > total * ceiling.percent / 100
+    ):
         raise ConfigError(
-            f"{missing} of {total} announced names are missing, more than maxRemovals or"
+            f"{unannounced} of {total} announced names are missing, more than maxRemovals or"
             f" maxRemovalPercent allow; if they were removed: {_ADVICE}"
         )
-    return missing > 0
+    return missing
 
 
-def _check_place(path: str, replaced: Iterable[str]) -> None:
-    for place in replaced:
-        if f"{path}/".startswith(place):
-            raise _absent(place, "not the directory whose files were announced")
+def check_places(ledger: Ledger, places: Mapping[str, str]) -> None:
+    """Raise ConfigError if names are missing where another file system is mounted, or none.
+
+    ``places``: the roots, and the mount points below them, that were found now, with the identity
+    of each.  The names below one that is not the place whose names were announced are absent only.
+    """
+    known = dict(ledger.places())
+    # A ledger without any comes from an earlier version, or nothing was announced yet.
+    differing = known.items() ^ places.items() if known else set()
+    for place in sorted({path for path, _ in differing}):
+        for entry in ledger.subtree(place):
+            if entry.version is not None and diff.is_gone(entry.path):
+                raise _absent(place, "not the directory whose files were announced")
 
 
 def _absent(path: str, what: str) -> ConfigError:

@@ -25,7 +25,7 @@ from sarra_lite.watch.diff import Diff
 from sarra_lite.watch.inotify import WatchedDirectories
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from sarra_lite.watch.diff import Change
     from sarra_lite.watch.inotify import Event
@@ -82,7 +82,7 @@ class Watcher:
         """Yield changes for ``timeout`` seconds, or until no other change follows at once.
 
         Raises SarraError when a watched directory itself is gone, ConfigError at the system's limit
-        of watches, or when what is missing may be absent only (``removals.check``).
+        of watches, or when what is missing may be absent only (``watch.removals``).
         """
         self._deadline = time.monotonic() + timeout
         self._found = False
@@ -99,7 +99,7 @@ class Watcher:
 
     def _run(self) -> Generator[Change | None]:
         """Yield changes without end, and None at each point where ``changes`` may return."""
-        yield from self._list_all()
+        yield from self._list_all(self._missing_at_start)
         while True:
             if self._found:
                 self._deadline = 0.0
@@ -121,7 +121,7 @@ class Watcher:
                 log.warning("more happened than the system remembers; listing everything again")
                 self._directories.close()
                 self._start()
-                yield from self._list_all()
+                yield from self._list_all(self._missing_after_overflow)
             case "directory_gone":
                 if event.path in self._roots:
                     raise _root_gone(event.path)
@@ -143,19 +143,29 @@ class Watcher:
         # Names recorded below an earlier directory of this name may be missing now.
         yield from self._diff.removed(event.path)
 
-    def _list_all(self) -> Iterator[Change | None]:
-        """Watch and compare everything on the disk, then everything in the ledger."""
+    def _list_all(self, any_missing: Callable[[], bool]) -> Iterator[Change | None]:
+        """Watch and compare everything on the disk, then everything in the ledger.
+
+        Where nothing is missing, the ledger need not be compared a second time.
+        """
         self._places = {}
         for root in self._roots:
             yield from self._list(root)
         self._check_roots()
-        # Where nothing is missing, the ledger need not be compared a second time.
-        if self._ceiling is None or removals.check(
-            self._ledger, self._roots, self._places, self._ceiling
-        ):
+        if any_missing():
             for root in self._roots:
                 yield from self._diff.removed(root)
         self._ledger.record_places(self._places)
+
+    def _missing_at_start(self) -> bool:
+        if self._ceiling is None:
+            return True
+        return removals.check_start(self._ledger, self._roots, self._places, self._ceiling)
+
+    def _missing_after_overflow(self) -> bool:
+        """Return True: names may be missing, and the events on many of them are what overflowed."""
+        removals.check_places(self._ledger, self._places)
+        return True
 
     def _list(self, top: str) -> Iterator[Change | None]:
         """Compare a directory and everything below it.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,8 +15,8 @@ from sarra_lite.watch.watcher import Watcher
 from tests.lab.disks import small_disk
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
 CEILING = Ceiling(1000, 50)
 
@@ -24,22 +26,36 @@ def mounted(directory: Path) -> AbstractContextManager[Path]:
     return small_disk(directory, 1_000_000)
 
 
-def changes(
+@contextmanager
+def watching(
     ledger_file: Path, root: Path, ceiling: Ceiling | None = CEILING
-) -> list[tuple[str, str]]:
-    """Start to watch as sr_post does; return the changes that are announced, all confirmed."""
-    found: list[tuple[str, str]] = []
+) -> Iterator[Callable[..., list[tuple[str, str]]]]:
+    """Start to watch as sr_post does; the value collects the changes until no more come."""
     with (
         Ledger(ledger_file) as ledger,
         Watcher([str(root)], ledger, 0, settle_if_open=0, ceiling=ceiling) as watcher,
     ):
-        while True:
-            before = len(found)
-            for change in watcher.changes(0.5):
-                found.append((change.kind, change.path))
-                ledger.confirm(change.token)
-            if len(found) == before:
-                return found
+
+        def collect(*, confirm: bool = True) -> list[tuple[str, str]]:
+            found: list[tuple[str, str]] = []
+            while True:
+                before = len(found)
+                for change in watcher.changes(0.5):
+                    found.append((change.kind, change.path))
+                    if confirm:
+                        ledger.confirm(change.token)
+                if len(found) == before:
+                    return found
+
+        yield collect
+
+
+def changes(
+    ledger_file: Path, root: Path, ceiling: Ceiling | None = CEILING
+) -> list[tuple[str, str]]:
+    """Return the changes that sr_post announces at its start, all confirmed."""
+    with watching(ledger_file, root, ceiling) as collect:
+        return collect()
 
 
 @pytest.fixture
@@ -135,3 +151,55 @@ def test_the_same_file_system_on_another_device_is_the_same(root: Path, tmp_path
         with mounted(root):
             fill(root, 2)
             assert "removed" not in dict(changes(ledger, root))
+
+
+def overflow(directory: Path) -> None:
+    """Cause more events than the kernel keeps."""
+    limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    for number in range(limit // 2 + 10):
+        (directory / f"x{number % 2}").touch()
+        (directory / f"x{number % 2}").unlink()
+
+
+def test_after_an_overflow_the_removals_seen_meanwhile_are_announced_however_many(
+    root: Path, tmp_path: Path
+) -> None:
+    """As after rm -rf of a large tree: a process watched, so what is missing was removed."""
+    fill(root, 120)
+    with watching(tmp_path / "ledger", root) as collect:
+        collect()
+        overflow(root)
+        for path in root.iterdir():
+            path.unlink()
+        assert [kind for kind, _ in collect()].count("removed") == 120
+
+
+def test_after_an_overflow_what_is_not_mounted_any_more_is_not_removed(
+    root: Path, tmp_path: Path
+) -> None:
+    below = root / "disk"
+    below.mkdir()
+    with watching(tmp_path / "ledger", root) as collect:
+        with mounted(below):
+            fill(below, 3)
+            collect()
+            overflow(root)
+            collect()  # the mount point is recorded
+            overflow(root)
+        with pytest.raises(ConfigError, match=r"disk.*mount its file system"):
+            collect()
+
+
+def test_removals_that_an_earlier_run_announced_do_not_count_at_the_start(
+    root: Path, tmp_path: Path
+) -> None:
+    """They are announced again: perhaps the broker did not get them."""
+    ledger = tmp_path / "ledger"
+    fill(root, 120)
+    with watching(ledger, root) as collect:
+        collect()
+        for path in root.iterdir():
+            path.unlink()
+        assert len(collect(confirm=False)) == 120
+    assert [kind for kind, _ in changes(ledger, root)].count("removed") == 120
+    assert changes(ledger, root) == []
