@@ -28,6 +28,11 @@ class PostConfig(ExchangeConfig):
         if baseDir is set.
     identity: Checksum of a file in its announcement. cod (calculate on delivery): the sender
         calculates it, as it always does for files in blocks.
+    checksum: Have a file sent unless the destination has one with the same content, whatever size
+        and modification time say. Both files are read for this. A file above the block size is then
+        sent in one piece.
+    force: Have a file sent even if the destination has it. A file above the block size is then sent
+        in one piece.
     header: Fields to add to all announcements.
     settle: With --watch: how long a file must not change before it is announced, if no program was
         seen closing it.
@@ -44,6 +49,8 @@ class PostConfig(ExchangeConfig):
     identity: Literal["sha512", "sha256", "md5", "cod", "none"] = option(
         default="sha512", example='"sha256"'
     )
+    checksum: bool = option(default=False)
+    force: bool = option(default=False)
     header: dict[str, str] = option(default={}, example='{ project = "ocean" }')
     settle: float = option(default=5.0, example='"10s"')
     maxRemovals: Annotated[int, Meta(ge=0)] = option(default=1000, example="10000")
@@ -72,6 +79,10 @@ class PostConfig(ExchangeConfig):
                 yield "baseUrl", "not file:, so baseDir must tell which directory it stands for"
             if parts.password is not None:
                 yield "baseUrl", "contains a password"
+        if self.checksum and self.identity in ("cod", "none"):
+            yield "checksum", f"needs a checksum, but identity is {self.identity}"
+        if self.checksum and self.force:
+            yield "checksum", "force sends whatever the content is: leave one of them out"
         reserved = sorted(self.header.keys() & v03.FIELDS)
         if reserved:
             yield "header", f"{', '.join(reserved)}: set by sr_post itself"

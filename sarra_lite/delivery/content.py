@@ -17,20 +17,20 @@ from sarra_lite.units import nanoseconds
 if TYPE_CHECKING:
     from sarra_lite.delivery.destination import Destination
     from sarra_lite.delivery.upload import Hooks
+    from sarra_lite.sftp.client import Attributes
 
 _RECHECK: Final = 0.2  # seconds until markers are read again, for each missing block
 _MAX_RECHECK: Final = 5.0
+_NOT_COMPARED: Final = "a file of this size and time is there; its content was not compared"
+_MODE_SET: Final = "mode and time set; content was not sent"
 
 
 async def send_file(destination: Destination, hooks: Hooks) -> Outcome:
     """Send a whole file: 201, or 304 when the destination has the same content already."""
     job = destination.job
     async with open_source(job.source, job.announcement) as source:
-        if await _has_announced_content(destination):
-            if not job.redelivered:
-                return Outcome(304, "file is there")
-            await destination.discard()
-            return Outcome(201, "file sent", 0, job.announcement.identity)
+        if (outcome := await _without_content(destination)) is not None:
+            return outcome
         async with await destination.create() as file:
             identity = await Upload(destination, file, hooks).send(source, 0, source.size)
             await destination.finish(file, source.size, source.check)
@@ -49,7 +49,7 @@ async def send_block(destination: Destination, hooks: Hooks) -> Outcome:
         destination.client.stat(destination.marker_directory),
     )
     if complete:
-        return Outcome(304, "file is there")
+        return Outcome(304, _NOT_COMPARED)
     if marked is not None:
         return await _finish_after_last(destination, Outcome(304, f"block {number + 1} is there"))
     async with (
@@ -65,11 +65,13 @@ async def send_block(destination: Destination, hooks: Hooks) -> Outcome:
 async def finish(destination: Destination) -> Outcome:
     """Complete a file when all its blocks are written; ``Outcome.wait`` while some are missing."""
     job = destination.job
-    complete, markers = await asyncio.gather(destination.complete(), destination.markers())
-    if complete:
+    found, markers = await asyncio.gather(destination.client.stat(job.path), destination.markers())
+    if found is not None and destination.is_announced(found):
         await destination.discard(markers)
-        sent_by_us = markers is not None or job.redelivered
-        return _finished(job) if sent_by_us else Outcome(304, "file is there")
+        if markers is not None or job.redelivered:  # sent by us
+            return _finished(job)
+        changed = await destination.set_attributes(found)
+        return Outcome(201, _MODE_SET, 0) if changed else Outcome(304, _NOT_COMPARED)
     if markers is None:
         # Where this directory cannot be created, no block can be marked: fail now, do not wait.
         await destination.make_marker_directory()
@@ -101,16 +103,43 @@ async def _seconds_until_finish(job: Job, markers: Markers) -> float:
     return second_ends_in if 0 < second_ends_in <= 1 else 0.0
 
 
-async def _has_announced_content(destination: Destination) -> bool:
-    """Return whether the final file, read back, has the announced identity (decision 0004)."""
-    job, size = destination.job, destination.job.announcement.size or 0
-    if job.known_identity is None or not await destination.complete():
-        return False
+async def _without_content(destination: Destination) -> Outcome | None:
+    """Make the file as announced without sending its content; None when that is not possible."""
+    job = destination.job
+    if (found := await _same_content(destination)) is None:
+        return None
     try:
-        found = await remote_identity(destination.client, job.path, job.method, 0, size)
+        changed = await destination.set_attributes(found)
+    except SftpError as status:
+        if status.denied:  # another user owns it; it can still be replaced
+            return None
+        raise
+    if job.redelivered:
+        await destination.discard()
+        return Outcome(201, "file sent", 0, job.announcement.identity)
+    return Outcome(201, _MODE_SET, 0) if changed else Outcome(304, "file is there")
+
+
+async def _same_content(destination: Destination) -> Attributes | None:
+    """Return the attributes of the final file if, read back, it has the announced identity.
+
+    It is only read if its size and mtime are as announced (decision 0004), with ``overwrite``
+    different: if its size is.
+    """
+    job, overwrite = destination.job, destination.job.announcement.overwrite
+    if job.known_identity is None or overwrite == "always":
+        return None
+    found = await destination.client.stat(job.path)
+    if not destination.has_size(found):
+        return None
+    if overwrite is None and not destination.is_announced(found):
+        return None
+    try:
+        size = job.announcement.size or 0
+        identity = await remote_identity(destination.client, job.path, job.method, 0, size)
     except SftpError:
-        return False  # not readable, or truncated meanwhile: send it
-    return found == job.known_identity
+        return None  # not readable, or truncated meanwhile: send it
+    return found if identity == job.known_identity else None
 
 
 async def _finish_after_last(destination: Destination, outcome: Outcome) -> Outcome:

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import os
 import stat
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeGuard, TypeVar
 
 from sarra_lite.errors import TransferError
 from sarra_lite.sftp.client import Attributes, SftpError
@@ -63,11 +63,26 @@ class Destination:
 
     async def complete(self) -> bool:
         """Return whether the final file exists with the announced size and modification time."""
-        size, mtime = self.job.announcement.size, self.job.announcement.mtime_ns
-        found = await self.client.stat(self.job.path)
-        if found is None or mtime is None or not stat.S_ISREG(found.mode or 0):
+        return self.is_announced(await self.client.stat(self.job.path))
+
+    def is_announced(self, found: Attributes | None) -> bool:
+        """Return whether these are a regular file's with the announced size and mtime."""
+        mtime = self.job.announcement.mtime_ns
+        return self.has_size(found) and mtime is not None and found.mtime == mtime // 10**9
+
+    def has_size(self, found: Attributes | None) -> TypeGuard[Attributes]:
+        """Return whether these are a regular file's with the announced size."""
+        size = self.job.announcement.size
+        return found is not None and stat.S_ISREG(found.mode or 0) and found.size == size
+
+    async def set_attributes(self, found: Attributes) -> bool:
+        """Set the announced mode and mtime of the final file; False when ``found`` has them."""
+        wanted = self.job.attributes
+        same_mode = stat.S_IMODE(found.mode or 0) == wanted.mode
+        if same_mode and wanted.mtime in (None, found.mtime):
             return False
-        return (found.size, found.mtime) == (size, mtime // 10**9)
+        await self.client.set_attributes(self.job.path, wanted)
+        return True
 
     async def markers(self) -> Markers | None:
         """Read the block markers; None when there is no marker directory."""

@@ -47,7 +47,11 @@ async def rename(destination: Destination) -> Outcome | None:
     with contextlib.suppress(SftpError):
         await client.rename(job.old_path, job.path)
         operation = job.announcement.file_op or {}
-        if "link" in operation or "directory" in operation or await destination.complete():
+        if "link" in operation or "directory" in operation:
+            return Outcome(201, "renamed")
+        found = await client.stat(job.path)
+        if found is not None and destination.is_announced(found):
+            await destination.set_attributes(found)
             return Outcome(201, "renamed")
     return None
 

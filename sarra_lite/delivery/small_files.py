@@ -24,6 +24,7 @@ def is_small(client: SftpClient, job: Job) -> bool:
     return (
         announcement.blocks is None
         and not announcement.file_op
+        and announcement.overwrite != "different"
         and announcement.mtime_ns is not None
         and announcement.size is not None
         and announcement.size <= client.max_write
@@ -55,7 +56,8 @@ def start(
         uploaded = end is End.UPLOADED
         on_end(Outcome(201, "file sent", len(content), identity) if uploaded else end)
 
-    unless = None if announced is None else (job.announcement.mtime_ns or 0) // 10**9
+    always = announced is None or job.announcement.overwrite == "always"
+    unless = None if always else (job.announcement.mtime_ns or 0) // 10**9
     staging = Destination(client, job).staging_file
     client.upload_small(SmallFile(staging, job.path, content, attributes, unless, ended))
     return True

@@ -55,11 +55,15 @@ def split(whole: Announcement, configured: int) -> Iterator[Announcement]:
 
 
 def should_split(announcement: Announcement, configured: int) -> bool:
-    """Return whether a file that was announced in one piece should be sent in blocks."""
+    """Return whether a file that was announced in one piece should be sent in blocks.
+
+    Not with ``overwrite``: whether the blocks of a file are there is known by its size and mtime.
+    """
     size = announcement.size or 0
     return (
         announcement.blocks is None
         and not announcement.file_op
+        and announcement.overwrite is None
         and announcement.mtime is not None  # which identifies the version of a block
         and size > block_size(size, configured)
     )

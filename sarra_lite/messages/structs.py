@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -95,8 +95,10 @@ class Announcement(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tr
 
     sr3 calls it notification message.  ``rel_path`` has no leading slash.  ``size`` is the length
     of the whole file, even where sr3 writes the block's length.  ``file_op`` is set for operations:
-    link, directory, rename, remove.  ``report`` is set in report messages only.  ``extra`` has the
-    unknown fields, which are passed on.
+    link, directory, rename, remove.  ``overwrite`` tells which file at the destination is replaced:
+    one with different content, always, or None: one whose size, mtime or content is different, but
+    of a file in blocks the content is not compared.  ``report`` is set in report messages only.
+    ``extra`` has the unknown fields, which are passed on.
     """
 
     pub_time: str
@@ -109,6 +111,7 @@ class Announcement(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tr
     identity: Identity | None = None
     blocks: Blocks | None = None
     file_op: dict[str, str] | None = None
+    overwrite: Literal["different", "always"] | None = None
     source: str | None = None
     content_type: str | None = None
     report: Report | None = None
@@ -139,6 +142,10 @@ class Announcement(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tr
 
     @property
     def version(self) -> str:
-        """First 8 hex digits of SHA-256 of path, size and mtime; in the staging file's name."""
-        seed = f"{self.rel_path}\0{self.size}\0{self.mtime}".encode(errors="surrogateescape")
-        return hashlib.sha256(seed).hexdigest()[:8]
+        """First 8 hex digits of SHA-256 of path, size and mtime; in the staging file's name.
+
+        With ``overwrite`` also of the pubTime: size and mtime do not tell its content.
+        """
+        seed = f"{self.rel_path}\0{self.size}\0{self.mtime}"
+        seed += f"\0{self.pub_time}" if self.overwrite else ""
+        return hashlib.sha256(seed.encode(errors="surrogateescape")).hexdigest()[:8]

@@ -161,19 +161,28 @@ def takes_long(path: str, config: PostConfig) -> bool:
         status = os.lstat(path)
     except OSError:
         return False
-    # Larger files are divided into blocks, which the senders hash.
-    block_size = blocks.block_size(status.st_size, config.blockSize)
-    return stat.S_ISREG(status.st_mode) and _SLOW <= status.st_size <= block_size
+    return (
+        stat.S_ISREG(status.st_mode)
+        and status.st_size >= _SLOW
+        and (config.checksum or not _large(status, config))
+    )
+
+
+def _large(status: os.stat_result, config: PostConfig) -> bool:
+    """Return whether a file is larger than a block: the senders hash it."""
+    return status.st_size > blocks.block_size(status.st_size, config.blockSize)
 
 
 def _with_content(config: PostConfig, path: str, status: os.stat_result) -> Iterable[Announcement]:
     """Return a regular file's announcement with its identity, or those of its blocks."""
     for _ in range(_HASH_ATTEMPTS):
         whole = _without_content(config, path, status)
-        if status.st_size > blocks.block_size(status.st_size, config.blockSize):
-            os.close(os.open(path, os.O_RDONLY))  # raises OSError if the file is not readable
-            return blocks.split(whole, config.blockSize)
         method = config.identity
+        if _large(status, config) and not config.checksum:
+            os.close(os.open(path, os.O_RDONLY))  # raises OSError if the file is not readable
+            if not config.force:
+                return blocks.split(whole, config.blockSize)
+            method = "cod"
         identity = _NOT_HASHED[method] if method in _NOT_HASHED else blocks.hash_file(path, method)
         after = os.lstat(path)
         if (after.st_size, after.st_mtime_ns) == (status.st_size, status.st_mtime_ns):
@@ -200,7 +209,12 @@ def _without_content(
         atime=units.time_string(status.st_atime_ns),
         mode=mode,
         file_op=rename,
+        overwrite=None if rename else _overwrite(config),
     )
+
+
+def _overwrite(config: PostConfig) -> str | None:
+    return "always" if config.force else "different" if config.checksum else None
 
 
 def _announcement(config: PostConfig, path: str, **fields: Any) -> Announcement:

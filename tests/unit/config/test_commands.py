@@ -52,6 +52,16 @@ def test_names_on_the_broker_are_derived_from_user_and_configuration() -> None:
     assert LogConfig(broker=parse_url(BROKER, ["amqps"])).queue == "q_uearnest_reports"
 
 
+def test_checksum_needs_checksums_and_is_not_force() -> None:
+    send = "checksum: force sends whatever the content is: leave one of them out"
+    values: dict[str, Any] = {"broker": BROKER, "checksum": True}
+    assert problems(PostConfig, **values) == []
+    assert problems(PostConfig, **values, force=True) == [send]
+    for identity in ("cod", "none"):
+        (problem,) = problems(PostConfig, **values, identity=identity)
+        assert problem == f"checksum: needs a checksum, but identity is {identity}"
+
+
 def test_an_exchange_of_sr3_has_the_whole_user_name() -> None:
     config = sender_config(exchangePrefix="xs_", userPrefix="", topicPrefix="v03")
     assert config.exchange_name == "xs_uearnest"

@@ -42,6 +42,7 @@ def test_versions_of_a_file_never_share_a_name() -> None:
         announced("f", size=2, mtime="20260101T000000"),
         announced("f", size=1, mtime="20260101T000000.1"),
         announced("g", size=1, mtime="20260101T000000"),
+        announced("f", size=1, mtime="20260101T000000", overwrite="always"),
     ]
     assert len({staging_file("in/f", version) for version in versions}) == len(versions)
 
