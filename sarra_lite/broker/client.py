@@ -1,19 +1,17 @@
-"""The Broker class: declares, publishes, consumes and reads streams for all other packages."""
+"""The Broker class: declares, publishes and consumes for all other packages."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from sarra_lite.broker.connection import Connection
 from sarra_lite.broker.publisher import PublishOutcome
-from sarra_lite.errors import BrokerError, BrokerRefused
+from sarra_lite.errors import BrokerRefused
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
     from datetime import datetime
 
     from pika.channel import Channel
@@ -21,12 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Broker", "Delivery", "PublishOutcome"]
 
-_HELD_UP: Final = 0.05  # seconds
-_QUIET: Final = 1.0  # seconds without a delivery that mean the end of the last chunk of a stream
-_STREAM_TIMEOUT: Final = 20.0  # seconds that the broker may take for the next message before that
-_ACK_EVERY: Final = 100  # messages of a stream
 _NOT_FOUND: Final = 404
-_STREAM_PREFETCH: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -110,11 +103,13 @@ class Broker(Connection):
         prefetch: int,
         on_lost: Callable[[str], None] = lambda _: None,
         offset: str | int | datetime | None = None,
+        channel: Channel | None = None,
     ) -> Consumer:
         """Consume a queue, with at most ``prefetch`` messages not acknowledged.
 
         ``on_lost`` is called with the reason when the consumer ends without ``close_channel``.
         ``offset``: where a stream is read from, as RabbitMQ's x-stream-offset.
+        ``channel``: that of another consumer, whose ``on_lost`` is called.
         """
         arguments = {} if offset is None else {"x-stream-offset": offset}
 
@@ -125,9 +120,13 @@ class Broker(Connection):
             channel.basic_qos(prefetch_count=prefetch)
             channel.basic_consume(name, on_message, arguments=arguments, callback=ok)
 
-        channel = await self.open_channel(on_lost)
+        channel = channel or await self.open_channel(on_lost)
         await self.request_on(channel, partial(begin, prefetch))
         return Consumer(channel, begin)
+
+    async def round_trip(self, channel: Channel) -> None:
+        """Return when the broker has handled all that was sent on this channel before."""
+        await self.request_on(channel, lambda channel, ok: channel.basic_qos(callback=ok))
 
     def ack(self, delivery: Delivery, *, multiple: bool = False) -> None:
         """Acknowledge a message; do nothing when its channel or the connection is closed.
@@ -136,64 +135,6 @@ class Broker(Connection):
         """
         if delivery.channel is not None and delivery.channel.is_open:
             delivery.channel.basic_ack(delivery.tag, multiple=multiple)
-
-    async def read_stream(self, name: str, since: datetime) -> AsyncIterator[Delivery]:
-        """Yield the messages that a stream holds now, since a time; the first may be older.
-
-        RabbitMQ starts at the chunk of messages that contains this time.  Raise BrokerError when
-        not all of them could be read.
-        """
-        deliveries: asyncio.Queue[Delivery | str] = asyncio.Queue()
-        newer: list[Delivery] = []  # the first message published after this call, if any
-        chunk: list[Delivery] = []  # the first message of the last chunk
-        counted = await self.count_messages(name)  # some seconds late
-        consume = partial(self.consume, name, prefetch=1)
-        consumers: list[Consumer] = []
-        offset: int | None = None
-        silence = 0.0
-        try:
-            consumers.append(await consume(newer.append, offset="next"))
-            put = deliveries.put_nowait
-            consumers.append(
-                await consume(put, prefetch=_STREAM_PREFETCH, on_lost=put, offset=since)
-            )
-            # The last: its first message shows that the broker handles the others, too.
-            consumers.append(await consume(chunk.append, offset="last"))
-            while silence < _STREAM_TIMEOUT:
-                delivery = await _next(deliveries, _QUIET)
-                if delivery is None:
-                    silence += _QUIET
-                    near_end = offset is None or (chunk and offset >= (chunk[0].offset or 0))
-                    if near_end and (chunk or not counted):
-                        return
-                    continue
-                offset, silence = delivery.offset or 0, 0.0
-                if newer and offset >= (newer[0].offset or 0):
-                    return  # in a busy stream there is no pause that marks the end
-                yield delivery
-                if delivery.tag % _ACK_EVERY == 0 or deliveries.empty():
-                    self.ack(delivery, multiple=True)
-            raise BrokerError(f"{name}: the broker sent only a part of the stream")
-        finally:
-            for consumer in consumers:
-                self.close_channel(consumer.channel)
-
-
-async def _next(deliveries: asyncio.Queue[Delivery | str], seconds: float) -> Delivery | None:
-    """Return the next delivery, None when none came in time; BrokerError when there is no more."""
-    delivery: Delivery | str | None = None
-    if deliveries.empty():
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):  # wait_for() may swallow a cancellation
-                delivery = await deliveries.get()
-        if delivery is None:
-            # This process may have been held up itself: read what the broker has sent meanwhile.
-            await asyncio.sleep(_HELD_UP)
-    if delivery is None and not deliveries.empty():
-        delivery = deliveries.get_nowait()
-    if isinstance(delivery, str):
-        raise BrokerError(delivery)
-    return delivery
 
 
 def _to_delivery(

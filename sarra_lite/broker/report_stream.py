@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sarra_lite import units
+from sarra_lite.broker import streams
 from sarra_lite.errors import BrokerError, MessageError
 from sarra_lite.messages import v03
 from sarra_lite.runtime import log
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
 
     from sarra_lite.broker.client import Broker, Delivery
     from sarra_lite.messages.v03 import Announcement, Report
+
+# Seconds that the clocks of the hosts and of the broker may differ.  If they differ more, a report
+# is not found, and its file is looked at again.
+_CLOCKS_DIFFER: Final = 60.0
+_PUB_TIME: Final = re.compile(rb'"pubTime"\s*:\s*"([^"]*)"')
 
 Key = tuple[str, str, int | None]  # as Announcement.key: pubTime, relPath, number of the block
 
@@ -36,39 +43,50 @@ async def find_final_reports(
 
     A sender calls this for redelivered announcements: the consumer that had them before may have
     reported and died before it acknowledged.  When the stream cannot be read, logs a warning and
-    returns what was found.
+    returns what was found.  Reads the reports since the oldest announcement.
     """
     keys = {announcement.key for announcement in announcements}
-    if not keys:
-        return set()
     files = {key[:2] for key in keys}
-    since = (pub_time for pub_time, _ in files)
+    times = {pub_time for pub_time, _ in files}
     found: set[Key] = set()
-    async for reported, report in _read_since(broker, stream, since):
+    async for reported, report in _read(broker, stream, since=times, pub_times=times):
         if report.final and reported.key[:2] in files:
             found.add(reported.key)
     return {key for key in keys if key in found or (*key[:2], None) in found}
 
 
-async def find_copies(broker: Broker, stream: str, times: Iterable[str]) -> set[tuple[Key, str]]:
-    """Return key and timeCompleted of each report in a stream, from the oldest of ``times`` on.
+async def find_copies(
+    broker: Broker, stream: str, reports: Iterable[tuple[Announcement, Report]]
+) -> set[tuple[Key, str]]:
+    """Return key and timeCompleted of each of these reports, and of others, that a stream has.
 
     sr_src2log calls this for redelivered reports, to skip those that it has copied already.
     """
-    reports = _read_since(broker, stream, times)
-    return {(reported.key, report.time_completed) async for reported, report in reports}
+    times, pub_times = set[str](), set[str]()
+    for reported, report in reports:
+        times.add(report.time_completed)
+        pub_times.add(reported.pub_time)
+    copies = _read(broker, stream, since=times, pub_times=pub_times)
+    return {(reported.key, report.time_completed) async for reported, report in copies}
 
 
-async def _read_since(
-    broker: Broker, stream: str, times: Iterable[str]
+async def _read(
+    broker: Broker, stream: str, *, since: set[str], pub_times: set[str]
 ) -> AsyncIterator[tuple[Announcement, Report]]:
-    """Yield the reports since the oldest of ``times``; on BrokerError, log it and end."""
-    oldest = min(map(units.nanoseconds, times))
-    # Start an hour earlier, since these times may come from another clock than the broker's.
-    since = datetime.fromtimestamp(max(0.0, oldest / 1e9 - 3600), UTC)
+    """Yield the reports on announcements of ``pub_times`` since the oldest time of ``since``.
+
+    On BrokerError, log it and end.
+    """
+    if not since:
+        return
+    oldest = min(map(units.nanoseconds, since)) / 1e9
+    start = datetime.fromtimestamp(max(0.0, oldest - _CLOCKS_DIFFER), UTC)
+    wanted = {pub_time.encode() for pub_time in pub_times}
     try:
-        async for delivery in broker.read_stream(stream, since):
-            if (found := decode_report(delivery)) is not None:
+        async for delivery in streams.read(broker, stream, start):
+            match = _PUB_TIME.search(delivery.body)
+            # Only what is asked for is decoded: a stream may hold many others.
+            if match and match[1] in wanted and (found := decode_report(delivery)) is not None:
                 yield found
     except BrokerError as error:
         log.warning("cannot read past reports: %s", error)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from sarra_lite import runtime, units
-from sarra_lite.broker import report_stream
+from sarra_lite.broker import report_stream, streams
 from sarra_lite.broker.client import Delivery
 from sarra_lite.commands import arguments, connections
 from sarra_lite.config.commands import LogConfig
@@ -83,7 +83,7 @@ async def _print(config: LogConfig, args: argparse.Namespace, since: datetime) -
     earliest = units.time_string(int(since.timestamp()) * 10**9)
     async with connections.broker_factory(config)() as broker:
         follow = _follow(broker, config.queue, since)
-        deliveries = follow if args.follow else broker.read_stream(config.queue, since)
+        deliveries = follow if args.follow else streams.read(broker, config.queue, since)
         async for delivery in deliveries:
             reported = report_stream.decode_report(delivery)
             if reported is None or not _selected(*reported, args, earliest):

@@ -126,8 +126,8 @@ class _Copier:
         """Copy redelivered reports unless xlog already has the copy."""
         deliveries, self._redelivered = self._redelivered, []
         copies = [(delivery, *_checked(delivery, self._config)) for delivery in deliveries]
-        times = [report.time_completed for _, _, report in copies]
-        existing = await report_stream.find_copies(self._broker, self._config.xlogStream, times)
+        reports = [(announcement, report) for _, announcement, report in copies]
+        existing = await report_stream.find_copies(self._broker, self._config.xlogStream, reports)
         if self._broker.lost.is_set():
             return  # the broker redelivers all of it
         for delivery, announcement, report in copies:

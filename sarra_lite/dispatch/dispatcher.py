@@ -49,6 +49,7 @@ class Dispatcher:
         self.reporting = Reporting(config.instance_name)
         self._redelivered: list[tuple[Delivery, Announcement]] = []
         self._lookups: dict[asyncio.Task[None], int] = {}  # with their numbers of announcements
+        self._checking: asyncio.Task[None] | None = None  # that of redelivered announcements
 
     def __len__(self) -> int:
         """Number of announcements that are not acknowledged."""
@@ -85,17 +86,22 @@ class Dispatcher:
             self._accept(delivery, announcement)
 
     def check_redelivered(self) -> None:
-        """Look up, in a task, whether redelivered announcements have a final report already."""
-        if self._redelivered:
-            redelivered, self._redelivered = self._redelivered, []
-            self._look_up(self._accept_unreported(redelivered), len(redelivered))
+        """Look up, in a task, whether redelivered announcements have a final report already.
 
-    def _look_up(self, lookup: Coroutine[None, None, None], count: int) -> None:
+        What is redelivered meanwhile is looked up together, after it.
+        """
+        if self._redelivered and (self._checking is None or self._checking.done()):
+            redelivered, self._redelivered = self._redelivered, []
+            lookup = self._accept_unreported(redelivered)
+            self._checking = self._look_up(lookup, len(redelivered))
+
+    def _look_up(self, lookup: Coroutine[None, None, None], count: int) -> asyncio.Task[None]:
         """Run a lookup about ``count`` announcements; ``detach`` cancels it: all is redelivered."""
         task = asyncio.ensure_future(lookup)
         self._lookups[task] = count
         task.add_done_callback(lambda _: self._lookups.pop(task, None))
         self._link.failure.watch(task)
+        return task
 
     async def _accept_unreported(self, redelivered: list[tuple[Delivery, Announcement]]) -> None:
         """Accept the redelivered announcements that have no final report, acknowledge the others.

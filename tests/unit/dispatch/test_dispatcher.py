@@ -365,6 +365,24 @@ def test_a_lookup_holds_up_nothing_else() -> None:
     assert [job.path for job in stage.pool.jobs] == ["a", "b"]
 
 
+def test_what_is_redelivered_during_a_lookup_is_looked_up_together_after_it() -> None:
+    stage = Stage()
+    stage.link.lookup_seconds = 0.05
+    stage.deliver(announced("a", size=1), again=True)
+
+    def meanwhile() -> None:
+        stage.dispatcher.check_redelivered()
+        for name in "bc":
+            again = stage.delivery(v03.encode(announced(name, size=1)), again=True)
+            stage.dispatcher.receive(again)
+            stage.dispatcher.check_redelivered()
+
+    stage.in_loop(meanwhile)
+    assert [job.path for job in stage.pool.jobs] == ["a"]
+    stage.check_redelivered()
+    assert [job.path for job in stage.pool.jobs] == ["a", "b", "c"]
+
+
 def test_a_lookup_that_fails_ends_the_sender_instead_of_leaving_announcements() -> None:
     stage = Stage()
     stage.link.lookup_error = ArithmeticError("a bug")
