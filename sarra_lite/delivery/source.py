@@ -36,6 +36,7 @@ _LOCAL: Final = (
 )
 _VALID: Final = 30.0  # seconds; something else may be mounted there later
 _MAX_KNOWN: Final = 10_000
+_LEAST_DATA: Final = 64 * 1024  # bytes read at once before a hole, so that writes are not too many
 _known: dict[str, tuple[bool, float]] = {}  # by directory; with the time when it expires
 
 
@@ -77,6 +78,7 @@ class Source:
         self._fd = self._file.number
         found = self._check()
         self.size, self.mtime_ns = found.st_size, found.st_mtime_ns
+        self.sparse = found.st_blocks * 512 < found.st_size  # or compressed
 
     def release(self) -> None:
         """Close the file; it stays open while ranges of it wait to be sent."""
@@ -91,19 +93,26 @@ class Source:
 
     async def ranges(
         self, offset: int, length: int, step: int
-    ) -> AsyncIterator[tuple[int, memoryview, FileRange | bytes]]:
-        """Yield offset, content and what to send, ``step`` bytes at once.
+    ) -> AsyncIterator[tuple[int, memoryview, FileRange | bytes | None]]:
+        """Yield offset, content and what to send, at most ``step`` bytes at once.
 
-        The content is valid until the next item.  Of a local file a range is sent, which
+        What to send is None for a hole, whose content is zeros.  The content is valid until the
+        next item, that of a hole always.  Of a local file a range is sent, which
         sendfile(2) reads again from the page cache later: call ``check`` after all is sent.
 
         Raises SourceUnavailable 410 as soon as the file is another version; all that was yielded
         before belongs to the announced version.
         """
         buffer = memoryview(bytearray(min(step, length)))
+        zeros = memoryview(bytes(len(buffer) if self.sparse else 0))
         end = offset + length
         while offset < end:
-            count = await self._read(buffer[: end - offset], offset)
+            is_hole, count = await self._extent(offset, min(len(buffer), end - offset))
+            if is_hole:
+                yield offset, zeros[:count], None
+                offset += count
+                continue
+            count = await self._read(buffer[:count], offset)
             content = buffer[:count]
             in_file = FileRange(self._file, offset, count)
             yield offset, content, in_file if self._local else bytes(content)
@@ -115,6 +124,31 @@ class Source:
             self._check()
         else:
             await asyncio.to_thread(self._check)
+
+    async def _extent(self, offset: int, most: int) -> tuple[bool, int]:
+        """Return whether there is a hole at an offset, and how many bytes of hole or data to take.
+
+        Raises SourceUnavailable 410 when the file is another version.
+        """
+        if not self.sparse:
+            return False, most
+        if self._local:
+            return self._extent_now(offset, most)
+        return await asyncio.to_thread(self._extent_now, offset, most)
+
+    def _extent_now(self, offset: int, most: int) -> tuple[bool, int]:
+        try:
+            data = os.lseek(self._fd, offset, os.SEEK_DATA)
+        except OSError as error:
+            # A file system without SEEK_DATA has no holes that it could tell of.
+            data = offset + most if error.errno == errno.ENXIO else offset
+        self._check()
+        if data > offset:
+            return True, min(data - offset, most)
+        with contextlib.suppress(OSError):
+            hole = os.lseek(self._fd, offset, os.SEEK_HOLE)
+            return False, min(max(hole - offset, _LEAST_DATA), most)
+        return False, most
 
     async def _read(self, buffer: memoryview, offset: int) -> int:
         """Read into a buffer; return the number of bytes, at least one."""

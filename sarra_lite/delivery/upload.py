@@ -109,20 +109,38 @@ class Upload:
 
         Raises Interrupted after a request to stop, unless little of it is left.
         """
+        keeps_holes = await self._keeps_holes(source)
         async for offset, data, content in source.ranges(shared.begin, shared.length, self._chunk):
             if digest is not None:
                 digest.update(data)
-            if not shared.claim(offset, len(content)):
+            if not shared.claim(offset, len(data)):
                 if digest is None:
                     return
                 await asyncio.sleep(0)  # stolen by others; read here for the identity only
                 continue
-            if self._hooks.stop.is_set() and shared.left + len(content) > _FINISHED_ON_STOP:
+            if self._hooks.stop.is_set() and shared.left + len(data) > _FINISHED_ON_STOP:
                 raise Interrupted("stopped in the middle of a file; it is taken up again later")
-            if wait := self._hooks.rate_limit.reserve(len(content)):
-                await asyncio.sleep(wait)
-            await self._file.write(offset, content)
-            self._hooks.on_sent(len(content))
+            if content is None and keeps_holes:
+                at_end = offset + len(data) == source.size
+                await self._file.skip(data, source.size if at_end else None)
+                await asyncio.sleep(0)  # nothing is waited for: let others go on
+            else:
+                if wait := self._hooks.rate_limit.reserve(len(data)):
+                    await asyncio.sleep(wait)
+                await self._file.write(offset, data if content is None else content)
+            self._hooks.on_sent(len(data))
+
+    async def _keeps_holes(self, source: Source) -> bool:
+        """Return whether nothing was written yet where the source may have holes.
+
+        The staging file of a block has what was written of other blocks; if this one was begun
+        before, it was redelivered.
+        """
+        if not source.sparse:
+            return False
+        if self._job.announcement.blocks is not None:
+            return not self._job.redelivered
+        return (await self._file.stat()).size == 0
 
     async def _flush(self) -> None:
         """Wait until all writes of a block, or of a file to verify, are confirmed; or for fsync.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import deque
 from typing import TYPE_CHECKING, Final, Self
 
 from paramiko import sftp as constants
+from paramiko.message import Message
 
 from sarra_lite.errors import ConfigError, DestinationDown, SourceUnavailable
 from sarra_lite.sftp import packets
@@ -14,10 +16,7 @@ from sarra_lite.sftp.packets import Attributes
 from sarra_lite.sftp.sendfile import Content, FileRange
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncIterator, Callable
-
-    from paramiko.message import Message
 
     from sarra_lite.sftp.session import Session
 
@@ -69,6 +68,25 @@ class File:
         self._writes.append((future, data))
         await self.flush(wait=False)
 
+    async def skip(self, zeros: Content, new_size: int | None = None) -> None:
+        """Leave a hole instead of writing zeros; it counts as written after all earlier writes.
+
+        ``new_size``: the size to set (section 6.9), for a hole at the end of the file.  Raise as
+        ``write``.
+        """
+        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        if new_size is None:
+            future.set_result(Message())
+        else:
+            size = Attributes(size=new_size).pack()
+            future = self._session.send(constants.CMD_FSETSTAT, self._handle, size, writing=True)
+        self._writes.append((future, zeros))
+        await self.flush(wait=False)
+
+    async def stat(self) -> Attributes:
+        """Return its attributes (section 6.8)."""
+        return Attributes.unpack(await self._session.send(constants.CMD_FSTAT, self._handle))
+
     async def flush(self, *, wait: bool = True) -> None:
         """Wait for the responses to all writes, or check those received; raise as ``write``."""
         while self._writes and (wait or self._writes[0][0].done()):
@@ -112,8 +130,7 @@ class File:
 
         Several READ requests (section 6.4) of ``step`` bytes are pending at once.
         """
-        found = Attributes.unpack(await self._session.send(constants.CMD_FSTAT, self._handle))
-        end = min(found.size or 0, begin + length)
+        end = min((await self.stat()).size or 0, begin + length)
         reads: deque[asyncio.Future[Message]] = deque()
         for offset in range(begin, end, step):
             if len(reads) == _MAX_READS:

@@ -49,15 +49,18 @@ class Attributes(NamedTuple):
     mtime: int | None = None
 
     def pack(self) -> bytes:
-        """Return mode and mtime, where they are set, as ATTRS (section 5)."""
-        flags, values = 0, []
+        """Return the attributes that are set as ATTRS (section 5)."""
+        flags, size, values = 0, b"", []
+        if self.size is not None:
+            flags |= SFTPAttributes.FLAG_SIZE
+            size = self.size.to_bytes(8)
         if self.mode is not None:
             flags |= SFTPAttributes.FLAG_PERMISSIONS
             values.append(self.mode)
         if self.mtime is not None:
             flags |= SFTPAttributes.FLAG_AMTIME
             values += [self.mtime, self.mtime]  # the protocol sets atime with it
-        return struct.pack(f">{1 + len(values)}I", flags, *values)
+        return UINT32.pack(flags) + size + struct.pack(f">{len(values)}I", *values)
 
     @classmethod
     def unpack(cls, message: Message) -> Self:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import pytest
 from paramiko import sftp as constants
+from paramiko.sftp_attr import SFTPAttributes
 
 from sarra_lite.config.credentials import parse_url
 from sarra_lite.errors import DestinationDown
@@ -105,6 +106,11 @@ class Files:
         if request.kind in (constants.CMD_FSTAT, constants.CMD_STAT, constants.CMD_LSTAT):
             size = len(self.content[name])
             return request.answer(constants.CMD_ATTRS, struct.pack(">IQ", 1, size))
+        if request.kind == constants.CMD_FSETSTAT:
+            flags, size = struct.unpack_from(">IQ", request.rest.ljust(12, b"\0"))
+            if flags & SFTPAttributes.FLAG_SIZE:
+                file = self.content[name]
+                file.extend(bytes(max(0, size - len(file))))
         if request.kind == constants.CMD_CLOSE:
             self.closed.append(name)
         return request.status()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from paramiko import sftp as names
 
 from sarra_lite.delivery.deliver import deliver
+from sarra_lite.delivery.destination import Destination
 from sarra_lite.errors import ConfigError, DestinationDown, TransferError
 from sarra_lite.messages.v03 import Blocks
 from tests.lab import scripted
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from sarra_lite.delivery.job import Outcome
 
 SIZE = 300_000
+NO_CLIENT: Any = None  # no request is made
 
 
 def send(
@@ -130,3 +134,26 @@ def test_a_staging_file_that_must_not_be_written_any_more_is_taken_up_again(tmp_
 
     outcome, _ = send(tmp_path, script)
     assert outcome.code == 201
+
+
+@pytest.mark.parametrize("blocks", [None, Blocks(SIZE, 1, SIZE, number=0, finish=True)])
+@pytest.mark.parametrize("begun", [False, True])
+def test_holes_are_written_where_the_inflight_file_may_have_content(
+    tmp_path: Path, blocks: Blocks | None, *, begun: bool
+) -> None:
+    files, path = Files(), tmp_path / "file"
+    with path.open("wb") as file:
+        file.truncate(SIZE)
+    job = replace(job_of(path, blocks), redelivered=begun)
+    staging = os.fsencode(Destination(NO_CLIENT, job).staging_file)
+    if begun:
+        files.content[staging] = bytearray(b"x" * (SIZE // 2))
+
+    async def run() -> set[int]:
+        async with logged_in(files) as (client, server):
+            await deliver(client, job, quiet_hooks())
+            return {request.kind for request in server.requests}
+
+    kinds = asyncio.run(run())
+    assert bytes(files.content[b"file" if blocks is None else staging]) == bytes(SIZE)
+    assert (names.CMD_WRITE in kinds) == begun
