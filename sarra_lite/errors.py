@@ -106,6 +106,22 @@ class DestinationDown(TransferError):
         super().__init__(503, message)
 
 
+class ServerFailure(TransferError):
+    """The SFTP server failed and nothing explains why: its host may be the cause, not the file.
+
+    Another connection may reach another host.  ``connected_at``: when the connection was opened
+    (monotonic seconds).  ``file_may_be_cause``: the host still answers for the file's directory.
+    """
+
+    def __init__(
+        self, code: int, message: str, connected_at: float, *, file_may_be_cause: bool
+    ) -> None:
+        """Keep the report code beside the message."""
+        super().__init__(code, message)
+        self.connected_at = connected_at
+        self.file_may_be_cause = file_may_be_cause
+
+
 class DestinationFull(TransferError):
     """The destination's disk is full, or the user is over quota.  A later retry may succeed."""
 

@@ -137,10 +137,10 @@ class _Sender:
                 raise event
 
     async def _drained(self, broker: Broker) -> bool:
-        """Return whether --drain can end: all is sent, or waits for space at the destination."""
+        """Return whether --drain can end: all is sent, or waits for the destination."""
         if time.monotonic() - self._last_delivery < _EMPTY:
             return False
-        if self._dispatcher.waiting_for_space:
+        if self._dispatcher.waiting_for_destination:
             return True
         if len(self._dispatcher):
             return False

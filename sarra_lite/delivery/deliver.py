@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from sarra_lite.delivery import content, operations
 from sarra_lite.delivery.destination import Destination
-from sarra_lite.errors import DestinationDown, DestinationFull, SourceUnavailable, TransferError
+from sarra_lite.errors import (
+    DestinationDown,
+    DestinationFull,
+    ServerFailure,
+    SourceUnavailable,
+    TransferError,
+)
 from sarra_lite.runtime import log
 from sarra_lite.sftp.client import SftpError
 
@@ -31,8 +37,8 @@ _OPERATIONS: Final = {
 async def deliver(client: SftpClient, job: Job, hooks: Hooks) -> Outcome:
     """Do what the announcement of a job asks for.
 
-    Raises TransferError when it cannot be done, DestinationDown when another connection may do it,
-    Interrupted when ``hooks.stop`` was set in the middle of a long upload.
+    Raises TransferError when it cannot be done, DestinationDown or ServerFailure when another
+    connection may do it, Interrupted when ``hooks.stop`` was set in the middle of a long upload.
     """
     if job.given_up is not None:
         await _give_up(client, job, job.given_up)
@@ -46,7 +52,8 @@ async def deliver(client: SftpClient, job: Job, hooks: Hooks) -> Outcome:
     except TransferError as failed:
         error = failed
     # A file in blocks is retried when there is space again, and keeps the blocks it has.
-    if job.announcement.blocks is None or not isinstance(error, DestinationFull):
+    full = isinstance(error, DestinationFull) and job.announcement.blocks is not None
+    if not (full or isinstance(error, ServerFailure)):
         await _give_up(client, job, error)
     raise error
 
@@ -81,15 +88,22 @@ async def _carry_out(destination: Destination, hooks: Hooks) -> Outcome:
 
 
 async def _explain(client: SftpClient, path: str, status: SftpError) -> TransferError:
-    """Return the error to report for a status of the SFTP server.
-
-    SSH_FX_FAILURE may have any cause.  statvfs shows a full disk and a read-only file system; any
-    other refused write, as over a quota, is reported as full, too.
-    """
+    """Return the error to report for a status of the SFTP server."""
     if status.denied:
         return TransferError(403, f"destination: {str(status).lower()}")
     if status.missing:
         return TransferError(404, "destination: a directory vanished")
+    if status.failed:
+        return await _explain_failure(client, path, status)
+    return TransferError(499, f"destination: {str(status).lower()}")
+
+
+async def _explain_failure(client: SftpClient, path: str, status: SftpError) -> TransferError:
+    """Return the error to report for a status that may have any cause.
+
+    statvfs shows a full disk and a read-only file system.  Otherwise the user may be over quota, or
+    the host of the server may have lost its file system.
+    """
     space = None
     for directory in PurePosixPath(path).parents:  # the innermost ones may not exist yet
         space = space or await client.statvfs(str(directory))
@@ -98,5 +112,22 @@ async def _explain(client: SftpClient, path: str, status: SftpError) -> Transfer
     if space is not None and (space.f_bavail == 0 or space.f_favail == 0):
         return DestinationFull("destination: no space left")
     if status.writing:
-        return DestinationFull("destination: write refused: over quota, or its disk failed")
-    return TransferError(499, f"destination: {str(status).lower()}")
+        text = "destination: write refused: over quota, or its disk failed"
+        return ServerFailure(507, text, client.opened_at, file_may_be_cause=False)
+    return ServerFailure(
+        499,
+        f"destination: {str(status).lower()}",
+        client.opened_at,
+        file_may_be_cause=await _answers_for_directory(client, path),
+    )
+
+
+async def _answers_for_directory(client: SftpClient, path: str) -> bool:
+    """Return whether the server can look up the innermost directory of a path that exists."""
+    try:
+        for directory in PurePosixPath(path).parents:
+            if await client.stat(str(directory)) is not None:
+                return True
+    except SftpError:
+        pass
+    return False

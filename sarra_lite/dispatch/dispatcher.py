@@ -17,8 +17,15 @@ from sarra_lite import units
 from sarra_lite.delivery.job import Outcome
 from sarra_lite.dispatch.placement import make_job
 from sarra_lite.dispatch.reporting import Reporting
+from sarra_lite.dispatch.retries import seconds_until_retry
 from sarra_lite.dispatch.schedule import Pending, Schedule
-from sarra_lite.errors import BrokerError, DestinationFull, MessageError, TransferError
+from sarra_lite.errors import (
+    BrokerError,
+    DestinationFull,
+    MessageError,
+    ServerFailure,
+    TransferError,
+)
 from sarra_lite.messages import blocks, v03
 from sarra_lite.messages.v03 import Announcement
 from sarra_lite.runtime import log
@@ -32,8 +39,6 @@ if TYPE_CHECKING:
     from sarra_lite.dispatch.broker_link import BrokerLink
     from sarra_lite.dispatch.pool import Done, Down, WorkerPool
 
-_FULL_FIRST: Final = 15.0  # seconds until a full destination is tried again; doubles
-_FULL_MAX: Final = 600.0
 _FINISH_EXTRA: Final = 3600.0  # seconds that a finish still waits after twice retry_ttl
 _LONG_OUTAGE: Final = 300.0  # seconds without the destination until that is reported
 
@@ -131,8 +136,8 @@ class Dispatcher:
                     self._schedule.give_up(pending, error)
                 else:
                     self._schedule.retry_later(pending, wait)
-            case DestinationFull() as full if pending.job.given_up is None:
-                self._destination_full(pending, full)
+            case DestinationFull() | ServerFailure() as error if pending.job.given_up is None:
+                self._retry(pending, error)
             case TransferError() as error:
                 self._report_final(pending, Outcome(error.code, str(error)))
             case Outcome() as outcome:
@@ -150,11 +155,15 @@ class Dispatcher:
                 return
 
     @property
-    def waiting_for_space(self) -> bool:
-        """Whether all that is in progress waits for space at the destination."""
+    def waiting_for_destination(self) -> bool:
+        """Whether all that is in progress waits for space, or for a server that fails for long.
+
+        For long: as long as the server may be unreachable, ``timeout``.
+        """
         pending = self._schedule.values()
         return any(one.attempt > 1 for one in pending) and not any(
-            one.running or one.report is not None for one in pending
+            one.running or one.report is not None or one.failed_within(self._config.timeout)
+            for one in pending
         )
 
     def _accept(self, delivery: Delivery, announcement: Announcement) -> None:
@@ -192,15 +201,15 @@ class Dispatcher:
             pending.delivery = delivery
             self._publish_report(pending)
 
-    def _destination_full(self, pending: Pending, full: DestinationFull) -> None:
-        """Report that there is no space; retry with growing delays until ``retry_ttl``."""
-        if pending.older_than(self._config.retry_ttl):
-            self._schedule.give_up(pending, full)
+    def _retry(self, pending: Pending, error: DestinationFull | ServerFailure) -> None:
+        """Report a failed attempt and make the next one later, or give up."""
+        wait = seconds_until_retry(pending, error, self._config.retry_ttl)
+        if wait is None:
+            self._schedule.give_up(pending, error)
             return
-        wait = min(_FULL_MAX, _FULL_FIRST * 2 ** (pending.attempt - 1))
         name = units.printable(pending.job.announcement.rel_path)
-        log.warning("%s: %s; next attempt in %.0f s", name, full, wait)
-        self._report_retry(pending, Outcome(full.code, str(full)), wait)
+        log.warning("%s: %s; next attempt in %.0f s", name, error, wait)
+        self._report_retry(pending, Outcome(error.code, str(error)), wait)
         self._schedule.retry_later(pending, wait)
 
     def _report_retry(self, pending: Pending, outcome: Outcome, wait: float) -> None:

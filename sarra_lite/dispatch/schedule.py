@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from sarra_lite.broker.report_stream import Key
     from sarra_lite.delivery.job import Job
     from sarra_lite.dispatch.pool import WorkerPool
-    from sarra_lite.errors import TransferError
+    from sarra_lite.errors import ServerFailure, TransferError
     from sarra_lite.messages.v03 import Announcement
 
 
@@ -23,7 +24,8 @@ class Pending:
     """An announcement in progress.  ``delivery`` None: its broker connection was lost.
 
     ``waiting``: to be started again by a timer.  ``report``: the final report, published but not
-    confirmed.
+    confirmed.  ``failures``: how many connections were opened, each after the last of these had
+    failed, that failed to do it as well; since ``failing_since`` (monotonic seconds).
     """
 
     job: Job
@@ -32,13 +34,27 @@ class Pending:
     attempt: int = 1
     running: bool = False
     waiting: bool = False
+    failures: int = 0
+    failing_since: float = math.inf
     seconds: float = 0.0
+    _last_failure: float = 0.0
     report: Announcement | None = None
 
     @property
     def key(self) -> Key:
         """The key of its announcement."""
         return self.job.announcement.key
+
+    def count_failure(self, failure: ServerFailure) -> None:
+        """Note that a connection failed to do it, unless it was open at the last failure."""
+        if failure.connected_at > self._last_failure:
+            self.failures += 1
+        self._last_failure = time.monotonic()
+        self.failing_since = min(self.failing_since, self._last_failure)
+
+    def failed_within(self, seconds: float) -> bool:
+        """Whether it failed, and for the first time since less than this."""
+        return time.monotonic() - seconds < self.failing_since < math.inf
 
     def older_than(self, seconds: float) -> bool:
         """Whether it was taken longer ago than this."""

@@ -19,6 +19,7 @@ from sarra_lite.errors import (
     DestinationRefused,
     Interrupted,
     SarraError,
+    ServerFailure,
     TransferError,
 )
 from sarra_lite.runtime import log
@@ -156,7 +157,10 @@ class RunningTasks:
             others = self._waiting.pop(directory)
             self._small -= len(others)
             for other in others:
-                (self.start if succeeded else self._start_deliver)(other)
+                if self.failure is not None:
+                    self._put_back(other, None)
+                else:
+                    (self.start if succeeded else self._start_deliver)(other)
 
         self._start_deliver(job).add_done_callback(start_others)
 
@@ -218,8 +222,11 @@ class RunningTasks:
             self._stealing = False
 
     def _done(self, job: Job, result: Outcome | TransferError, begun: float) -> None:
-        self.succeeded = True
-        self._pool.done += 1
+        if isinstance(result, ServerFailure):  # what is in progress has results of its own
+            self.failure = self.failure or self._client.down(str(result))
+        else:
+            self.succeeded = True
+            self._pool.done += 1
         self._pool.on_event(Done(job, result, time.monotonic() - begun))
 
     def _put_back(self, job: Job, error: SarraError | None) -> None:

@@ -37,7 +37,7 @@ class SftpClient(Session):
     """A session with operations on files: ``open`` it, use it, ``close`` it.
 
     ``open`` sets ``max_write`` (bytes of data in one WRITE), ``max_files`` (files to keep open at
-    once), and ``round_trip`` (seconds).
+    once), ``round_trip`` (seconds) and ``opened_at`` (monotonic seconds).
 
     Methods raise SftpError for an error status, DestinationDown when the connection is lost.
     """
@@ -48,6 +48,7 @@ class SftpClient(Session):
         self.max_write = _MIN_WRITE
         self.max_files = _MIN_FILES
         self.round_trip = 0.0
+        self.opened_at = 0.0
 
     async def open(self) -> None:
         """Connect, log in, and ask for the limits of the server (PROTOCOL 4.8).
@@ -55,6 +56,7 @@ class SftpClient(Session):
         Raise ConfigError when the server cannot replace a file by renaming.
         """
         await super().open()
+        self.opened_at = time.monotonic()
         if b"posix-rename@openssh.com" not in self.extensions:
             raise ConfigError(
                 f"{self.target.endpoint}: its SFTP server cannot replace a file by"

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import os
 import struct
-from typing import Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from paramiko import sftp as constants
 from paramiko.message import Message
 from paramiko.sftp_attr import SFTPAttributes
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 UINT32: Final = struct.Struct(">I")
 HEADER: Final = struct.Struct(">IBI")  # length of what follows, packet type, request id
+_MAX_PACKET: Final = 1024 * 1024  # bytes; what is longer is not SFTP
 OFFSET_LENGTH: Final = struct.Struct(">QI")  # in READ and WRITE
+
+_FAILURES: Final = (
+    constants.SFTP_FAILURE,
+    constants.SFTP_NO_CONNECTION,
+    constants.SFTP_CONNECTION_LOST,
+)
 
 
 class SftpError(Exception):
@@ -31,6 +41,11 @@ class SftpError(Exception):
     def missing(self) -> bool:
         """Whether the status is "no such file": the path, or a directory of it, does not exist."""
         return self.code == constants.SFTP_NO_SUCH_FILE
+
+    @property
+    def failed(self) -> bool:
+        """Whether the status does not tell what went wrong."""
+        return self.code in _FAILURES
 
     @property
     def denied(self) -> bool:
@@ -82,6 +97,28 @@ def parse_response(kind: int, body: bytes, *, writing: bool) -> Message | SftpEr
         text = message.get_string().decode(errors="replace")
         return SftpError(code, text or f"status {code}", writing=writing)
     return message
+
+
+def take_packets(buffer: bytearray) -> Iterator[tuple[int, int, bytes]]:
+    """Yield packet type, request id and the rest of each whole packet, and remove it.
+
+    Raises ValueError for a length that no packet has.
+    """
+    begin, end = 0, len(buffer)
+    try:
+        while end - begin >= UINT32.size:
+            (length,) = UINT32.unpack_from(buffer, begin)
+            if not HEADER.size - UINT32.size <= length <= _MAX_PACKET:
+                raise ValueError(f"a packet of {length} bytes")
+            after = begin + UINT32.size + length
+            if after > end:
+                return
+            _, kind, request_id = HEADER.unpack_from(buffer, begin)
+            body = bytes(buffer[begin + HEADER.size : after])
+            begin = after
+            yield kind, request_id, body
+    finally:
+        del buffer[:begin]
 
 
 def pack_string(content: bytes) -> bytes:

@@ -16,7 +16,7 @@ from paramiko import sftp as constants
 
 from sarra_lite.errors import DestinationDown
 from sarra_lite.sftp.openssh import OpenSshStream
-from sarra_lite.sftp.packets import HEADER, UINT32, parse_response
+from sarra_lite.sftp.packets import HEADER, UINT32, parse_response, take_packets
 from sarra_lite.sftp.paramiko_channel import ParamikoStream
 from sarra_lite.sftp.sendfile import send_queue
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _VERSION: Final = 3
 _RECEIVE_SIZE: Final = 256 * 1024  # bytes
-_MAX_RESPONSE: Final = 1024 * 1024  # bytes; a longer response is not SFTP
 # Bytes of READs and WRITEs that may be pending.  OpenSSH's server receives up to 2 MiB before it
 # handles any; with much more than that pending, other requests would only wait longer.
 _WINDOW: Final = 4 * 1024 * 1024
@@ -85,7 +84,7 @@ class Session:
 
     def close(self) -> None:
         """End the session; pending requests raise DestinationDown."""
-        self._end(self._down("not connected"))
+        self._end(self.down("not connected"))
 
     def send(
         self, kind: int, *arguments: bytes, data: Content = b"", writing: bool = False
@@ -165,28 +164,15 @@ class Session:
             self._ending = self._loop.create_task(self._explain_end(stream))
             return
         self._last_response_time = self._loop.time()
-        buffer = self._received
-        buffer += data
-        begin, end = 0, len(buffer)
-        while end - begin >= UINT32.size:
-            (length,) = UINT32.unpack_from(buffer, begin)
-            if not HEADER.size - UINT32.size <= length <= _MAX_RESPONSE:
-                self._end(self._down("no SFTP server answers"))
-                return
-            after = begin + UINT32.size + length
-            if after > end:
-                break
-            _, kind, request_id = HEADER.unpack_from(buffer, begin)
-            body = bytes(buffer[begin + HEADER.size : after])
-            begin = after
-            try:
+        self._received += data
+        try:
+            for kind, request_id, body in take_packets(self._received):
                 if (file := self._small_files.get(request_id >> 3)) is None:
                     self._complete(request_id, kind, body)
                 elif file.respond(request_id & 7, kind, body):
                     self._small_files.pop(request_id >> 3, None)
-            except struct.error:  # too short
-                self._end(self._down("no SFTP server answers"))
-        del buffer[:begin]
+        except (struct.error, ValueError):  # a response that is too short, or no packet
+            self._end(self.down("no SFTP server answers"))
 
     def _complete(self, request_id: int, kind: int, body: bytes) -> None:
         """Hand a response to its request, and free its space in the window."""
@@ -197,7 +183,7 @@ class Session:
         future, writing = self._pending.pop(request_id, (None, False))
         cut_off = kind == constants.CMD_STATUS and len(body) < UINT32.size
         if future is None or cut_off or (kind == constants.CMD_VERSION) != (request_id == _VERSION):
-            self._end(self._down("no SFTP server answers"))
+            self._end(self.down("no SFTP server answers"))
         if future:
             _finish(future, self.error or parse_response(kind, body, writing=writing))
 
@@ -207,7 +193,7 @@ class Session:
         waiting = self._pending or self._small_files
         silence = self._loop.time() - self._last_response_time if waiting else 0.0
         if silence >= timeout:
-            self._end(self._down(f"no answer for {timeout:.0f} s"))
+            self._end(self.down(f"no answer for {timeout:.0f} s"))
         else:
             self._watchdog = self._loop.call_later(timeout - silence, self._check_watchdog)
 
@@ -235,7 +221,8 @@ class Session:
         for file in small_files.values():
             file.on_end(error)
 
-    def _down(self, text: str) -> DestinationDown:
+    def down(self, text: str) -> DestinationDown:
+        """Return the error of a connection that ended for this reason."""
         return DestinationDown(f"{self.target.endpoint}: {text}")
 
 

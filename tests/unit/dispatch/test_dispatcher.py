@@ -14,7 +14,7 @@ from sarra_lite.config.credentials import parse_url
 from sarra_lite.delivery.job import Job, Outcome
 from sarra_lite.dispatch.dispatcher import Dispatcher
 from sarra_lite.dispatch.pool import Done, Down
-from sarra_lite.errors import DestinationFull, TransferError
+from sarra_lite.errors import DestinationFull, ServerFailure, TransferError
 from sarra_lite.messages import v03
 from sarra_lite.messages.v03 import Announcement, Blocks, Report
 from sarra_lite.runtime import Failure
@@ -241,7 +241,7 @@ def test_a_full_destination_is_reported_and_tried_again_later() -> None:
     assert published.report.code == 507
     assert not published.report.final
     assert published.delivery is None  # nothing is acknowledged with it
-    assert stage.dispatcher.waiting_for_space
+    assert stage.dispatcher.waiting_for_destination
     assert len(stage.pool.jobs) == 1  # not before its time
 
 
@@ -256,6 +256,56 @@ def test_a_full_destination_is_given_up_after_retry_ttl() -> None:
     stage.finish(full)
     (published,) = stage.link.reports
     assert published.report.final
+
+
+def failure(connected_at: float, *, file_may_be_cause: bool = True) -> ServerFailure:
+    return ServerFailure(
+        499, "destination: failure", connected_at, file_may_be_cause=file_may_be_cause
+    )
+
+
+def test_what_fails_without_a_reason_is_final_only_after_several_fresh_connections() -> None:
+    stage = Stage()
+    stage.deliver(announced(size=1))
+    for _ in range(4):
+        fresh = time.monotonic()
+        for _ in range(3):  # connections that were open at the last failure do not count
+            time.sleep(0.001)
+            stage.finish(failure(fresh))
+    assert all(not published.report.final for published in stage.link.reports)
+    last = failure(time.monotonic())
+    stage.finish(last)
+    assert stage.pool.jobs[-1].given_up is last
+    stage.finish(last)
+    assert stage.link.reports[-1].report.final
+    assert stage.link.reports[-1].report.code == 499
+
+
+def test_what_the_whole_server_fails_at_is_not_final_before_retry_ttl() -> None:
+    stage = Stage()
+    stage.deliver(announced(size=1))
+    for _ in range(1500):  # more attempts than powers of two that a float can express
+        stage.finish(failure(time.monotonic(), file_may_be_cause=False))
+    assert all(not published.report.final for published in stage.link.reports)
+
+
+def test_what_the_whole_server_fails_at_is_final_after_retry_ttl() -> None:
+    stage = Stage(retry_ttl=0.0)
+    stage.deliver(announced(size=1))
+    time.sleep(0.001)
+    for _ in range(2):  # the attempt, and cleaning up after it
+        stage.finish(failure(time.monotonic(), file_may_be_cause=False))
+    (published,) = stage.link.reports
+    assert published.report.final
+
+
+def test_drain_ends_while_all_that_is_left_fails_at_the_server_for_long() -> None:
+    stage = Stage(timeout=0.05)
+    stage.deliver(announced(size=1))
+    stage.finish(failure(time.monotonic()))
+    assert not stage.dispatcher.waiting_for_destination
+    time.sleep(0.05)
+    assert stage.dispatcher.waiting_for_destination
 
 
 def test_what_waits_is_started_again_when_its_time_has_come() -> None:

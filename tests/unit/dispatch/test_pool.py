@@ -22,7 +22,7 @@ from sarra_lite.delivery.work_stealing import SharedRanges
 from sarra_lite.dispatch import tasks
 from sarra_lite.dispatch.pool import Done, Down, WorkerPool, connections_for
 from sarra_lite.dispatch.worker import Worker
-from sarra_lite.errors import DestinationDown, DestinationRefused, SarraError
+from sarra_lite.errors import DestinationDown, DestinationRefused, SarraError, ServerFailure
 from sarra_lite.messages.v03 import Announcement, Blocks
 from sarra_lite.sftp import session
 from sarra_lite.sftp.client import SftpClient
@@ -414,6 +414,52 @@ def test_a_refusal_in_the_middle_of_a_session_is_not_the_result_of_its_jobs(
         server.hang_up()
         await until(lambda: bool(pool.jobs))
         assert sessions.codes() == {}
+        await sessions.end(pool)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("code", [constants.SFTP_FAILURE, constants.SFTP_CONNECTION_LOST])
+@pytest.mark.parametrize("kind", [constants.CMD_OPEN, constants.CMD_EXTENDED])
+@pytest.mark.parametrize("looked_up", [True, False])
+def test_a_connection_that_fails_without_a_reason_ends_and_harms_no_other_job(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: int, code: int, *, looked_up: bool
+) -> None:
+    """``looked_up``: the server still answers for the directory."""
+    names = [f"good{number}" for number in range(20)]
+
+    async def run() -> None:
+        quick_retries(monkeypatch)
+        sessions = Sessions()
+
+        async def connect(_: Target) -> Scripted:
+            first = not sessions.servers
+
+            def script(request: Request) -> bytes | None:
+                if request.kind == constants.CMD_STAT and looked_up:
+                    return request.answer(constants.CMD_ATTRS, bytes(4))
+                bad = b"bad" in request.rest and request.kind == kind
+                bad |= request.kind == constants.CMD_STAT
+                return request.status(code) if bad and first else sessions.files(request)
+
+            sessions.servers.append(Scripted(script))
+            return sessions.servers[-1]
+
+        monkeypatch.setattr(session, "connect", connect)
+        pool = sessions.pool(1)
+        pool.submit(a_file(tmp_path, "bad"))
+        await until(lambda: len(sessions.events) == 2)
+        done, down = sessions.events
+        assert isinstance(done, Done)
+        assert isinstance(done.result, ServerFailure)
+        assert done.result.code == (507 if kind == constants.CMD_OPEN else 499)
+        assert done.result.file_may_be_cause == (looked_up and kind == constants.CMD_EXTENDED)
+        assert isinstance(down, Down)
+        sessions.events.clear()
+        for name in ["bad", *names]:
+            pool.submit(a_file(tmp_path, name))
+        await until(lambda: len(sessions.codes()) == 21)
+        assert set(sessions.codes().values()) == {201}
         await sessions.end(pool)
 
     asyncio.run(run())
