@@ -8,6 +8,8 @@ that are already written are not sent again.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import math
 import time
 from typing import TYPE_CHECKING, Final
@@ -26,12 +28,12 @@ from sarra_lite.runtime import log
 
 if TYPE_CHECKING:
     import argparse
-    import asyncio
 
     from sarra_lite.broker.client import Broker, Delivery
 
 _GRACE: Final = 2.5  # seconds to complete transfers after SIGTERM
 _TURN: Final = 0.2  # seconds between two looks at redeliveries and progress
+_ANSWER: Final = 1.0  # seconds for the broker to tell, at the end, what is left in the queue
 _EMPTY: Final = 0.5  # seconds without a delivery before --drain asks for the length of the queue
 EXAMPLES: Final = (
     ("Declare queue and bindings before the first announcement:", "sr_sender --declare"),
@@ -100,6 +102,7 @@ class _Sender:
         self._dispatcher = Dispatcher(config, self.pool, link)
         self._last_delivery = time.monotonic()
         self._found_empty = False
+        self._left = 0  # announcements not acknowledged, their reports that are not confirmed
 
     async def serve(self, broker: Broker) -> None:
         """Work with one connection; raise BrokerError when it is lost."""
@@ -114,8 +117,10 @@ class _Sender:
                 self._dispatcher.check_redelivered()
                 self._show()
                 if self._stop.is_set() or (self._drain and await self._drained(broker)):
+                    self._left = len(self._dispatcher) + await self._count_waiting(broker)
                     return
         except BrokerError:
+            self._left = len(self._dispatcher)
             self._dispatcher.detach()
             raise
 
@@ -152,29 +157,36 @@ class _Sender:
         self._last_delivery = time.monotonic()
         return found_empty_before
 
+    async def _count_waiting(self, broker: Broker) -> int:
+        """Return how many announcements are in the queue; 0 when the broker does not tell soon."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ANSWER):
+                return await broker.count_messages(self._config.queue)
+        return 0
+
     def _count_bytes(self, count: int) -> None:
         self._progress.bytes += count
 
     def _show(self) -> None:
-        tally, held, progress = self._dispatcher.reporting, len(self._dispatcher), self._progress
+        tally, files, progress = self._dispatcher.reporting, self._dispatcher.files, self._progress
         progress.files, progress.failed = tally.arrived, tally.failed
-        progress.of_files = tally.arrived + tally.failed + held
+        progress.of_files = tally.arrived + tally.failed + files
         progress.of_bytes = tally.expected
         progress.show()
-        runtime.notify_alive(f"{tally.arrived} arrived, {tally.failed} failed, {held} in progress")
+        runtime.notify_alive(f"{tally.arrived} arrived, {tally.failed} failed, {files} in progress")
 
     def conclude(self) -> int:
         """Log the result in one line; return the exit status."""
-        tally, left = self._dispatcher.reporting, len(self._dispatcher)
+        tally = self._dispatcher.reporting
+        blocks = f" (and {tally.failed_blocks} blocks)" if tally.failed_blocks else ""
         log.info(
-            "%d arrived, %d failed, %s moved%s",
+            "%d arrived, %d failed%s, %s moved%s",
             tally.arrived,
             tally.failed,
+            blocks,
             units.show_size(self._progress.bytes),
-            f"; {left} left in the queue" if left else "",
+            "; announcements are left in the queue" if self._left else "",
         )
-        if not self._drain:
-            return EX_OK
-        if left:
+        if self._left:
             return EX_TEMPFAIL
-        return EX_FAILED if tally.failed else EX_OK
+        return EX_FAILED if self._drain and (tally.failed or tally.failed_blocks) else EX_OK

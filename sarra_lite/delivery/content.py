@@ -12,7 +12,6 @@ from sarra_lite.delivery.source import open_source
 from sarra_lite.delivery.upload import Upload, remote_identity
 from sarra_lite.errors import TransferError
 from sarra_lite.sftp.client import SftpError
-from sarra_lite.units import nanoseconds
 
 if TYPE_CHECKING:
     from sarra_lite.delivery.destination import Destination
@@ -159,6 +158,5 @@ async def _finish_after_last(destination: Destination, outcome: Outcome) -> Outc
 
 
 def _finished(job: Job) -> Outcome:
-    """Return the outcome of a complete file; its duration counts from the announcement."""
-    seconds = max(time.time() - nanoseconds(job.announcement.pub_time) / 1e9, 0.001)
-    return Outcome(201, "file sent in blocks", job.announcement.size, seconds=seconds)
+    """Return the outcome of a complete file."""
+    return Outcome(201, "file sent in blocks", job.announcement.size)

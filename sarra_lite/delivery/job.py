@@ -85,8 +85,8 @@ class Job:
 class Outcome:
     """Result of a job: code and text of its report, and what was transferred.
 
-    ``wait``: nothing was done yet, run the job again after so many seconds.  ``seconds``: duration
-    of the whole file, where it is not the duration of this attempt.
+    ``wait``: nothing was done yet, run the job again after so many seconds.  ``seconds``: how long
+    it took, which the dispatcher measures; None when it is not known.
     """
 
     code: int

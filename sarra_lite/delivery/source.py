@@ -204,3 +204,11 @@ def _look_up(directory: str) -> bool:
         if path.startswith(prefix) and len(prefix) >= len(found):  # the last one is on top
             found, kind = prefix, rest.split()[0].decode()
     return kind in _LOCAL
+
+
+def has_size(path: str, size: int | None) -> bool:
+    """Return whether a file has this size; False when it cannot be told."""
+    try:
+        return os.stat(path).st_size == size  # noqa: PTH116  any bytes
+    except OSError:
+        return False

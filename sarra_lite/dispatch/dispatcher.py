@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite import units
 from sarra_lite.delivery.job import Outcome
+from sarra_lite.delivery.source import has_size
 from sarra_lite.dispatch.placement import make_job
 from sarra_lite.dispatch.reporting import Reporting
 from sarra_lite.dispatch.retries import seconds_until_retry
@@ -60,6 +60,12 @@ class Dispatcher:
         """Number of announcements that are not acknowledged."""
         looked_up = len(self._redelivered) + sum(self._lookups.values())
         return len(self._schedule) + looked_up + self._link.outstanding
+
+    @property
+    def files(self) -> int:
+        """Number of files in progress; the blocks of a file are one."""
+        pending = self._schedule.values()
+        return len({one.key[:2] for one in pending if one.report is None})
 
     async def attach(self, broker: Broker) -> None:
         """Use a new connection: the broker delivers again all that was not acknowledged."""
@@ -141,7 +147,8 @@ class Dispatcher:
             case TransferError() as error:
                 self._report_final(pending, Outcome(error.code, str(error)))
             case Outcome() as outcome:
-                seconds = outcome.seconds or pending.seconds
+                announcement = pending.job.announcement
+                seconds = self.reporting.duration(announcement, outcome, pending.seconds)
                 self._report_final(pending, replace(outcome, seconds=seconds))
                 self._schedule.start_finish_after(pending)
 
@@ -181,9 +188,10 @@ class Dispatcher:
 
     async def _split(self, delivery: Delivery, job: Job) -> None:
         """Announce the blocks of a large file, unless its size is an invention."""
-        has_size = await asyncio.to_thread(_has_size, job)
+        # Before many blocks are announced because of it.
+        real = await asyncio.to_thread(has_size, job.source, job.announcement.size)
         with contextlib.suppress(BrokerError):  # see _accept_unreported()
-            if has_size:
+            if real:
                 self._link.announce_blocks(delivery, job.announcement)
             else:
                 self._add(delivery, job)
@@ -239,11 +247,3 @@ class Dispatcher:
         if pending.report is not None and pending.delivery is not None:
             drop = partial(self._schedule.drop, pending)
             self._link.report(pending.report, pending.delivery, drop)
-
-
-def _has_size(job: Job) -> bool:
-    """Whether the source has the announced size, before many blocks are announced because of it."""
-    try:
-        return os.stat(job.source).st_size == job.announcement.size  # noqa: PTH116  any bytes
-    except OSError:
-        return False

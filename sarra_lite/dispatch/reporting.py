@@ -1,10 +1,11 @@
-"""The reports of a sender, and its count of files that arrived and failed."""
+"""The reports of a sender, its count of files that arrived and failed, and how long they took."""
 
 from __future__ import annotations
 
 import getpass
 import socket
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -17,16 +18,21 @@ if TYPE_CHECKING:
     from sarra_lite.delivery.job import Outcome
     from sarra_lite.messages.v03 import Announcement
 
+_BLOCK_SENT: Final = 206
+_MAX_MEASURED: Final = 1000  # files in blocks whose finish may still come to this process
+
 
 class Reporting:
     """Makes reports that name this host, user and instance; logs and counts the final ones.
 
-    ``expected``: bytes of all that was taken, which the dispatcher counts.
+    ``failed_blocks``: the blocks that failed are not counted as files.  ``expected``: bytes of all
+    that was taken, which the dispatcher counts.
     """
 
     def __init__(self, instance: str) -> None:
         """``instance``: the name of this process among those of its configuration."""
-        self.arrived = self.failed = self.expected = 0
+        self.arrived = self.failed = self.failed_blocks = self.expected = 0
+        self._measured: dict[tuple[str, str], tuple[float, set[int]]] = {}
         self._host = socket.gethostname()
         self._instance = instance
         try:
@@ -66,10 +72,31 @@ class Reporting:
             self._count(announcement, report)
         return msgspec.structs.replace(announcement, report=report)
 
+    def duration(
+        self, announcement: Announcement, outcome: Outcome, seconds: float
+    ) -> float | None:
+        """Return the seconds to report for a job that has just ended and took ``seconds`` itself.
+
+        For the finish of a file they count from the first block on.  They are None when another
+        process sent blocks of it, whose time is not known here.
+        """
+        now, file, number = time.monotonic(), announcement.key[:2], announcement.block
+        if announcement.is_finish and announcement.blocks is not None:
+            begun, sent = self._measured.pop(file, (now, set()))
+            return now - begun if len(sent) == announcement.blocks.count else None
+        if number is not None and outcome.code == _BLOCK_SENT:
+            begun, sent = self._measured.pop(file, (now, set()))
+            sent.add(number)
+            self._measured[file] = min(begun, now - seconds), sent
+            if len(self._measured) > _MAX_MEASURED:
+                del self._measured[next(iter(self._measured))]
+        return seconds
+
     def _count(self, announcement: Announcement, report: Report) -> None:
         name = units.printable(announcement.rel_path) or "(unreadable announcement)"
         if not report.arrived:
-            self.failed += 1
+            self.failed += announcement.block is None
+            self.failed_blocks += announcement.block is not None
             log.warning("%s: %s (%d)", name, report.message, report.code)
         elif announcement.block is None:
             self.arrived += 1

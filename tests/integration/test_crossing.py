@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from typing import TYPE_CHECKING
@@ -93,6 +94,21 @@ def test_a_large_file_arrives_in_blocks_and_is_reported_once(site: Site) -> None
     reports = site.reports(blocks=True)
     assert sorted(r["code"] for r in reports) == [201, 206, 206, 206]
     assert site.leftovers() == []
+
+
+def test_the_duration_of_a_file_in_blocks_depends_on_no_other_hosts_clock(site: Site) -> None:
+    (site.source / "big").write_bytes(os.urandom(250_000))
+    site.run("sr_post", "--block-size", "100k", site.source / "big")
+    with site.rabbit.channel() as channel:
+        for _ in range(4):
+            _, _, body = channel.basic_get(site.queue, auto_ack=True)
+            fields = json.loads(body or b"") | {"pubTime": "20200101T000000"}
+            channel.basic_publish("", site.queue, json.dumps(fields).encode())
+    site.drain()
+    [report] = site.reports()
+    assert report["code"] == 201
+    assert 0 < report["seconds"] < 60
+    assert report["rate"] > 0
 
 
 def test_several_senders_share_the_blocks_of_one_file(site: Site) -> None:

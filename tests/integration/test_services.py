@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import time
 from typing import TYPE_CHECKING
@@ -78,6 +79,27 @@ def test_credentials_are_read_from_systemds_credentials_directory(
     site.run("sr_post", site.source / "f", status=78)
     site.env["CREDENTIALS_DIRECTORY"] = str(directory)
     site.run("sr_post", site.source / "f")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_exit_status_of_a_stopped_sender_tells_whether_work_is_left(
+    site: Site, number: int
+) -> None:
+    (site.source / "f").write_text("x")
+    with site.running("sr_sender") as sender:
+        site.run("sr_post", "--wait", site.source / "f")
+        sender.send_signal(number)
+        assert sender.wait(10) == 0, sender.said()
+    site.sshd.freeze()
+    try:
+        with site.running("sr_sender") as sender:
+            site.run("sr_post", site.source / "f")
+            wait_until(lambda: site.queued() == 0)
+            sender.send_signal(number)
+            assert sender.wait(10) == 75, sender.said()
+            assert "announcements are left in the queue" in sender.said()
+    finally:
+        site.sshd.thaw()
 
 
 def test_the_second_signal_ends_the_sender_at_once(site: Site) -> None:

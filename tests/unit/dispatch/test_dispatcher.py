@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
+import msgspec
 import pytest
 
 from sarra_lite.broker.client import Delivery
@@ -518,3 +519,51 @@ def test_only_a_long_outage_is_reported_and_once(lasting: float, codes: list[int
         stage.dispatcher.outage(Down(time.monotonic() - lasting, "no route to host"))
     assert stage.codes() == codes
     assert not any(published.report.final for published in stage.link.reports)
+
+
+def blocks_of(count: int) -> list[Announcement]:
+    """Return the announcements of the blocks of a file, announced long ago, and of its finish."""
+    blocks = Blocks(MIB, count, finish=True)
+    numbers = [*range(count), None]
+    pieces = [msgspec.structs.replace(blocks, number=number) for number in numbers]
+    return [announced(size=count * MIB, mtime="20200101T000000", blocks=piece) for piece in pieces]
+
+
+BLOCK_SENT, SENT_IN_BLOCKS = Outcome(206, "block sent", MIB), Outcome(201, "file sent", 2 * MIB)
+
+
+def test_the_duration_of_a_file_in_blocks_is_measured_here_from_its_first_block_on() -> None:
+    stage = Stage()
+    for announcement in blocks_of(2):
+        stage.deliver(announcement)
+    *jobs, finish = stage.pool.jobs
+    for job in jobs:
+        stage.finish(BLOCK_SENT, job)
+    stage.finish(SENT_IN_BLOCKS, finish)
+    report = stage.link.reports[-1].report
+    assert report.seconds == pytest.approx(0.5, abs=0.4)  # which the first block took
+    assert report.rate
+
+
+def test_the_duration_of_a_file_whose_blocks_others_sent_is_not_told() -> None:
+    stage = Stage()
+    for announcement in blocks_of(2)[1:]:
+        stage.deliver(announcement)
+    block, finish = stage.pool.jobs
+    stage.finish(BLOCK_SENT, block)
+    stage.finish(SENT_IN_BLOCKS, finish)
+    report = stage.link.reports[-1].report
+    assert (report.seconds, report.rate) == (None, None)
+
+
+def test_the_blocks_of_a_file_are_counted_as_one_file() -> None:
+    stage = Stage()
+    for announcement in blocks_of(3):
+        stage.deliver(announcement)
+    stage.deliver(announced("b", size=1))
+    assert stage.dispatcher.files == 2
+    stage.finish(TransferError(403, "denied"), stage.pool.jobs[0])
+    assert stage.dispatcher.reporting.failed == 0
+    assert stage.dispatcher.reporting.failed_blocks == 1
+    stage.finish(SENT, stage.pool.jobs[-1])
+    assert stage.dispatcher.files == 1  # the other one has arrived, confirmed or not
