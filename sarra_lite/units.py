@@ -105,5 +105,7 @@ def show_size(count: float) -> str:
 
 def printable(name: str) -> str:
     r"""Return a name as one line that is safe for a terminal, with ``\xNN`` for unsafe bytes."""
+    if name.isprintable():
+        return name
     raw = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in raw)

@@ -154,7 +154,7 @@ def _line(announcement: Announcement, report: Report) -> str:
     if announcement.block is not None and announcement.blocks is not None:
         name += f" [block {announcement.block + 1} of {announcement.blocks.count}]"
     if not report.arrived:
-        name += f": {units.printable(report.message)}"
+        name += f": {report.message}"
         if report.will_retry is not None:
             name += f"; again in {report.will_retry:.0f} s"
     when = report.time_completed
@@ -164,7 +164,7 @@ def _line(announcement: Announcement, report: Report) -> str:
         "-" if size is None else units.show_size(size),
         rate,
         units.printable(announcement.source or "-"),
-        units.printable(report.host or "-"),
+        report.host or "-",
         name,
     ).rstrip()
 

@@ -9,7 +9,7 @@ need no restart.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -20,6 +20,7 @@ from sarra_lite.commands import arguments, connections
 from sarra_lite.config.commands import Src2logConfig
 from sarra_lite.errors import EX_OK, BrokerError, BrokerRefused, MessageError, TransferError
 from sarra_lite.messages import v03
+from sarra_lite.messages.limits import clean_text
 from sarra_lite.messages.v03 import Announcement, Report
 from sarra_lite.runtime import log
 
@@ -57,18 +58,48 @@ async def _copy(config: Src2logConfig) -> int:
     return EX_OK
 
 
-def _checked(delivery: Delivery, config: Src2logConfig) -> tuple[Announcement, Report]:
-    """Return what to publish on xlog: the report with its user, or a rejected report."""
+class _Copy(NamedTuple):
+    """What to publish on xlog: a report with its user, or a rejected report."""
+
+    announcement: Announcement
+    report: Report
+    body: bytes
+
+
+def _copy_of(delivery: Delivery, config: Src2logConfig) -> _Copy:
+    """Return the copy of a delivery, whatever it contains: one message must not stop all others."""
     owner = config.owner_of(delivery.exchange)
-    message = Announcement(pub_time=v03.now(), base_url="", rel_path="")
+    try:
+        return _checked(delivery, owner, config)
+    except Exception as error:
+        log.exception("this is a bug; please report it")
+        reason = f"bug in sr_src2log: {error!r}"
+        return _rejection(_unreadable(), TransferError(500, reason), owner)
+
+
+def _checked(delivery: Delivery, owner: str | None, config: Src2logConfig) -> _Copy:
+    message = _unreadable()
     try:
         message = v03.decode(delivery.body, delivery.content_type)
-        report = _trusted(message.report, delivery, owner, config)
+        report = replace(_trusted(message.report, delivery, owner, config), rejected=None)
     except (MessageError, TransferError) as error:
-        report = message.report or Report(code=error.code, message="", time_completed=v03.now())
-        reason = str(error)
-        report = replace(report, code=error.code, message=reason, rejected=reason)
-    return replace(message, source=owner, report=report), report
+        return _rejection(message, error, owner)
+    copy = replace(message, source=owner, report=report)
+    return _Copy(copy, report, v03.encode(copy))
+
+
+def _unreadable() -> Announcement:
+    return Announcement(pub_time=v03.now(), base_url="", rel_path="")
+
+
+def _rejection(
+    message: Announcement, error: MessageError | TransferError, owner: str | None
+) -> _Copy:
+    report = message.report or Report(code=error.code, message="", time_completed=v03.now())
+    reason = clean_text(str(error))
+    report = replace(report, code=error.code, message=reason, rejected=reason)
+    copy = replace(message, source=owner, report=report)
+    return _Copy(copy, report, v03.encode(copy))
 
 
 def _trusted(
@@ -120,27 +151,27 @@ class _Copier:
         if delivery.redelivered:
             self._redelivered.append(delivery)
         else:
-            self._copy(delivery, *_checked(delivery, self._config))
+            self._copy(delivery, _copy_of(delivery, self._config))
 
     async def _copy_redelivered(self) -> None:
         """Copy redelivered reports unless xlog already has the copy."""
         deliveries, self._redelivered = self._redelivered, []
-        copies = [(delivery, *_checked(delivery, self._config)) for delivery in deliveries]
-        reports = [(announcement, report) for _, announcement, report in copies]
+        copies = [(delivery, _copy_of(delivery, self._config)) for delivery in deliveries]
+        reports = [(copy.announcement, copy.report) for _, copy in copies]
         existing = await report_stream.find_copies(self._broker, self._config.xlogStream, reports)
         if self._broker.lost.is_set():
             return  # the broker redelivers all of it
-        for delivery, announcement, report in copies:
-            if (announcement.key, report.time_completed) in existing:
+        for delivery, copy in copies:
+            if (copy.announcement.key, copy.report.time_completed) in existing:
                 self._broker.ack(delivery)
             else:
-                self._copy(delivery, announcement, report)
+                self._copy(delivery, copy)
 
-    def _copy(self, delivery: Delivery, announcement: Announcement, report: Report) -> None:
+    def _copy(self, delivery: Delivery, copy: _Copy) -> None:
         """Publish a copy; acknowledge the report when the broker has confirmed it."""
-        if report.rejected:
+        if copy.report.rejected:
             self.rejected += 1
-            log.warning("rejected on %s: %s", delivery.exchange, report.rejected)
+            log.warning("rejected on %s: %s", delivery.exchange, copy.report.rejected)
         else:
             self.copied += 1
 
@@ -150,6 +181,5 @@ class _Copier:
             elif outcome is not PublishOutcome.LOST:  # else the broker redelivers the report
                 self._broker.ack(delivery)
 
-        topic = v03.topic(self._config.report_topic, announcement.rel_path)
-        body = v03.encode(announcement)
-        self._broker.publish(self._config.xlog, topic, body, on_result=on_result)
+        topic = v03.topic(self._config.report_topic, copy.announcement.rel_path)
+        self._broker.publish(self._config.xlog, topic, copy.body, on_result=on_result)

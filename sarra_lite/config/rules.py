@@ -72,7 +72,7 @@ def substituted(
     def value(variable: re.Match[str]) -> str:
         name = variable[1]
         if name.startswith("%"):
-            moment = datetime.fromtimestamp(units.nanoseconds(announcement.pub_time) / 1e9, UTC)
+            moment = datetime.fromtimestamp(units.nanoseconds(announcement.pub_time) // 10**9, UTC)
             return moment.strftime(name)
         if name.isdecimal():
             groups = match.groups("") if match else ()

@@ -156,13 +156,11 @@ class BrokerLink:
                     self.ack(delivery)
                 on_confirmed()
 
+        encoded = [(v03.topic(prefix, one.rel_path), v03.encode(one)) for prefix, one in messages]
         self.outstanding += 1
-        for prefix, content in messages:
+        for topic, body in encoded:
             broker.publish(
-                self._config.exchange_name,
-                v03.topic(prefix, content.rel_path),
-                v03.encode(content),
-                on_result=self.failure.guard(answered),
+                self._config.exchange_name, topic, body, on_result=self.failure.guard(answered)
             )
 
     def ack(self, delivery: Delivery) -> None:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final
 from sarra_lite import units
 from sarra_lite.delivery.job import Outcome
 from sarra_lite.delivery.source import has_size
+from sarra_lite.dispatch.lookups import Lookups
 from sarra_lite.dispatch.placement import make_job
-from sarra_lite.dispatch.reporting import Reporting
+from sarra_lite.dispatch.reporting import Reporting, last_resort
 from sarra_lite.dispatch.retries import seconds_until_retry
 from sarra_lite.dispatch.schedule import Pending, Schedule
 from sarra_lite.errors import (
@@ -31,8 +32,6 @@ from sarra_lite.messages.v03 import Announcement
 from sarra_lite.runtime import log
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
     from sarra_lite.broker.client import Broker, Delivery
     from sarra_lite.config.commands import SenderConfig
     from sarra_lite.delivery.job import Job
@@ -52,14 +51,11 @@ class Dispatcher:
         self._link = link
         self._schedule = Schedule(pool)
         self.reporting = Reporting(config.instance_name)
-        self._redelivered: list[tuple[Delivery, Announcement]] = []
-        self._lookups: dict[asyncio.Task[None], int] = {}  # with their numbers of announcements
-        self._checking: asyncio.Task[None] | None = None  # that of redelivered announcements
+        self._lookups = Lookups(link.failure)
 
     def __len__(self) -> int:
         """Number of announcements that are not acknowledged."""
-        looked_up = len(self._redelivered) + sum(self._lookups.values())
-        return len(self._schedule) + looked_up + self._link.outstanding
+        return len(self._schedule) + len(self._lookups) + self._link.outstanding
 
     @property
     def files(self) -> int:
@@ -74,45 +70,33 @@ class Dispatcher:
     def detach(self) -> None:
         """Handle a lost connection: forget what no worker is working on; all is redelivered."""
         self._link.detach()
-        for task in self._lookups:
-            task.cancel()
-        self._lookups.clear()
-        self._redelivered.clear()
+        self._lookups.cancel()
         self._schedule.drop_idle()
 
     def receive(self, delivery: Delivery) -> None:
         """Take a delivery from the queue; a redelivered one waits for ``check_redelivered``."""
-        try:
-            announcement = v03.decode(delivery.body, delivery.content_type)
-        except MessageError as error:
-            unreadable = Announcement(pub_time=v03.now(), base_url="", rel_path="")
-            self._reject(delivery, unreadable, error)
-            return
+        unreadable = Announcement(pub_time=v03.now(), base_url="", rel_path="")
+        with last_resort(partial(self._give_up, delivery, unreadable)):
+            try:
+                announcement = v03.decode(delivery.body, delivery.content_type)
+            except MessageError as error:
+                self._reject(delivery, unreadable, error)
+                return
+            with last_resort(partial(self._give_up, delivery, announcement)):
+                self._sort(delivery, announcement)
+
+    def _sort(self, delivery: Delivery, announcement: Announcement) -> None:
         pending = self._schedule.get(announcement.key)
         if announcement.report is not None:
             self._link.ack(delivery)  # a queue bound to v03.# gets reports as well
         elif delivery.redelivered and (pending is None or not pending.running):
-            self._redelivered.append((delivery, announcement))
+            self._lookups.add_redelivered(delivery, announcement)
         else:  # if it is redelivered, a worker is working on it: it has no final report
             self._accept(delivery, announcement)
 
     def check_redelivered(self) -> None:
-        """Look up, in a task, whether redelivered announcements have a final report already.
-
-        What is redelivered meanwhile is looked up together, after it.
-        """
-        if self._redelivered and (self._checking is None or self._checking.done()):
-            redelivered, self._redelivered = self._redelivered, []
-            lookup = self._accept_unreported(redelivered)
-            self._checking = self._look_up(lookup, len(redelivered))
-
-    def _look_up(self, lookup: Coroutine[None, None, None], count: int) -> asyncio.Task[None]:
-        """Run a lookup about ``count`` announcements; ``detach`` cancels it: all is redelivered."""
-        task = asyncio.ensure_future(lookup)
-        self._lookups[task] = count
-        task.add_done_callback(lambda _: self._lookups.pop(task, None))
-        self._link.failure.watch(task)
-        return task
+        """Look up, in a task, whether redelivered announcements have a final report already."""
+        self._lookups.check_redelivered(self._accept_unreported)
 
     async def _accept_unreported(self, redelivered: list[tuple[Delivery, Announcement]]) -> None:
         """Accept the redelivered announcements that have no final report, acknowledge the others.
@@ -123,18 +107,31 @@ class Dispatcher:
         with contextlib.suppress(BrokerError):
             for delivery, announcement in redelivered:
                 if announcement.key not in reported:
-                    self._accept(delivery, announcement)
+                    with last_resort(partial(self._give_up, delivery, announcement)):
+                        self._accept(delivery, announcement)
                     continue
                 self._link.ack(delivery)
                 pending = self._schedule.get(announcement.key)
                 if pending is not None and not pending.running:
                     self._schedule.drop(pending)
 
+    def _give_up(self, delivery: Delivery | None, one: Announcement, bug: TransferError) -> None:
+        """Report that one message met a bug; forget what was made of it."""
+        pending = self._schedule.get(one.key)
+        if pending is not None and not pending.running:
+            self._schedule.drop(pending)
+        if delivery is not None:
+            self._reject(delivery, one.bare, bug)
+
     def finished(self, done: Done) -> None:
         """Handle the result of a job: report it, or schedule the next attempt."""
         pending = self._schedule[done.job.announcement.key]
         pending.running = False
         pending.seconds += done.seconds
+        with last_resort(partial(self._give_up, pending.delivery, done.job.announcement)):
+            self._conclude(pending, done)
+
+    def _conclude(self, pending: Pending, done: Done) -> None:
         match done.result:
             case Outcome(wait=float(wait)):
                 if pending.older_than(2 * self._config.retry_ttl + _FINISH_EXTRA):
@@ -182,7 +179,7 @@ class Dispatcher:
             return
         large = blocks.should_split(announcement, self._config.blockSize)
         if large and announcement.key not in self._schedule:
-            self._look_up(self._split(delivery, job), 1)
+            self._lookups.start(self._split(delivery, job), 1)
         else:
             self._add(delivery, job)
 
@@ -190,7 +187,8 @@ class Dispatcher:
         """Announce the blocks of a large file, unless its size is an invention."""
         # Before many blocks are announced because of it.
         real = await asyncio.to_thread(has_size, job.source, job.announcement.size)
-        with contextlib.suppress(BrokerError):  # see _accept_unreported()
+        give_up = partial(self._give_up, delivery, job.announcement)
+        with contextlib.suppress(BrokerError), last_resort(give_up):
             if real:
                 self._link.announce_blocks(delivery, job.announcement)
             else:
@@ -222,10 +220,8 @@ class Dispatcher:
 
     def _report_retry(self, pending: Pending, outcome: Outcome, wait: float) -> None:
         """Publish that an attempt failed, and that the next one follows in ``wait`` seconds."""
-        announcement, attempt = pending.job.announcement, pending.attempt
-        self._link.report(
-            self.reporting.report(announcement, outcome, attempt=attempt, will_retry=wait)
-        )
+        one, attempt = pending.job.announcement, pending.attempt
+        self._link.report(self.reporting.report(one, outcome, attempt=attempt, will_retry=wait))
         pending.attempt += 1
 
     def _reject(

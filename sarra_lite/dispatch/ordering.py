@@ -9,6 +9,7 @@ wait for each other.  The order holds within one sender process only.
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -17,11 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
 Key = TypeVar("Key", bound="Hashable")
+# A path: a number for each directory above it, then one for itself.  Numbers, because the names of
+# these directories together would be as long as the square of the path's length.  Two paths with
+# the same number, which are possible, only wait for each other.
+_Path = tuple[int, ...]
 
 
 @dataclass
 class _Entry(Generic[Key]):
-    paths: tuple[str, ...]
+    paths: tuple[_Path, ...]
     subtree: bool
     before_children: bool
     concurrent: bool
@@ -36,8 +41,8 @@ class PathOrder(Generic[Key]):
         """Start without jobs."""
         self._entries: dict[Key, _Entry[Key]] = {}
         # Dictionaries for their order; their values are not used.
-        self._at_path: defaultdict[str, dict[Key, None]] = defaultdict(dict)
-        self._beneath: defaultdict[str, dict[Key, None]] = defaultdict(dict)
+        self._at_path: defaultdict[int, dict[Key, None]] = defaultdict(dict)
+        self._beneath: defaultdict[int, dict[Key, None]] = defaultdict(dict)
 
     def add(
         self,
@@ -53,7 +58,8 @@ class PathOrder(Generic[Key]):
         beneath its paths wait for it.  ``concurrent``: it may run beside other concurrent jobs on
         the same path.
         """
-        entry = _Entry[Key](paths, subtree, subtree or before_children, concurrent)
+        numbers = tuple(map(_numbered, paths))
+        entry = _Entry[Key](numbers, subtree, subtree or before_children, concurrent)
         entry.blocked_by.update(self._conflicts(entry))
         for other in entry.blocked_by:
             self._entries[other].blocking.append(key)
@@ -85,28 +91,28 @@ class PathOrder(Generic[Key]):
 
     def _conflicts(self, entry: _Entry[Key]) -> Iterator[Key]:
         """Yield the jobs that a new one must wait for."""
-        for path in entry.paths:
+        for *parents, path in entry.paths:
             for other in self._at_path.get(path, ()):
                 if not (entry.concurrent and self._entries[other].concurrent):
                     yield other
             if entry.subtree:
                 yield from self._beneath.get(path, ())
-            for parent in _parents(path):
+            for parent in parents:
                 for other in self._at_path.get(parent, ()):
                     if self._entries[other].before_children:
                         yield other
 
     def _places(
         self, entry: _Entry[Key]
-    ) -> Iterator[tuple[defaultdict[str, dict[Key, None]], str]]:
+    ) -> Iterator[tuple[defaultdict[int, dict[Key, None]], int]]:
         """Yield the indexes that list a job, each with the path there."""
-        for path in entry.paths:
+        for *parents, path in entry.paths:
             yield self._at_path, path
-            for parent in _parents(path):
+            for parent in parents:
                 yield self._beneath, parent
 
 
-def _parents(path: str) -> Iterator[str]:
-    while (cut := path.rfind("/")) > 0:
-        path = path[:cut]
-        yield path
+def _numbered(path: str) -> _Path:
+    root, *names = path.split("/")
+    steps = itertools.accumulate(names, lambda above, name: hash((above, name)), initial=hash(root))
+    return tuple(steps)

@@ -7,6 +7,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from sarra_lite.delivery.job import Job
 from sarra_lite.errors import MessageError, TransferError
+from sarra_lite.messages.limits import check_path_form
 from sarra_lite.messages.v03 import check_path
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 def make_job(config: SenderConfig, announcement: Announcement, delivery: Delivery) -> Job:
     """Return the job for an announcement.
 
-    Raises MessageError (417) when a path leaves its directory, TransferError 403 when the author is
-    not authorised, 404 when a rule rejects the file.
+    Raises MessageError (417) when a path leaves its directory or is longer than any can be,
+    TransferError 403 when the author is not authorised, 404 when a rule rejects the file.
     """
     _authorise(config, delivery.user_id)
     check_path(announcement.rel_path)
@@ -30,6 +31,10 @@ def make_job(config: SenderConfig, announcement: Announcement, delivery: Deliver
     source = _source_path(config, base_url, announcement.rel_path)
     path = config.destination_path(announcement, announcement.rel_path)
     old_path = _old_path(config, announcement, unquote(base_url.path))
+    check_path_form(source, "the path at the source")
+    check_path_form(path, "the path at the destination")
+    if old_path is not None:
+        check_path_form(old_path, "the old path at the destination")
     return Job(announcement, source, path, config, old_path, redelivered=delivery.redelivered)
 
 

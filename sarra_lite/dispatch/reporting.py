@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import socket
 import time
@@ -10,16 +11,32 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from sarra_lite import units
+from sarra_lite.errors import SarraError, TransferError
 from sarra_lite.messages import v03
+from sarra_lite.messages.limits import clean_text
 from sarra_lite.messages.v03 import Report
 from sarra_lite.runtime import log
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from sarra_lite.delivery.job import Outcome
     from sarra_lite.messages.v03 import Announcement
 
 _BLOCK_SENT: Final = 206
 _MAX_MEASURED: Final = 1000  # files in blocks whose finish may still come to this process
+
+
+@contextlib.contextmanager
+def last_resort(report: Callable[[TransferError], None]) -> Iterator[None]:
+    """Report a bug that is met inside, with 500: one message must not stop all others."""
+    try:
+        yield
+    except SarraError:
+        raise
+    except Exception as error:
+        log.exception("this is a bug; please report it")
+        report(TransferError(500, f"bug in the sender: {error!r}"))
 
 
 class Reporting:
@@ -55,7 +72,7 @@ class Reporting:
         seconds, size = outcome.seconds, outcome.bytes
         report = Report(
             code=outcome.code,
-            message=units.printable(outcome.message),
+            message=clean_text(outcome.message),
             time_completed=v03.now(),
             host=self._host,
             user=self._user,

@@ -77,14 +77,15 @@ class Schedule(dict["Key", Pending]):
         """Add an announcement; start its job unless it has to wait for an earlier one."""
         job = pending.job
         operation = job.announcement.file_op or {}
-        self[pending.key] = pending
-        if self._order.add(
+        at_once = self._order.add(
             pending.key,
             *(path for path in (job.path, job.old_path) if path),
             subtree="remove" in operation or "rename" in operation,
             before_children="directory" in operation,
             concurrent=job.announcement.blocks is not None,
-        ):
+        )
+        self[pending.key] = pending
+        if at_once:
             self._start(pending)
 
     def reported(self, pending: Pending, report: Announcement) -> None:

@@ -14,6 +14,9 @@ import msgspec
 
 from sarra_lite.units import nanoseconds
 
+Code = Annotated[int, msgspec.Meta(ge=100, le=999)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # bytes in a file for POSIX and SFTP
 
 
@@ -64,19 +67,19 @@ class Report(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     other.  ``rejected`` is the reason why sr_src2log does not trust the report; only it sets this.
     """
 
-    code: int
+    code: Code
     message: str
     time_completed: str
     host: str | None = None
     user: str | None = None
     instance: str | None = None
     bytes: Size | None = None
-    seconds: float | None = None
+    seconds: Seconds | None = None
     rate: float | None = None
-    block: int | None = None
+    block: Number | None = None
     identity: Identity | None = None
-    attempt: int | None = None
-    will_retry: float | None = None
+    attempt: Number | None = None
+    will_retry: Seconds | None = None
     rejected: str | None = None
 
     @property
@@ -134,6 +137,11 @@ class Announcement(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tr
         A file announced whole and the finish of its blocks have the same key, too.
         """
         return (self.pub_time, self.rel_path, self.block)
+
+    @property
+    def bare(self) -> Announcement:
+        """The same announcement with nothing but what identifies it."""
+        return Announcement(self.pub_time, self.base_url, self.rel_path, blocks=self.blocks)
 
     @functools.cached_property
     def mtime_ns(self) -> int | None:

@@ -2,7 +2,7 @@
 
 The fields are those that metpx-sr3 3.3.1 writes (sr_post(7)).  Decoding is lenient: numbers may be
 strings, ``blocks`` may have either shape that sr3 uses, unknown fields are kept and passed on.
-Encoding is strict.  The limits on messages from outside are here.
+Encoding is strict.  ``messages.limits`` has the limits on messages from outside.
 
 File names are bytes.  Bytes that are not UTF-8 become lone surrogates (PEP 383), written as JSON
 escapes as sr3 does.  Only the standard library's json can read and write these, msgspec's cannot.
@@ -19,15 +19,16 @@ from typing import Any, Final
 import msgspec
 
 from sarra_lite.errors import MessageError
+from sarra_lite.messages import limits
+from sarra_lite.messages.limits import clean_text
 from sarra_lite.messages.structs import Announcement, Blocks, Identity, Report
-from sarra_lite.units import nanoseconds, printable, time_string
+from sarra_lite.units import printable, time_string
 
 __all__ = ["Announcement", "Blocks", "Identity", "Report"]
 
 CONTENT_TYPE: Final = "application/json"
-_MAX_BODY: Final = 8 * 1024 * 1024  # bytes; sr3's manifest of 1 TiB in 50 MiB blocks has 2.7 MB
 _MAX_TOPIC: Final = 255  # bytes in a shortstr of AMQP 0.9.1
-_MAX_DEPTH: Final = 50  # levels of nesting in an unknown field
+_GROWTH: Final = 8  # more than the bytes written for one read: é is \u00e9, 9e15 has 18 digits
 _V02: Final = re.compile(rb"\d{8}T?\d{6}\.\d+ \S+ ")  # <time> <baseUrl> <relPath>
 _JSON: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 # sr3 writes %22 for *, although %2A would be right.  Bytes that are not UTF-8 become %80 to %FF.
@@ -71,19 +72,30 @@ def decode(body: bytes, content_type: str | None = CONTENT_TYPE) -> Announcement
     """Return the announcement or report in a body; raise MessageError if it is not usable."""
     if content_type == "text/plain" or _V02.match(body):
         raise MessageError("v02 is not spoken here: set post_format v03 where this is posted")
-    if len(body) > _MAX_BODY:
-        raise MessageError(f"body of {len(body)} bytes; at most {_MAX_BODY} are read")
+    if len(body) > limits.MAX_BODY:
+        raise MessageError(f"body of {len(body)} bytes; at most {limits.MAX_BODY} are read")
     fields = _parse(body)
     known = {k: v for k, v in fields.items() if k in FIELDS and v is not None}
     extra = {k: v for k, v in fields.items() if k not in FIELDS}
     try:
-        _check_depth(extra, _MAX_DEPTH)
         _normalise(known)
         message = msgspec.convert({**known, "extra": extra}, Announcement, strict=False)
-        _check_values(message)
-    except (ValueError, TypeError, LookupError, ArithmeticError) as error:
-        raise MessageError(f"unusable announcement: {printable(str(error))}") from None
+        limits.check(message)
+        if message.report is not None:
+            message = msgspec.structs.replace(message, report=limits.clean(message.report))
+    except (ValueError, TypeError, LookupError, ArithmeticError, MessageError) as error:
+        raise MessageError(f"unusable announcement: {clean_text(str(error))}") from None
+    if len(body) * _GROWTH > limits.MAX_BODY:
+        _check_written(message)
     return message
+
+
+def _check_written(message: Announcement) -> None:
+    """Raise MessageError when nobody could read what would be written of a message."""
+    most = limits.MAX_BODY - limits.REPORT_ROOM
+    written = len(encode(msgspec.structs.replace(message, report=None)))
+    if written > most:
+        raise MessageError(f"it would be written as {written} bytes; at most {most}")
 
 
 def _parse(body: bytes) -> dict[str, Any]:
@@ -128,32 +140,6 @@ def _blocks(fields: dict[str, Any]) -> Blocks:
     if not 0 <= blocks.remainder < blocks.size or not 0 <= (blocks.number or 0) < blocks.count:
         raise ValueError(f"blocks make no sense: {blocks}")
     return blocks
-
-
-def _check_values(message: Announcement) -> None:
-    """Raise ValueError for values that no file has or that could not be encoded again."""
-    nanoseconds(message.pub_time)
-    if message.mtime:
-        nanoseconds(message.mtime)
-    if report := message.report:
-        nanoseconds(report.time_completed)
-    paths = (message.base_url, message.rel_path, *(message.file_op or {}).values())
-    if any("\0" in path for path in paths):
-        raise ValueError("a path contains a NUL byte")
-    for value in (*paths, message.source, *(msgspec.structs.astuple(report) if report else ())):
-        if isinstance(value, str):
-            value.encode(errors="surrogateescape")  # raises for surrogates that stand for no byte
-        elif isinstance(value, float) and not math.isfinite(value):
-            raise ValueError("a number of the report is out of range")
-
-
-def _check_depth(value: Any, levels: int) -> None:
-    """Raise ValueError for nesting deeper than some levels, which may fail when it is encoded."""
-    if isinstance(value, dict | list):
-        if levels == 0:
-            raise ValueError("nested too deeply")
-        for inner in value.values() if isinstance(value, dict) else value:
-            _check_depth(inner, levels - 1)
 
 
 def _finite(text: str) -> float:

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import pytest
 
 from sarra_lite.broker.client import Delivery, PublishOutcome
@@ -199,3 +200,10 @@ def test_announcements_that_come_before_the_consumer_is_known_count() -> None:
     broker = FakeBroker(deliveries=32)
     Taking(broker)
     assert broker.consumer.prefetches == [1000]
+
+
+def test_a_report_that_cannot_be_written_is_not_waited_for() -> None:
+    link, _ = linked(FakeBroker())
+    with pytest.raises(TypeError):
+        link.report(msgspec.structs.replace(REPORT, extra={"x": object()}), DELIVERY)
+    assert link.outstanding == 0

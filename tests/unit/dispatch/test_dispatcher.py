@@ -567,3 +567,43 @@ def test_the_blocks_of_a_file_are_counted_as_one_file() -> None:
     assert stage.dispatcher.reporting.failed_blocks == 1
     stage.finish(SENT, stage.pool.jobs[-1])
     assert stage.dispatcher.files == 1  # the other one has arrived, confirmed or not
+
+
+def broken(*_: object, **__: object) -> Any:
+    """Stand for a bug in what handles a message."""
+    raise AttributeError("no such thing")
+
+
+@pytest.mark.parametrize("place", ["v03.decode", "make_job", "blocks.should_split"])
+@pytest.mark.parametrize("again", [False, True], ids=["once", "redelivered"])
+def test_a_bug_with_one_message_is_its_report_and_the_next_one_gets_through(
+    monkeypatch: pytest.MonkeyPatch, place: str, *, again: bool
+) -> None:
+    stage = Stage()
+    with monkeypatch.context() as patch:
+        patch.setattr(f"sarra_lite.dispatch.dispatcher.{place}", broken)
+        delivery = stage.deliver(announced(size=1), again=again)
+        stage.check_redelivered()
+    (published,) = stage.link.reports
+    assert (published.report.code, published.delivery) == (500, delivery)
+    assert "no such thing" in published.report.message
+    stage.confirm()
+    stage.link.failure.check()
+    assert len(stage.dispatcher) == 0
+    stage.deliver(announced("b", size=1))
+    assert [job.path for job in stage.pool.jobs] == ["b"]
+
+
+def test_a_bug_with_a_result_is_its_report_and_what_waited_for_it_is_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Stage()
+    delivery = stage.deliver(announced(size=1))
+    later = Announcement("20261127T010204.5", "file:/home/earnest", "a", size=2)
+    stage.deliver(later)
+    with monkeypatch.context() as patch:
+        patch.setattr("sarra_lite.dispatch.dispatcher.replace", broken)
+        stage.finish(SENT)
+    (published,) = stage.link.reports
+    assert (published.report.code, published.delivery) == (500, delivery)
+    assert stage.pool.jobs[-1].announcement == later

@@ -1,5 +1,7 @@
 """Operations on one name keep their order; all others run side by side."""
 
+import tracemalloc
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,3 +95,17 @@ def test_two_jobs_on_one_name_never_change_places(jobs: list[tuple[str, bool, bo
     for path in {path for path, _, _ in jobs}:
         exclusive = [n for n in ran if jobs[n][0] == path and not jobs[n][2]]
         assert exclusive == sorted(exclusive)
+
+
+def test_a_deep_path_takes_memory_in_proportion_to_its_length() -> None:
+    order = PathOrder[int]()
+    path = "a/" * 10_000 + "f"
+    tracemalloc.start()
+    try:
+        order.add(1, path)
+        assert tracemalloc.get_traced_memory()[1] < 500 * len(path)
+    finally:
+        tracemalloc.stop()
+    assert not order.add(2, path)
+    assert not order.add(3, "a", subtree=True)
+    assert order.done(1) == [2]

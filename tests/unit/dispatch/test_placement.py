@@ -7,6 +7,7 @@ import pytest
 from sarra_lite.broker.client import Delivery
 from sarra_lite.config.commands import SenderConfig
 from sarra_lite.config.credentials import parse_url
+from sarra_lite.config.rules import Rule
 from sarra_lite.delivery.job import Job
 from sarra_lite.dispatch.placement import make_job
 from sarra_lite.errors import MessageError, TransferError
@@ -86,3 +87,28 @@ def test_only_those_whom_the_configuration_names_are_acted_for(
 def test_a_base_url_that_is_none_is_refused(options: dict[str, str]) -> None:
     with pytest.raises(MessageError, match="baseUrl"):
         place(announced(base="file://["), **options)
+
+
+@pytest.mark.parametrize(
+    ("announcement", "options"),
+    [
+        (announced(base="file:/a%00b"), {}),
+        (announced(base="file:/" + "x" * 256), {}),
+        (announced("/".join(["a" * 200] * 20)), {"baseDir": "/b" * 100}),
+        (announced("a" * 200 + "/" + "b" * 200), {"flatten": "-"}),
+        (announced(file_op={"rename": "a" * 200 + "/" + "b" * 200}), {"flatten": "-"}),
+        (announced(source="x" * 251), {"rules": [Rule(accept=".*", directory="user-${source}")]}),
+    ],
+)
+def test_a_path_that_no_file_has_is_refused_before_anything_is_opened(
+    announcement: Announcement, options: dict[str, Any]
+) -> None:
+    with pytest.raises(MessageError, match=r"^the (old )?path at the (source|destination) has"):
+        place(announcement, **options)
+
+
+@pytest.mark.parametrize("time", ["19700101T000000", "99991231T235959.999999999"])
+def test_the_date_of_the_first_and_last_announcement_can_be_in_the_directory(time: str) -> None:
+    rules = [Rule(accept=".*", directory="${%Y%m%d}")]
+    announcement = Announcement(time, "file:/home/earnest", "f")
+    assert place(announcement, rules=rules).path == f"{time[:8]}/f"

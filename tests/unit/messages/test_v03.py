@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sarra_lite import units
 from sarra_lite.errors import MessageError
-from sarra_lite.messages import blocks, v03
+from sarra_lite.messages import blocks, limits, v03
 from sarra_lite.messages.v03 import Announcement, Blocks, Identity, Report
 
 if TYPE_CHECKING:
@@ -34,37 +34,40 @@ def optional(strategy: SearchStrategy[Any]) -> SearchStrategy[Any]:
 
 # Names on disk may contain any byte except NUL.
 NAMES = (
-    st.binary(min_size=1, max_size=300)
+    st.binary(min_size=1, max_size=255)
     .map(lambda raw: raw.replace(b"\0", b"0").lstrip(b"/") or b"f")
     .map(lambda raw: raw.decode(errors="surrogateescape"))
 )
 TIMES = st.integers(0, 4_000_000_000 * 10**9).map(units.time_string)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 TEXTS = st.text(max_size=30)
+WORDS = TEXTS.filter(str.isprintable)  # what is a name or a text for people
 JSON: SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | NUMBERS | TEXTS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
     max_leaves=10,
 )
-IDENTITIES = st.builds(Identity, TEXTS, TEXTS)
+IDENTITIES = st.builds(Identity, WORDS, WORDS)
+SECONDS = st.floats(0, 1e9)
 REPORTS = st.builds(
     Report,
     code=st.integers(100, 599),
-    message=TEXTS,
+    message=WORDS,
     time_completed=TIMES,
     bytes=optional(st.integers(0, LARGEST)),
     block=optional(st.integers(0, 10**9)),
     identity=optional(IDENTITIES),
     attempt=optional(st.integers(1, 1000)),
-    **dict.fromkeys(("host", "user", "instance", "rejected"), optional(TEXTS)),
-    **dict.fromkeys(("seconds", "rate", "will_retry"), optional(NUMBERS)),
+    **dict.fromkeys(("host", "user", "instance", "rejected"), optional(WORDS)),
+    **dict.fromkeys(("seconds", "will_retry"), optional(SECONDS)),
+    rate=optional(NUMBERS),
 )
 
 
 @st.composite
 def any_blocks(draw: st.DrawFn) -> Blocks:
     size = draw(st.integers(1, 2**31))
-    count = draw(st.integers(1, 2**31))
+    count = draw(st.integers(1, limits.MAX_BLOCKS))
     remainder = draw(st.integers(0, size - 1))
     number = draw(optional(st.integers(0, count - 1)))
     return Blocks(size, count, remainder, number, finish=draw(st.booleans()))
@@ -75,7 +78,7 @@ def any_announcement(draw: st.DrawFn) -> Announcement:
     division = draw(optional(any_blocks()))
     return Announcement(
         pub_time=draw(TIMES),
-        base_url=draw(TEXTS.filter(lambda text: "\0" not in text)),
+        base_url=draw(WORDS),
         rel_path=draw(NAMES),
         size=division.file_size if division else draw(optional(st.integers(0, LARGEST))),
         mtime=draw(optional(TIMES)),
@@ -84,8 +87,8 @@ def any_announcement(draw: st.DrawFn) -> Announcement:
         identity=draw(optional(IDENTITIES)),
         blocks=division,
         file_op=draw(optional(st.dictionaries(TEXTS, NAMES, max_size=3))),
-        source=draw(optional(TEXTS)),
-        content_type=draw(optional(TEXTS)),
+        source=draw(optional(WORDS)),
+        content_type=draw(optional(WORDS)),
         report=draw(optional(REPORTS)),
         extra=draw(st.dictionaries(TEXTS.filter(lambda k: k not in FIELDS), JSON, max_size=4)),
     )
@@ -217,6 +220,76 @@ def test_an_invalid_field_makes_the_message_unusable(field: str, value: Any) -> 
     with pytest.raises(MessageError, match=r"^unusable announcement: .") as raised:
         announced(**{field: value})
     assert str(raised.value).isprintable()
+
+
+NAME = "n" * 255
+TOO_MUCH: dict[str, list[Any]] = {
+    "relPath": ["n" * 256, "/".join([NAME] * 17), "/".join(["a"] * 257), "é" * 128, "\udcff" * 256],
+    "fileOp": [{"link": "n" * 256}, {"rename": f"/{'/'.join(['a'] * 300)}"}, {"x": "y" * 5000}],
+    "baseUrl": ["file:/" + "x" * 4096, "file:/\x1b[2J", "file:/\n"],
+    "source": ["u" * 256, "\x1b]0;", "a\nb", "a\0b", "a\x9bb"],
+    "contentType": ["t" * 256, "\r"],
+    "identity": [{"method": "m" * 256, "value": ""}, {"method": "md5", "value": "\t"}],
+    "mtime": [f"20261123T222859.{'0' * 300}e-05"],
+    "atime": ["never"],
+    "pubTime": ["00010101T000000", "19691231T235959.9"],
+    "blocks": [{"size": 1, "count": 2**31 + 1}],
+    "report": [
+        {"code": 201, "timeCompleted": "00010101T000000"},
+        {"code": 201, "timeCompleted": "19691231T235959"},
+        *({"code": code} for code in (99, -1, 1000, 10**100)),
+        *({"code": 201, field: 10**30} for field in ("block", "attempt", "seconds", "willRetry")),
+        {"code": 507, "willRetry": -1},
+    ],
+}
+
+
+@pytest.mark.parametrize(("field", "value"), [(f, v) for f, vs in TOO_MUCH.items() for v in vs])
+def test_what_no_file_or_clock_has_makes_the_message_unusable(field: str, value: Any) -> None:
+    with pytest.raises(MessageError) as raised:
+        announced(**{field: value})
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 1100
+
+
+@pytest.mark.parametrize("path", ["/".join([NAME] * 16), "/".join(["a"] * 256), "é" * 127])
+def test_the_longest_path_that_a_file_has_is_decoded(path: str) -> None:
+    assert announced(relPath=path).rel_path == path
+
+
+@pytest.mark.parametrize("text", ['"é"', "9e15", '"\U0001f40b"', "[9e15,9e15]"])
+def test_a_message_that_would_be_written_larger_than_any_is_read_is_refused(text: str) -> None:
+    """Other kinds of growth are found by the size that is written, not by what it consists of."""
+    many = ",".join([text] * (7_000_000 // (len(text.encode()) + 1)))
+    body = json.dumps({**MINIMAL, "x": 0}).replace(": 0", f": [{many}]").encode()
+    assert len(body) < 8_000_000
+    with pytest.raises(MessageError, match=r"^it would be written as [0-9]+ bytes; at most"):
+        v03.decode(body)
+
+
+def test_a_report_on_the_largest_announcement_can_be_read() -> None:
+    padding = "x" * (8 * 1024 * 1024 - 64 * 1024 - len(v03.encode(announced(x=""))))
+    largest = announced(x=padding)
+    texts: dict[str, Any] = dict.fromkeys(
+        ("message", "host", "user", "instance", "rejected"), "é" * 5000
+    )
+    report = limits.clean(Report(code=500, time_completed=v03.now(), **texts))
+    reported = msgspec.structs.replace(largest, report=report)
+    assert v03.decode(v03.encode(reported)) == reported
+
+
+@pytest.mark.parametrize("field", ["message", "host", "user", "instance", "rejected"])
+@pytest.mark.parametrize("text", ["\x1b]0;x\x07", "a\nb", "\x9b2J", "\u202etxt", "\udcff", "\0"])
+def test_the_texts_of_a_report_are_printable_once_it_is_read(field: str, text: str) -> None:
+    report = announced(report={"code": 201, field: text}).report
+    assert getattr(report, field).isprintable()
+    assert announced(report=msgspec.to_builtins(report)).report == report
+
+
+def test_a_long_text_of_a_report_is_cut() -> None:
+    report = announced(report={"code": 201, "message": "x" * 5_000_000}).report
+    assert report is not None
+    assert len(report.message) == limits.MAX_TEXT
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 5000])
