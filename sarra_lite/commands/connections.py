@@ -55,7 +55,7 @@ async def keep_connected(
             lost_at = min(lost_at, time.monotonic())
             if time.monotonic() - lost_at >= limit:
                 raise
-            log.warning("%s; trying again", error)
+            log.warning("%s%s", error, "" if stop.is_set() else "; trying again")
         runtime.notify_alive("the broker is away")
         await runtime.wait_for_any(next(delays), stop)
     return False

@@ -185,7 +185,7 @@ class _Sender:
             tally.failed,
             blocks,
             units.show_size(self._progress.bytes),
-            "; announcements are left in the queue" if self._left else "",
+            "; announcements are left in the queue for the next sender" if self._left else "",
         )
         if self._left:
             return EX_TEMPFAIL

@@ -119,7 +119,7 @@ class Upload:
                 await asyncio.sleep(0)  # stolen by others; read here for the identity only
                 continue
             if self._hooks.stop.is_set() and shared.left + len(data) > _FINISHED_ON_STOP:
-                raise Interrupted("stopped in the middle of a file; it is taken up again later")
+                raise Interrupted("stopped in the middle of a file; the next sender sends it")
             if content is None and keeps_holes:
                 at_end = offset + len(data) == source.size
                 await self._file.skip(data, source.size if at_end else None)

@@ -115,7 +115,7 @@ class WorkerPool:
             self.put_back(job)
 
     async def close(self, grace: float) -> None:
-        """Stop all workers within ``grace`` seconds; the next run resumes files in progress.
+        """Stop all workers within ``grace`` seconds; blocks that are written are not sent again.
 
         Connections that do not end by then are cut.
         """

@@ -101,5 +101,10 @@ def test_a_broker_that_refuses_is_not_tried_again(run: Callable[..., bool]) -> N
         run(Connecting(BrokerRefused("no such vhost"), "works"))
 
 
-def test_a_stop_ends_it_while_there_is_no_connection(run: Callable[..., bool]) -> None:
-    assert run(Connecting("is lost at the end", "works")) is False
+def test_a_stop_ends_it_while_there_is_no_connection(
+    run: Callable[..., bool], capsys: pytest.CaptureFixture[str]
+) -> None:
+    runtime.log_to_stderr("warning")
+    assert run(Connecting("is lost", "is lost at the end", "works")) is False
+    said = [line.rpartition(": ")[2] for line in capsys.readouterr().err.splitlines()]
+    assert said == ["is lost; trying again", "is lost at the end"]
