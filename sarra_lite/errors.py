@@ -98,6 +98,10 @@ class SourceUnavailable(TransferError):
     """The announced version of the file no longer exists or cannot be read (410, 403)."""
 
 
+class NotPermitted(TransferError):
+    """The sender's configuration does not permit what was announced (403); nothing was done."""
+
+
 class DestinationDown(TransferError):
     """The SFTP host does not answer, or closed the connection.  The file is not the cause."""
 

@@ -146,6 +146,8 @@ def _convert(file: Path, component: str | None, output: str | None) -> int:
     for note in converted.notes:
         log.warning("%s", note)
     file_name = f"{converted.name}.toml"
+    for warning in converted.events.warnings:
+        log.warning("%s: %s", file, warning)
     if output is None:
         sys.stdout.write(text)
     else:

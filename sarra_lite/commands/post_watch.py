@@ -16,7 +16,7 @@ from sarra_lite.posting import scan
 from sarra_lite.posting.announcer import Announcer
 from sarra_lite.runtime import log
 from sarra_lite.watch.ledger import Ledger
-from sarra_lite.watch.removals import Ceiling
+from sarra_lite.watch.removals import NO_CEILING, Ceiling
 from sarra_lite.watch.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -45,10 +45,11 @@ def serve(directories: Sequence[str], config: PostConfig, *, accept_removals: bo
         if not os.path.isdir(root):  # noqa: PTH112
             raise UsageError(f"{root} is no directory; --watch takes directories")
         scan.relative(root, config.base_dir)
-    ceiling = None if accept_removals else Ceiling(config.maxRemovals, config.maxRemovalPercent)
+    ceiling = None if accept_removals else _ceiling(config)
+    renames = "rename" in config.allowed_events
     with (
         Ledger(_ledger_file(config, roots)) as ledger,
-        Watcher(roots, ledger, config.settle, ceiling=ceiling) as watcher,
+        Watcher(roots, ledger, config.settle, ceiling=ceiling, renames=renames) as watcher,
     ):
         return runtime.run_loop(_watch(config, watcher, ledger))
 
@@ -69,10 +70,19 @@ async def _watch(config: PostConfig, watcher: Watcher, ledger: Ledger) -> int:
     return EX_OK
 
 
+def _ceiling(config: PostConfig) -> Ceiling:
+    """Return how many names may be missing at the start: any number if none are removed."""
+    if "remove" not in config.allowed_events:
+        return NO_CEILING
+    return Ceiling(config.maxRemovals, config.maxRemovalPercent)
+
+
 def _ledger_file(config: PostConfig, roots: Iterable[str]) -> Path:
     """Return the file that records what was announced on an exchange from a set of directories."""
-    # The ledger records files that the rules rejected, too.  Other rules need another ledger.
-    selection = [config.base_dir, repr(config.rules), str(config.acceptUnmatched)]
+    # The ledger records what the rules reject, too, and changes that are no event to announce.
+    # Others need another ledger; but names that are gone are not found again by announcing anew.
+    events = sorted(config.allowed_events - {"rename", "remove"})
+    selection = [config.base_dir, repr(config.rules), str(config.acceptUnmatched), *events]
     seed = "\0".join([str(config.broker), config.exchange_name, *selection, *sorted(roots)])
     name = hashlib.sha256(os.fsencode(seed)).hexdigest()[:16]
     return config.state_directory / f"watch-{config.name}-{name}.ledger"
@@ -131,8 +141,10 @@ class _Watching:
             self._ledger.confirm(self._posted.popleft()[1].token)
 
     def _announcements(self, change: Change) -> list[Announcement]:
-        """Return the announcements of a change that the rules accept."""
+        """Return the announcements of a change that rules and events accept."""
         config, gone = self._config, change.path
+        if not config.allowed_events & change.events:
+            return []
         if change.kind == "changed":
             return list(filter(config.accepts, scan.announcements(change.path, config)))
         if change.old is not None:

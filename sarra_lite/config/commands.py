@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 from urllib.parse import unquote, urlsplit
@@ -34,6 +35,8 @@ class PostConfig(ExchangeConfig):
     force: Have a file sent even if the destination has it. A file above the block size is then sent
         in one piece.
     header: Fields to add to all announcements.
+    mirror: With --watch: announce what is renamed and removed, too, as if events had rename and
+        remove. Senders follow only if their option events has them.
     settle: With --watch: how long a file must not change before it is announced, if no program was
         seen closing it.
     maxRemovals: With --watch: stop at the start when more announced names than this are missing,
@@ -52,10 +55,16 @@ class PostConfig(ExchangeConfig):
     checksum: bool = option(default=False)
     force: bool = option(default=False)
     header: dict[str, str] = option(default={}, example='{ project = "ocean" }')
+    mirror: bool = option(default=False)
     settle: float = option(default=5.0, example='"10s"')
     maxRemovals: Annotated[int, Meta(ge=0)] = option(default=1000, example="10000")
     maxRemovalPercent: Annotated[int, Meta(ge=0, le=100)] = option(default=50, example="20")
     stateDir: str | None = option(default=None, example='"/var/lib/sarra_lite"', kind="directory")
+
+    @functools.cached_property
+    def allowed_events(self) -> frozenset[str]:
+        """The events that are announced."""
+        return frozenset([*self.events, *(("rename", "remove") if self.mirror else ())])
 
     @property
     def base_dir(self) -> str:
@@ -96,7 +105,7 @@ class SenderConfig(ExchangeConfig):
     directory: Directory at the destination, relative to the login directory unless it is absolute.
         ${%Y%m%d} is the time of the announcement, ${source} the user who posted it, ${BROKER_USER}
         the sender's own broker user, ${0} the first group of the rule that matched.
-    mirror: Keep the directories of the path at the destination.
+    mirror: Keep the directories of the path at the destination. For removals there is events.
     strip: Number of leading directories to remove from the path.
     flatten: Replacement for each / of the path, so that all files are in one directory.
     connections: Number of simultaneous connections to the SFTP host. 0: between 2 and 8, more for a

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import json
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeVar
 
 from msgspec import Meta
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
     from sarra_lite.messages.v03 import Announcement
 
+# sr3's names (sr3_options(7), fileEvents), with remove for its delete and rmdir, and attributes.
+EVENTS: Final = ("create", "modify", "attributes", "link", "mkdir", "rename", "remove")
 Prefetch = Annotated[int, Meta(ge=0, le=65535)]  # a 16-bit integer in AMQP 0.9.1
 
 
@@ -109,6 +113,9 @@ class ExchangeConfig(BrokerConfig):
     rules: Rules that accept or reject files. The first rule whose regular expression matches the
         beginning of baseUrl and path decides.
     acceptUnmatched: Accept files that no rule matches.
+    events: What is announced, and what a sender does: create and modify files, change only their
+        attributes, link (make symbolic links), mkdir, rename and remove. Without remove nothing is
+        removed at the destination; without rename a new name is sent and the old one stays there.
     """
 
     exchange: str | None = option(default=None, example='"xac_earnest"')
@@ -122,6 +129,10 @@ class ExchangeConfig(BrokerConfig):
         default=[], example='[{ reject = ".*[.]tmp$" }, { accept = ".*" }]', kind="rules"
     )
     acceptUnmatched: bool = option(default=True)
+    events: list[str] = option(
+        default=list(EVENTS[:-2]),
+        example=json.dumps(EVENTS),  # a list in TOML, too
+    )
 
     @property
     def exchange_name(self) -> str:
@@ -146,8 +157,15 @@ class ExchangeConfig(BrokerConfig):
         """Name of this process in reports, unique among the processes of a configuration."""
         return f"{self.name}/{os.getpid()}"
 
+    @functools.cached_property
+    def allowed_events(self) -> frozenset[str]:
+        """The events that are announced, or that a sender may carry out."""
+        return frozenset(self.events)
+
     def accepts(self, announcement: Announcement) -> bool:
-        """Return whether the rules accept an announcement."""
+        """Return whether the rules accept an announcement, and it announces one of the events."""
+        if not self.allowed_events & announcement.events:
+            return False
         with contextlib.suppress(TransferError):
             self.accepting_rule(announcement)
             return True
@@ -176,3 +194,6 @@ class ExchangeConfig(BrokerConfig):
         """Add rules that cannot be applied."""
         yield from super().problems()
         yield from (("rules", text) for text in rules.problems(self.rules))
+        for event in self.events:
+            if event not in EVENTS:
+                yield "events", f"no event: {event}; the events are {', '.join(EVENTS)}"

@@ -9,11 +9,12 @@ import os
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from sarra_lite.delivery import content, operations
+from sarra_lite.delivery import content, operations, permitted
 from sarra_lite.delivery.destination import Destination
 from sarra_lite.errors import (
     DestinationDown,
     DestinationFull,
+    NotPermitted,
     ServerFailure,
     SourceUnavailable,
     TransferError,
@@ -26,12 +27,7 @@ if TYPE_CHECKING:
     from sarra_lite.delivery.upload import Hooks
     from sarra_lite.sftp.client import SftpClient
 
-_OPERATIONS: Final = {
-    "remove": operations.remove,
-    "rename": operations.rename,
-    "link": operations.link,
-    "directory": operations.directory,
-}
+_MAKING: Final = {"link": operations.link, "directory": operations.directory}
 
 
 async def deliver(client: SftpClient, job: Job, hooks: Hooks) -> Outcome:
@@ -45,7 +41,7 @@ async def deliver(client: SftpClient, job: Job, hooks: Hooks) -> Outcome:
         raise job.given_up
     try:
         return await _carry_out(Destination(client, job), hooks)
-    except DestinationDown:
+    except (DestinationDown, NotPermitted):
         raise
     except SftpError as status:
         error = await _explain(client, job.path, status)
@@ -74,12 +70,21 @@ async def _give_up(client: SftpClient, job: Job, error: TransferError) -> None:
 
 
 async def _carry_out(destination: Destination, hooks: Hooks) -> Outcome:
+    asked = destination.job.announcement.file_op or {}
+    if "remove" in asked:
+        return await operations.remove(destination)
+    if "rename" in asked and (renamed := await operations.rename(destination)) is not None:
+        return renamed
+    if (present := await permitted.check_present(destination)) is not None:
+        return present
+    for name, operation in _MAKING.items():
+        if name in asked:
+            return await operation(destination)
+    return await _send(destination, hooks)
+
+
+async def _send(destination: Destination, hooks: Hooks) -> Outcome:
     announcement = destination.job.announcement
-    for name, operation in _OPERATIONS.items():
-        if name in (announcement.file_op or {}):
-            outcome = await operation(destination)
-            if outcome is not None:
-                return outcome
     if announcement.is_finish:
         return await content.finish(destination)
     if announcement.block is not None:

@@ -76,7 +76,9 @@ class Destination:
         return found is not None and stat.S_ISREG(found.mode or 0) and found.size == size
 
     async def set_attributes(self, found: Attributes) -> bool:
-        """Set the announced mode and mtime of the final file; False when ``found`` has them."""
+        """Set the announced mode and mtime of the final file; False if there is nothing to set."""
+        if "attributes" not in self.job.config.allowed_events:
+            return False
         wanted = self.job.attributes
         same_mode = stat.S_IMODE(found.mode or 0) == wanted.mode
         if same_mode and wanted.mtime in (None, found.mtime):

@@ -85,7 +85,7 @@ async def directory(destination: Destination) -> Outcome:
     present = stat.S_IMODE(found.mode or 0)
     if announced is None or present == directory_mode(announced, found):
         return _unchanged(job, "directory made", "directory is there")
-    if not job.config.permDirCopy:
+    if not job.config.permDirCopy or "attributes" not in job.config.allowed_events:
         return _unchanged(
             job, "directory made", f"directory is there and keeps its mode {present:o}"
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sarra_lite.delivery.destination import Destination
 from sarra_lite.delivery.job import Outcome
+from sarra_lite.delivery.permitted import any_state
 from sarra_lite.delivery.source import Source
 from sarra_lite.errors import TransferError
 from sarra_lite.messages import blocks
@@ -29,6 +30,7 @@ def is_small(client: SftpClient, job: Job) -> bool:
         and announcement.size is not None
         and announcement.size <= client.max_write
         and not (job.config.verify or job.config.fsync)
+        and any_state(job)
         and job.given_up is None
     )
 

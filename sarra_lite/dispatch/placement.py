@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from sarra_lite.delivery.job import Job
+from sarra_lite.delivery.permitted import check_events
 from sarra_lite.errors import MessageError, TransferError
 from sarra_lite.messages.limits import check_path_form
 from sarra_lite.messages.v03 import check_path
@@ -20,9 +21,11 @@ def make_job(config: SenderConfig, announcement: Announcement, delivery: Deliver
     """Return the job for an announcement.
 
     Raises MessageError (417) when a path leaves its directory or is longer than any can be,
-    TransferError 403 when the author is not authorised, 404 when a rule rejects the file.
+    TransferError 403 when the author is not authorised or ``events`` has not what is announced, 404
+    when a rule rejects the file.
     """
     _authorise(config, delivery.user_id)
+    check_events(config, announcement.events)
     check_path(announcement.rel_path)
     try:
         base_url = urlsplit(announcement.base_url)
@@ -35,6 +38,8 @@ def make_job(config: SenderConfig, announcement: Announcement, delivery: Deliver
     check_path_form(path, "the path at the destination")
     if old_path is not None:
         check_path_form(old_path, "the old path at the destination")
+    if "rename" not in config.allowed_events:
+        old_path = None  # the old name stays there
     return Job(announcement, source, path, config, old_path, redelivered=delivery.redelivered)
 
 

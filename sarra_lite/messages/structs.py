@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from sarra_lite.units import nanoseconds
+
+_EVENTS: Final = {"remove": "remove", "link": "link", "directory": "mkdir"}  # of operations
+_CONTENT: Final = frozenset({"create", "modify", "attributes"})
 
 Code = Annotated[int, msgspec.Meta(ge=100, le=999)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
@@ -129,6 +132,20 @@ class Announcement(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tr
     def block(self) -> int | None:
         """Number of the block announced; None for a whole file and for a finish."""
         return self.blocks.number if self.blocks else None
+
+    @property
+    def events(self) -> frozenset[str]:
+        """The events, as the option of that name has them, any of which this may be.
+
+        A rename is also what it is where the old name does not exist.
+        """
+        operation = self.file_op
+        if operation is None:
+            return _CONTENT
+        named = (frozenset({event}) for name, event in _EVENTS.items() if name in operation)
+        events = next(named, _CONTENT)
+        renames = "rename" in operation and "remove" not in operation
+        return events | {"rename"} if renames else events
 
     @property
     def key(self) -> tuple[str, str, int | None]:

@@ -10,6 +10,7 @@ from sarra_lite.config.commands import COMMANDS
 from sarra_lite.config.rules import VARIABLE
 from sarra_lite.config.schema import options
 from sarra_lite.errors import UsageError
+from sarra_lite.sr3.events import EventConverter
 from sarra_lite.sr3.reader import Reader
 from sarra_lite.sr3.rules import PATH_OPTIONS, RuleConverter
 from sarra_lite.sr3.unsupported import EXPLANATIONS
@@ -60,7 +61,7 @@ class Converter:
     """Takes the lines of one configuration of sr3 and collects the values of ours.
 
     The result is in ``component`` and ``values`` (by our keys), ``remarks`` (comments to write
-    above them) and ``notes`` (on lines that are left out).
+    above them), ``notes`` (on lines that are left out) and ``events`` (with warnings).
     """
 
     def __init__(self, sr3_component: str, name: str) -> None:
@@ -72,6 +73,7 @@ class Converter:
         self._reader = Reader(sr3_component, name)
         self.notes = self._reader.notes
         self._rules = RuleConverter(self._reader.note)
+        self.events = EventConverter()
         self._options = {option.key: option for option in options(COMMANDS[self.component])}
         self._post = f"sr_post {'--watch ' * (sr3_component == 'watch')}-c {name}"
         self._suffix = ""  # of the exchange
@@ -85,11 +87,12 @@ class Converter:
             "debug": self._debug,
             "accept": self._rules.take,
             "reject": self._rules.take,
+            "fileEvents": self.events.take,
         }
         if self.component == "post":
-            self._handlers["identity"] = self._identity
-            self._handlers["header"] = self._header
-            self._handlers["path"] = self._path
+            handlers = {"identity": self._identity, "header": self._header, "path": self._path}
+            self._handlers |= handlers
+            del self._options["mirror"]  # that of sr3 is for senders
         else:
             self._handlers |= dict.fromkeys(PATH_OPTIONS, self._rules.take)
             self._handlers["sendTo"] = self._send_to
@@ -110,7 +113,8 @@ class Converter:
             self._finish_post()
         else:
             self._finish_sender()
-        values = _SR3_NAMES | self.values | self._rules.values()
+        self.remarks += self.events.warnings
+        values = _SR3_NAMES | {"events": self.events.names} | self.values | self._rules.values()
         if self._suffix:
             values["exchange"] = self._exchange()
         self.values = {key: values[key] for key in self._options if key in values}

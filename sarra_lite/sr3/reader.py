@@ -29,6 +29,7 @@ _SYNONYMS: Final = {
         "broker": "b",
         "exchange": "ex",
         "exchangeSuffix": "exchange_suffix",
+        "fileEvents": "events e",
         "header": "h",
         "identity": "sum integrity",
         "include": "config c",

@@ -62,8 +62,8 @@ files are taken whatever their age and size; rules choose by name
     acceptSizeWrong
 certificates are always checked; tlsCaFile names your own authority
     tlsRigour tls_rigour
-sr_post --watch announces every change
-    fileEvents events e force_polling follow_symlinks realpathPost realpath_post realpath
+sr_post --watch announces every change of its events
+    force_polling follow_symlinks realpathPost realpath_post realpath
     realpathFilter recursive post_on_start
 the source of an announcement is the broker user, which sr_src2log verifies
     source sourceFromExchange source_from_exchange sourceFromMessage

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sarra_lite.watch.ledger import Ledger
+    from sarra_lite.watch.ledger import Entry, Ledger
+
+
+_REMOVE: Final = frozenset({"remove"})
+_RENAME: Final = frozenset({"rename"})
 
 
 class Change(NamedTuple):
-    """One change to announce.  ``old`` is the former name when ``kind`` is "renamed"."""
+    """One change to announce.  ``old`` is the former name when ``kind`` is "renamed".
+
+    ``events``: what it is, as the option ``events`` names it; several where that is not known.
+    """
 
     kind: Literal["changed", "removed", "renamed"]
     path: str  # decoded by os.fsdecode: bytes that are not UTF-8 are lone surrogates
     old: str | None
     is_dir: bool
     token: int  # identifies this announcement in the ledger
+    events: frozenset[str]
 
 
 class FileState(NamedTuple):
@@ -69,9 +77,10 @@ def is_gone(path: str) -> bool:
 class Diff:
     """Yields the changes to announce, each after it was recorded in the ledger as pending."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        """Compare with an open ledger."""
+    def __init__(self, ledger: Ledger, *, renames: bool) -> None:
+        """Compare with an open ledger; without ``renames``, ``renamed`` yields nothing."""
         self._ledger = ledger
+        self._renames = renames
 
     def unannounced_state(self, path: str) -> FileState | None:
         """Return the state of a name on the disk if that version was not announced, else None."""
@@ -99,8 +108,9 @@ class Diff:
         entry = self._ledger.entry(path)
         if entry is not None and entry.is_dir != state.is_dir:
             yield from self.removed(path, all_gone=True)
+            entry = None
         token = self._ledger.record_pending(path, state.version, is_dir=state.is_dir)
-        yield Change("changed", path, None, state.is_dir, token)
+        yield Change("changed", path, None, state.is_dir, token, _events(entry, state))
 
     def removed(self, path: str, *, all_gone: bool = False) -> Iterator[Change]:
         """Yield a removal for a name and each name below it that is gone, children first.
@@ -111,7 +121,7 @@ class Diff:
         for entry in self._ledger.subtree(path):
             if entry.may_exist and (all_gone or is_gone(entry.path)):
                 token = self._ledger.record_pending(entry.path, None, is_dir=entry.is_dir)
-                yield Change("removed", entry.path, None, entry.is_dir, token)
+                yield Change("removed", entry.path, None, entry.is_dir, token, _REMOVE)
 
     def renamed(self, old: str, path: str) -> Iterator[Change]:
         """Yield a rename if the destination can reach the present state by it, else nothing.
@@ -121,6 +131,8 @@ class Diff:
         below a directory must be announced again: senders can no longer read the files that were
         announced by their former names.
         """
+        if not self._renames:
+            return
         entry, state = self._ledger.entry(old), read_state(path)
         if entry is None or state is None or not entry.confirmed or entry.version != state.version:
             return
@@ -129,4 +141,18 @@ class Diff:
         if replaced and (state.is_dir or replaced.is_dir or replaced.path != path):
             return
         token = self._ledger.record_pending(path, state.version, is_dir=state.is_dir, old=old)
-        yield Change("renamed", path, old, state.is_dir, token)
+        yield Change("renamed", path, old, state.is_dir, token, _RENAME)
+
+
+def _events(entry: Entry | None, state: FileState) -> frozenset[str]:
+    """Return which events a change from what was announced to ``state`` may be."""
+    if not (state.is_dir or state.is_file):
+        return frozenset({"link"})
+    created = "mkdir" if state.is_dir else "create"
+    if entry is None or entry.version is None:
+        return frozenset({created})
+    if not entry.version:
+        return frozenset({created, "modify", "attributes"})
+    # A version ends with the mode.
+    same_content = entry.version.rpartition(" ")[0] == state.version.rpartition(" ")[0]
+    return frozenset({"attributes" if same_content else "modify"})

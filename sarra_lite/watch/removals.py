@@ -6,6 +6,7 @@ announced as removed.
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -19,14 +20,17 @@ if TYPE_CHECKING:
     from sarra_lite.watch.ledger import Ledger
 
 _SMALL: Final = 100  # entries; the share of removals does not matter in a smaller ledger
-_ADVICE: Final = "--accept-removals, for one run, announces the removals"
+_ADVICE: Final = "--accept-removals, for one run, takes them for removed"
 
 
 class Ceiling(NamedTuple):
     """How many names may be missing at a start: a number, and a share in per cent."""
 
-    number: int
+    number: float
     percent: float
+
+
+NO_CEILING: Final = Ceiling(math.inf, 100)
 
 
 def identity(directory: str) -> str | None:

@@ -49,11 +49,13 @@ class Watcher:
         *,
         settle_if_open: float = 60.0,
         ceiling: removals.Ceiling | None = None,
+        renames: bool = True,
     ) -> None:
         """Watch directories, given by absolute paths, and compare them with an open ledger.
 
         ``settle`` and ``settle_if_open``: see CompletionTracker.  ``ceiling``: of the names that
         may be missing at the start; None accepts that whatever is missing was removed.
+        ``renames``: yield renames, not new names and removals.
         """
         names = {root.rstrip("/") or "/" for root in roots}
         self._roots = [
@@ -62,7 +64,7 @@ class Watcher:
         self._ledger = ledger
         self._ceiling = ceiling
         self._places: dict[str, str] = {}
-        self._diff = Diff(ledger)
+        self._diff = Diff(ledger, renames=renames)
         self._settle = (settle, settle_if_open)
         self._deadline = 0.0  # when changes() must return control, in monotonic seconds
         self._found = False  # whether the present call of changes() has yielded one

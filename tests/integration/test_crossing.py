@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.site import Site
+from tests.lab.site import ALL_EVENTS, Site
 from tests.lab.trees import same, write_tree
 
 if TYPE_CHECKING:
@@ -162,6 +162,7 @@ def test_a_rename_a_removal_and_an_update_are_applied_at_the_destination(site: S
     for name in ("old", "gone", "kept"):
         (site.source / name).write_text(name)
     (site.source / "dir").mkdir()
+    site.configure("sender", ALL_EVENTS)
     site.run("sr_post", site.source)
     site.drain()
     (site.source / "old").rename(site.source / "new")

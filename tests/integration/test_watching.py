@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.site import Running, Site, wait_until
+from tests.lab.site import ALL_EVENTS, Running, Site, wait_until
 from tests.lab.trees import listing, same, write_tree
 
 if TYPE_CHECKING:
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 @pytest.fixture
 def mirrored(site: Site) -> Iterator[Site]:
     """A site whose source is watched, and whose sender is running."""
+    site.configure("sender", ALL_EVENTS)
     site.run("sr_sender", "--declare")
     with site.running("sr_sender"), _watch(site):
         yield site
 
 
 def _watch(site: Site):  # type: ignore[no-untyped-def]  # noqa: ANN202  a context manager
-    return site.running("sr_post", "--watch", "--settle", "0.5s", site.source)
+    return site.running("sr_post", "--watch", "--mirror", "--settle", "0.5s", site.source)
 
 
 def _wait_until_same(site: Site, seconds: float = 30) -> None:
@@ -88,6 +89,7 @@ def test_a_file_that_is_written_while_its_directory_is_renamed_is_announced_when
 
 
 def test_a_directory_renamed_before_its_files_are_sent_arrives_with_all_of_them(site: Site) -> None:
+    site.configure("sender", ALL_EVENTS)
     site.run("sr_sender", "--declare")
     (site.source / "old").mkdir()
     with _watch(site):
@@ -102,6 +104,7 @@ def test_a_directory_renamed_before_its_files_are_sent_arrives_with_all_of_them(
 
 @pytest.mark.parametrize("stop_method", ["kill", "terminate"])
 def test_after_a_restart_only_the_changes_since_are_announced(site: Site, stop_method: str) -> None:
+    site.configure("sender", ALL_EVENTS)
     site.run("sr_sender", "--declare")
     for name in ("stays", "changes", "goes"):
         (site.source / name).write_text(name)
@@ -133,6 +136,7 @@ def test_no_change_is_missed_when_the_broker_closes_connections(mirrored: Site) 
 
 
 def test_rules_apply_to_watched_files(site: Site) -> None:
+    site.configure("sender", ALL_EVENTS)
     site.run("sr_sender", "--declare")
     site.configure("post", 'rules = [{ reject = ".*[.]tmp$" }]\n')
     with site.running("sr_sender"), _watch(site):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.lab.demo_checks import queue_state
-from tests.lab.site import wait_until
+from tests.lab.site import ALL_EVENTS, wait_until
 from tests.lab.sr3 import SR3_NAMES
 from tests.lab.trees import listing, same, write_tree
 
@@ -117,7 +117,7 @@ def test_our_sender_delivers_what_sr3_post_announces(site: Site, sr3: Sr3) -> No
 def test_our_sender_applies_the_changes_that_sr3_watch_announces(site: Site, sr3: Sr3) -> None:
     sr3.configure("post")
     watch = sr3.configure("watch")
-    sr3.configure_ours("sender")
+    sr3.configure_ours("sender", ALL_EVENTS)
     write_tree(site.source)
     (site.source / "dangling").unlink()
     site.run("sr_sender", "--declare")
@@ -192,7 +192,7 @@ def test_reports_of_an_sr3_sender_are_shown_by_sr_log_and_copied_by_sr_src2log(
 def test_a_shovel_of_sr3_copies_our_messages_unchanged(site: Site, sr3: Sr3) -> None:
     shovel = sr3.configure("shovel")
     sr3.configure_ours("post", 'blockSize = "1Mi"\nheader = { project = "ocean" }\n')
-    sr3.configure_ours("sender")
+    sr3.configure_ours("sender", ALL_EVENTS)
     write_tree(site.source)
     site.run("sr_sender", "--declare")
     with sr3.running(shovel), recording(site, sr3.exchange, f"{sr3.exchange}_copy") as published:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sarra_lite.config.shared import EVENTS
 from tests.lab.rabbitmq import User
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ broker = "{broker}"
 baseUrl = "file:{source}"
 queueName = "q_{user}_default"
 """
+
+
+# The option events of a sender that removes and renames, too.
+ALL_EVENTS = f"events = {json.dumps(EVENTS)}\n"
 
 
 class Running(subprocess.Popen[str]):

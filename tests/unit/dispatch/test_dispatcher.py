@@ -217,7 +217,7 @@ def test_jobs_on_one_path_run_one_after_the_other() -> None:
     stage = Stage()
     stage.deliver(announced(size=1))
     stage.deliver(
-        Announcement("20261127T010204.5", "file:/home/earnest", "a", file_op={"remove": ""})
+        Announcement("20261127T010204.5", "file:/home/earnest", "a", file_op={"link": "b"})
     )
     assert len(stage.pool.jobs) == 1
     stage.finish(SENT)

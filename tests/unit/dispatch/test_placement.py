@@ -8,6 +8,7 @@ from sarra_lite.broker.client import Delivery
 from sarra_lite.config.commands import SenderConfig
 from sarra_lite.config.credentials import parse_url
 from sarra_lite.config.rules import Rule
+from sarra_lite.config.shared import EVENTS
 from sarra_lite.delivery.job import Job
 from sarra_lite.dispatch.placement import make_job
 from sarra_lite.errors import MessageError, TransferError
@@ -53,8 +54,40 @@ def test_no_path_leaves_its_base(path: str) -> None:
 def test_the_old_name_of_a_rename_is_understood_as_sr3_and_we_write_it(
     old: str, base_dir: str | None
 ) -> None:
-    job = place(announced(file_op={"rename": old}), baseDir=base_dir)
+    job = place(announced(file_op={"rename": old}), baseDir=base_dir, events=EVENTS)
     assert job.old_path == "in/old/name"
+
+
+def test_without_the_event_rename_the_old_name_stays_at_the_destination() -> None:
+    assert place(announced(file_op={"rename": "/home/earnest/old"})).old_path is None
+
+
+@pytest.mark.parametrize(
+    ("operation", "event"),
+    [
+        ({"remove": ""}, "remove"),
+        ({"remove": "", "directory": ""}, "remove"),
+        ({"remove": "", "rename": "/old"}, "remove"),
+        ({"directory": ""}, "mkdir"),
+        ({"link": "target"}, "link"),
+        (None, "create"),
+    ],
+)
+def test_nothing_is_done_that_is_not_among_the_events(
+    operation: dict[str, str] | None, event: str
+) -> None:
+    announcement = announced(file_op=operation)
+    place(announcement, events=[event])
+    others = set(EVENTS) - {event} - (set() if operation else {"modify", "attributes"})
+    with pytest.raises(TransferError, match="not in events of configuration default") as refused:
+        place(announcement, events=sorted(others))
+    assert refused.value.code == 403
+
+
+def test_by_default_nothing_is_removed() -> None:
+    for operation in ({"remove": ""}, {"remove": "", "directory": ""}):
+        with pytest.raises(TransferError, match="remove: not in events"):
+            place(announced(file_op=operation))
 
 
 def test_a_rename_cannot_take_what_is_outside() -> None:

@@ -11,6 +11,7 @@ from sarra_lite.commands import config
 from sarra_lite.config import files
 from sarra_lite.config.commands import COMMANDS
 from sarra_lite.config.schema import build
+from sarra_lite.config.shared import EVENTS
 from sarra_lite.errors import ConfigError, UsageError
 from sarra_lite.sr3 import convert
 
@@ -43,6 +44,7 @@ BESIDE_SR3 = {
     "userPrefix": "",
     "topicPrefix": "v03",
     "queueType": "classic",
+    "events": list(EVENTS),
 }
 NEEDED = "broker amqp://u@h/\nsendTo sftp://u@h/\nqueueName q_u\n"
 
@@ -318,8 +320,53 @@ def test_topics_of_two_exchanges_are_noted(sr3: Path) -> None:
 
 
 def test_an_exchange_of_other_users_gives_a_remark(sr3: Path) -> None:
-    (remark,) = converted(sr3, NEEDED + "exchange xpublic\n").remarks[1:]
-    assert "acceptUsers" in remark
+    remarks = converted(sr3, NEEDED + "exchange xpublic\n").remarks[1:]
+    assert any("acceptUsers" in remark for remark in remarks)
+
+
+@pytest.mark.parametrize(
+    ("line", "events"),
+    [
+        ("", EVENTS),
+        ("fileEvents create,delete,link,mkdir,modify,rename,rmdir", EVENTS),
+        ("events create|modify", None),
+        ("events create,modify", ("create", "modify", "attributes")),
+        ("fileEvents create, link", ("create", "link")),
+        ("fileEvents -delete,-rmdir", EVENTS[:-1]),
+        ("fileEvents create\nfileEvents +mkdir", ("create", "mkdir")),
+        ("fileEvents None", ()),
+    ],
+)
+@pytest.mark.parametrize("component", ["sender", "watch"])
+def test_the_events_are_those_of_sr3_and_removals_are_told(
+    sr3: Path, line: str, events: tuple[str, ...] | None, component: str
+) -> None:
+    text = f"{NEEDED if component == 'sender' else POST}{line}\n"
+    result = converted(sr3, text, component)
+    if events is None:
+        events = ()
+        assert "no such event here" in result.notes[-1]
+    assert result.values["events"] == list(events)
+    told = [remark for remark in result.remarks if remark.startswith("Removals will be made: ")]
+    assert told == result.events.warnings
+    assert bool(told) == bool({"rename", "remove"} & set(events))
+
+
+def test_mirror_of_a_watch_of_sr3_asks_for_no_removals(sr3: Path) -> None:
+    result = converted(sr3, f"{POST}mirror True\nfileEvents create\n", "watch")
+    assert "mirror" not in result.values
+    assert "only senders say where files go" in result.notes[-1]
+
+
+def test_convert_says_in_its_output_that_removals_will_be_made(
+    sr3: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = sr3 / "sender" / "toscience.conf"
+    file.write_text(NEEDED)
+    assert config.main(["convert", str(file)]) == 0
+    output = capsys.readouterr()
+    assert f"{file}: Removals will be made: what is removed or renamed" in output.err
+    assert "# Removals will be made: " in output.out
 
 
 def test_a_watch_becomes_a_post_with_a_remark_how_to_run_it(sr3: Path) -> None:
