@@ -86,10 +86,17 @@ class Broker(Connection):
 
     async def count_messages(self, name: str) -> int:
         """Return how many messages are ready in a queue; BrokerRefused when there is none."""
+        return int((await self._look_at(name)).message_count)
+
+    async def count_consumers(self, name: str) -> int:
+        """Return how many consumers a queue has; BrokerRefused when there is no such queue."""
+        return int((await self._look_at(name)).consumer_count)
+
+    async def _look_at(self, name: str) -> Any:
         reply = await self.request(
             lambda channel, ok: channel.queue_declare(name, passive=True, callback=ok)
         )
-        return int(reply.method.message_count)
+        return reply.method
 
     async def bind(self, name: str, exchange: str, key: str) -> None:
         """Bind a queue to an exchange, for topics that match ``key``."""

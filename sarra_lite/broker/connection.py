@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pika.channel import Channel
+    from pika.frame import Method
+    from pika.spec import Connection as PikaConnection
 
     from sarra_lite.config.credentials import Endpoint
 
@@ -49,6 +51,7 @@ class Connection:
         """``endpoint`` has the password; the broker lists the connection as ``program``."""
         self.lost = asyncio.Event()
         self.close_reason = ""
+        self._blocked = False
         self._parameters = ConnectionParameters(
             host=endpoint.host,
             port=endpoint.port,
@@ -88,11 +91,16 @@ class Connection:
             on_close_callback=lambda _, error: self._end(error),
             custom_ioloop=asyncio.get_running_loop(),
         )
-        self._connection.add_on_connection_blocked_callback(
-            lambda _, blocked: log.warning(
-                "%s: the broker takes nothing for now: %s", self._url, blocked.method.reason
-            )
-        )
+        self._connection.add_on_connection_blocked_callback(self._on_blocked)
+        self._connection.add_on_connection_unblocked_callback(self._on_unblocked)
+
+    def _on_blocked(self, _: object, frame: Method[PikaConnection.Blocked]) -> None:
+        self._blocked = True
+        log.warning("%s: the broker takes nothing for now: %s", self._url, frame.method.reason)
+
+    def _on_unblocked(self, *_: object) -> None:
+        self._blocked = False
+        log.info("%s: the broker takes messages again", self._url)
 
     async def __aexit__(self, *_: object) -> None:
         """Send outstanding messages and acknowledgements, then close."""
@@ -101,7 +109,8 @@ class Connection:
             return
         if not (connection.is_closed or connection.is_closing):
             connection.close()
-            if not await runtime.wait_for_any(_CLOSE_TIMEOUT, self.lost):
+            # A broker that blocks a connection reads nothing from it, not even that it is closed.
+            if self._blocked or not await runtime.wait_for_any(_CLOSE_TIMEOUT, self.lost):
                 connection.abort()
                 await runtime.wait_for_any(1.0, self.lost)
         self._end(BrokerError("closed"))

@@ -60,7 +60,7 @@ async def _watch(config: PostConfig, watcher: Watcher, ledger: Ledger) -> int:
     watching = _Watching(config, watcher, ledger, stop)
     declare = topology.declare_for_user
     try:
-        if not await connections.keep_connected(config, declare, watching.work, stop, 0.0):
+        if not await connections.keep_connected(config, declare, watching.work, stop):
             raise watching.announcer.interrupted()
         await asyncio.to_thread(watching.record_confirmed, watching.announcer.confirmed)
     except Interrupted as interrupted:

@@ -13,7 +13,7 @@ from sarra_lite.messages import v03
 from sarra_lite.runtime import log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from sarra_lite.broker.client import Broker
     from sarra_lite.config.commands import PostConfig
@@ -28,16 +28,30 @@ class Announcer:
     A queue may get an announcement twice, but loses none.
     """
 
-    def __init__(self, config: PostConfig, stop: asyncio.Event) -> None:
-        """If ``stop`` is set while announcements are unconfirmed, methods raise Interrupted."""
+    def __init__(
+        self,
+        config: PostConfig,
+        stop: asyncio.Event,
+        on_confirmed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """If ``stop`` is set while announcements are unconfirmed, methods raise Interrupted.
+
+        ``on_confirmed`` is called for each that the broker confirms.
+        """
         self.published = 0
         self.unroutable = 0  # confirmed announcements that reached no queue
         self._warned_unroutable = 0
         self._config = config
         self._stop = stop
+        self._on_confirmed = on_confirmed
         self._pending: dict[int, Announcement] = {}
         self._refused: BrokerRefused | None = None
         self._answered = asyncio.Event()
+
+    @property
+    def unconfirmed(self) -> int:
+        """Number of announcements that the broker has not confirmed."""
+        return len(self._pending)
 
     @property
     def confirmed(self) -> int:
@@ -56,12 +70,20 @@ class Announcer:
         Raise what ``wait_until_confirmed`` raises.  After a BrokerError, do not post them again:
         ``attach`` does.
         """
+        self.publish(announcements)
+        await self.wait_for_room()
+
+    def publish(self, announcements: Iterable[Announcement]) -> None:
+        """Publish announcements, as ``post`` does, without waiting."""
         first = self.published + 1
         for announcement in announcements:
             self.published += 1
             self._pending[self.published] = announcement
         for number in range(first, self.published + 1):
             self._publish(number)
+
+    async def wait_for_room(self) -> None:
+        """Wait while too many announcements are unconfirmed, as ``post`` does."""
         await self.wait_until_confirmed(all_but=_MAX_PENDING)
 
     async def wait_until_confirmed(self, all_but: int = 0) -> None:
@@ -116,4 +138,5 @@ class Announcer:
             self._refused = BrokerRefused(f"announcement refused by the broker: {reason}")
         elif outcome is not PublishOutcome.LOST and self._pending.pop(number, None) is not None:
             self.unroutable += outcome is PublishOutcome.UNROUTABLE
+            self._on_confirmed()
         self._answered.set()

@@ -93,6 +93,9 @@ class FakeConnection:
     def add_on_connection_blocked_callback(self, _: object) -> None:
         pass
 
+    def add_on_connection_unblocked_callback(self, _: object) -> None:
+        pass
+
     def channel(self, on_open_callback: Callable[[Any], None]) -> None:
         self.channels.append(FakeChannel())
         asyncio.get_running_loop().call_soon(on_open_callback, self.channels[-1])
@@ -119,7 +122,11 @@ def with_broker(scene: Callable[[Broker, FakeConnection], Coroutine[Any, Any, No
 
 
 def test_a_refused_login_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FakeConnection, "refusal", ProbableAuthenticationError("no"))
+    monkeypatch.setattr(
+        FakeConnection,
+        "refusal",
+        ProbableAuthenticationError("ConnectionClosedByBroker: (403) 'no'"),
+    )
 
     async def never(_: Broker, __: FakeConnection) -> None:
         raise AssertionError

@@ -1,16 +1,22 @@
-"""Frames of one iteration of the loop leave in one write; pika sends frames as we expect."""
+"""Rejected messages are sent again in order; frames of one iteration leave in one write."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import pytest
 from pika import ConnectionParameters
+from pika.frame import Method
+from pika.spec import Basic
 
-from sarra_lite.broker.publisher import BatchingConnection
+from sarra_lite.broker import publisher
+from sarra_lite.broker.publisher import BatchingConnection, Publisher, PublishOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+CONFIRMED = PublishOutcome.CONFIRMED
 
 
 class Transport:
@@ -74,3 +80,92 @@ def test_without_frames_nothing_is_sent() -> None:
         await asyncio.sleep(0)
 
     assert writes(scene) == []
+
+
+class FakeChannel:
+    """Notes what is published, by delivery tag."""
+
+    is_open = True
+
+    def __init__(self) -> None:
+        """Nothing is published yet."""
+        self.published: list[bytes] = []
+        self.came = asyncio.Event()
+
+    def basic_publish(self, _: str, __: str, body: bytes, *___: Any, **____: Any) -> None:
+        self.published.append(body)
+        self.came.set()
+
+
+class Publishing:
+    """A publisher of the messages a, b, c ... on a fake channel, and what came of each."""
+
+    def __init__(self) -> None:
+        """Nothing is published yet."""
+        self.channel = FakeChannel()
+        self.results: list[tuple[bytes, PublishOutcome]] = []
+        self.publisher = Publisher(cast("Any", self.channel), "u", "amqp://u@h/", lambda _: None)
+
+    def publish(self, *bodies: bytes) -> None:
+        for body in bodies:
+
+            def note(outcome: PublishOutcome, _: str, body: bytes = body) -> None:
+                self.results.append((body, outcome))
+
+            self.publisher.publish("x", "t", body, note, mandatory=False)
+
+    def ack(self, tag: int, *, multiple: bool = False) -> None:
+        self.publisher._on_confirm(Method(1, Basic.Ack(tag, multiple)))  # noqa: SLF001  as pika
+
+    def nack(self, tag: int, *, multiple: bool = False) -> None:
+        self.publisher._on_confirm(Method(1, Basic.Nack(tag, multiple)))  # noqa: SLF001  as pika
+
+    async def sent(self, count: int) -> None:
+        """Return when so many messages were published."""
+        async with asyncio.timeout(5):
+            while len(self.channel.published) < count:
+                self.channel.came.clear()
+                await self.channel.came.wait()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publisher, "_MAX_DELAY", 0.01)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_rejected_message_and_all_after_it_are_sent_again_in_their_order() -> None:
+    async def scene() -> None:
+        one = Publishing()
+        one.publish(b"a", b"b", b"c", b"d")
+        one.ack(1)
+        one.ack(3)  # taken, but sent again: it must not come before b
+        assert one.results == [(b"a", CONFIRMED), (b"c", CONFIRMED)]
+        one.nack(2)
+        one.ack(4)
+        one.publish(b"e")
+        assert len(one.channel.published) == 4
+        await one.sent(5)
+        one.ack(5)
+        one.ack(7, multiple=True)
+        one.ack(8)
+        assert one.channel.published[4:] == [b"b", b"c", b"d", b"e"]
+        assert one.results[2:] == [(b"b", CONFIRMED), (b"d", CONFIRMED), (b"e", CONFIRMED)]
+
+    asyncio.run(scene())
+
+
+@pytest.mark.usefixtures("quick")
+def test_rejected_messages_are_tried_one_at_a_time_and_lost_with_the_connection() -> None:
+    async def scene() -> None:
+        one = Publishing()
+        one.publish(b"a", b"b")
+        one.nack(2, multiple=True)
+        await one.sent(3)
+        one.nack(3)
+        await one.sent(4)
+        assert one.channel.published == [b"a", b"b", b"a", b"a"]
+        one.publisher.finish_all(PublishOutcome.LOST, "gone")
+        assert one.results == [(b"a", PublishOutcome.LOST), (b"b", PublishOutcome.LOST)]
+
+    asyncio.run(scene())
