@@ -100,8 +100,9 @@ class PostConfig(ExchangeConfig):
 class SenderConfig(ExchangeConfig):
     """Options of sr_sender.
 
-    sendTo: SFTP host to send to. Its password or key file is taken from credentials.conf; without
-        an entry there, keys and the agent are used as ssh uses them.
+    sendTo: SFTP host to send to. It may be an alias of ssh_config(5), also without a user:
+        sftp://alias. Its password or key file is taken from credentials.conf; without an entry
+        there, keys and the agent are used as ssh uses them.
     directory: Directory at the destination, relative to the login directory unless it is absolute.
         ${%Y%m%d} is the time of the announcement, ${source} the user who posted it, ${BROKER_USER}
         the sender's own broker user, ${0} the first group of the rule that matched.

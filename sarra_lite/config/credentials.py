@@ -20,7 +20,10 @@ _PORTS: Final = {"amqp": 5672, "amqps": 5671, "sftp": 22}
 
 
 class Endpoint(NamedTuple):
-    """A host and user to log in as.  ``path`` is a broker's vhost without the leading slash."""
+    """A host and user to log in as.  ``path`` is a broker's vhost without the leading slash.
+
+    ``user`` is empty, and ``host`` may be an alias, where ssh_config(5) is to say the rest.
+    """
 
     scheme: str
     user: str
@@ -35,7 +38,8 @@ class Endpoint(NamedTuple):
         port = "" if self.port == _PORTS.get(self.scheme) else f":{self.port}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         user, path = quote(self.user, safe=""), quote(self.path, safe="")
-        return f"{self.scheme}://{user}@{host}{port}/{path}"
+        login = f"{user}@" if user else ""
+        return f"{self.scheme}://{login}{host}{port}/{path}"
 
     def __repr__(self) -> str:
         """Keep the password out of tracebacks, too."""
@@ -57,16 +61,25 @@ def parse_url(url: str, schemes: Sequence[str]) -> Endpoint:
         port = parts.port or _PORTS[parts.scheme]
     except ValueError:
         raise ValueError("its port is no number up to 65535") from None
-    if not parts.hostname or not parts.username:
+    # Names of hosts have no case, but aliases of ssh_config(5) do.
+    alias = parts.scheme == "sftp"
+    host = _host(parts.netloc) if alias else parts.hostname
+    if not host or not (parts.username or alias):
         raise ValueError(f"user or host is missing; expected {expected}")
     return Endpoint(
         scheme=parts.scheme,
-        user=unquote(parts.username),
-        host=parts.hostname,
+        user=unquote(parts.username or ""),
+        host=host,
         port=port,
         path=unquote(parts.path.removeprefix("/")),
         password=None if parts.password is None else unquote(parts.password),
     )
+
+
+def _host(netloc: str) -> str:
+    """Return the host as it is written."""
+    host = netloc.rpartition("@")[2]
+    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
 
 
 def parse_public_url(url: str, schemes: Sequence[str]) -> Endpoint:
@@ -87,7 +100,9 @@ def complete(endpoint: Endpoint, file: Path) -> Endpoint:
         if isinstance(entry, ConfigError):
             raise entry
         # The vhost must be the same only if the line has one.
-        if entry[:4] == endpoint[:4] and entry.path in ("", "/", endpoint.path):
+        same_host = entry.host.lower() == endpoint.host.lower()
+        expected = endpoint._replace(host=entry.host)
+        if same_host and entry[:4] == expected[:4] and entry.path in ("", "/", endpoint.path):
             return endpoint._replace(password=entry.password, options=entry.options)
     return endpoint
 

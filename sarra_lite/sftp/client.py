@@ -29,6 +29,8 @@ __all__ = ["Attributes", "File", "SftpClient", "SftpError"]
 _READDIRS: Final = 8  # at once
 _WRITE_OVERHEAD: Final = 1024  # bytes of a WRITE packet that are not data, at most
 _MIN_WRITE: Final = 32768  # bytes of data that every server accepts in a WRITE (section 3)
+_MAX_WRITE: Final = 255 * 1024  # more is not faster; OpenSSH takes this much
+_STATVFS_BYTES: Final = 11 * 8
 _MIN_FILES: Final = 64  # assumed where the server does not tell how many files may be open
 _SPARE_FILES: Final = 32  # kept from the server's limit for directories and its own files
 
@@ -64,11 +66,14 @@ class SftpClient(Session):
             )
         if b"limits@openssh.com" in self.extensions:
             began = time.monotonic()
-            limits = await self._extended(b"limits@openssh.com")
+            with contextlib.suppress(SftpError):
+                self._set_limits(await self._extended(b"limits@openssh.com"))
             self.round_trip = time.monotonic() - began
-            packet, _, write, handles = (limits.get_int64() for _ in range(4))
-            self.max_write = write or max(packet - _WRITE_OVERHEAD, _MIN_WRITE)
-            self.max_files = max(handles - _SPARE_FILES, _MIN_FILES)
+
+    def _set_limits(self, limits: Message) -> None:
+        packet, _, write, handles = (limits.get_int64() for _ in range(4))
+        self.max_write = min(write or max(packet - _WRITE_OVERHEAD, _MIN_WRITE), _MAX_WRITE)
+        self.max_files = max(handles - _SPARE_FILES, _MIN_FILES)
 
     async def stat(self, path: str, *, follow_symlinks: bool = True) -> Attributes | None:
         """Return the attributes of a path; None if missing (section 6.8)."""
@@ -121,14 +126,17 @@ class SftpClient(Session):
 
     async def listdir(self, path: str) -> list[str]:
         """Return the names in a directory, without . and .. (section 6.7)."""
-        names: list[str] = []
+        names: dict[str, None] = {}
         opened = await self.send(constants.CMD_OPENDIR, pack_path(path))
         handle = pack_string(opened.get_string())
         try:
             while True:
                 sending = [self.send(constants.CMD_READDIR, handle) for _ in range(_READDIRS)]
+                before = len(names)
                 for future in sending:
-                    names += unpack_names(await future)
+                    names |= dict.fromkeys(unpack_names(await future))
+                if len(names) == before:  # the server does not tell the end, as it should
+                    break
         except SftpError as error:
             if error.code != constants.SFTP_EOF:
                 raise
@@ -141,6 +149,8 @@ class SftpClient(Session):
         try:
             message = await self._extended(b"statvfs@openssh.com", pack_path(path))
         except SftpError:
+            return None
+        if len(message.get_remainder()) < _STATVFS_BYTES:
             return None
         values = [message.get_int64() for _ in range(11)]
         del values[8]  # f_fsid, which Python has at another place

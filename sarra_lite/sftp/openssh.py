@@ -3,30 +3,44 @@
 from __future__ import annotations
 
 import contextlib
-import functools
+import fcntl
 import os
+import re
 import subprocess
 from pathlib import Path
-from typing import IO
-
-import paramiko
+from typing import Final
 
 from sarra_lite.errors import DestinationDown, DestinationRefused
-from sarra_lite.sftp.target import CONNECT, KEEPALIVE, Stream, Target, host_key_error, socket_pair
+from sarra_lite.sftp.ssh_command import ssh_command, ssh_settings
+from sarra_lite.sftp.target import Stream, Target, host_key_error, socket_pair
+
+# ssh's own lines; a server or a key file may be denied something else.
+_REFUSED: Final = re.compile(
+    r"^.+@.+: Permission denied \([\w,@.-]*\)\.$"
+    r"|^Received disconnect from .*: Too many authentication failures"
+    r"|: No (more|supported) authentication methods available",
+    re.MULTILINE,
+)
+_KEYGEN_TIMEOUT: Final = 5.0  # seconds
 
 
 class OpenSshStream(Stream):
     """An ssh process: configuration, agent, certificates and jump hosts of the user work."""
 
     def __init__(self, target: Target) -> None:
-        """Start the process without waiting for the login; a failed login ends the stream."""
+        """Start the process without waiting for the login; a failed login ends the stream.
+
+        Raises ConfigError when ssh cannot use its options.
+        """
         self._target = target
+        self._settings = ssh_settings(target)
         self.socket, theirs = socket_pair()
         # In memory, since a service may have no directory that it can write to.
-        self._stderr: IO[bytes] = os.fdopen(os.memfd_create("ssh"), "w+b")
+        self._stderr = os.memfd_create("ssh")
+        fcntl.fcntl(self._stderr, fcntl.F_SETFL, os.O_APPEND)
         with theirs:
             self._process = subprocess.Popen(
-                _command(target),
+                ssh_command(target, self._settings),
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
                 stderr=self._stderr,
@@ -38,66 +52,57 @@ class OpenSshStream(Stream):
         self.socket.close()
         self._process.kill()
         self._process.wait()
-        self._stderr.close()
+        os.close(self._stderr)
+
+    def logged_in(self) -> None:
+        """Forget what ssh wrote to its standard error while it logged in."""
+        os.ftruncate(self._stderr, 0)
 
     def close_reason(self) -> Exception:
         """Return the exception for what ssh wrote to its standard error."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(2.0)
-        self._stderr.seek(0)
-        stderr = self._stderr.read().decode(errors="replace")
-        changed = "IDENTIFICATION HAS CHANGED" in stderr
-        if changed or "host key is known" in stderr or "Host key verification failed" in stderr:
-            return host_key_error(self._target, None, changed=changed)
-        lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-        text = f"{self._target.endpoint}: {lines[-1] if lines else 'the connection was closed'}"
-        if "Permission denied" in stderr or "Too many authentication failures" in stderr:
-            return DestinationRefused(text)
-        return DestinationDown(text)
+        said = os.pread(self._stderr, os.fstat(self._stderr).st_size, 0).decode(errors="replace")
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        said = "\n".join(lines)
+        changed = "IDENTIFICATION HAS CHANGED" in said
+        if changed or "host key is known" in said or "Host key verification failed" in said:
+            return host_key_error(self._resolved(), None, changed=changed)
+        if refused := _REFUSED.search(said):
+            line = said[refused.start() :].partition("\n")[0]
+            return DestinationRefused(f"{self._target.endpoint}: {line}{self._passphrase_hint()}")
+        text = lines[-1] if lines else "the connection was closed"
+        return DestinationDown(f"{self._target.endpoint}: {text}")
+
+    def _resolved(self) -> Target:
+        """Return the target with the host and port that ssh_config(5) sets."""
+        (host,), (port,) = self._settings["hostname"], self._settings["port"]
+        endpoint = self._target.endpoint._replace(host=host, port=int(port))
+        return self._target._replace(endpoint=endpoint)
+
+    def _passphrase_hint(self) -> str:
+        """Return, for a login that was refused, that a key could not be used."""
+        configured = self._settings.get("identityfile", [])
+        for name in [self._target.key_file] if self._target.key_file else configured:
+            path = Path(name).expanduser()
+            if path.is_file() and _has_passphrase(path):
+                return (
+                    f" The key {path} has a passphrase, and nobody can enter it here:"
+                    " add the key to an agent (ssh-add), or use one without a passphrase"
+                )
+        return ""
 
 
-def _command(target: Target) -> list[str]:
-    """Return the command line that starts the "sftp" subsystem on the host."""
-    endpoint = target.endpoint
-    options = {
-        "BatchMode": "yes",  # there is no user to answer questions
-        "StrictHostKeyChecking": "yes",
-        "ConnectTimeout": f"{CONNECT:.0f}",
-        "ServerAliveInterval": f"{KEEPALIVE}",
-        "ServerAliveCountMax": "3",
-        "ControlPath": "none",  # sessions that share a connection would share its bandwidth
-        "ClearAllForwardings": "yes",
-        "PermitLocalCommand": "no",
-    }
-    if target.known_hosts is not None:
-        options |= {"UserKnownHostsFile": target.known_hosts, "GlobalKnownHostsFile": "/dev/null"}
-    if target.key_file is not None:
-        options |= {"IdentityFile": target.key_file, "IdentitiesOnly": "yes"}
-    if prefers_aes(endpoint.host):
-        options["Ciphers"] = "^aes128-gcm@openssh.com"  # the fastest
-    flags = [f"-o{name}={value}" for name, value in options.items()]
-    if endpoint.port != paramiko.config.SSH_PORT:  # otherwise Port of ssh_config(5) is to hold
-        flags += ["-p", str(endpoint.port)]
-    return ["ssh", "-T", *flags, "-l", endpoint.user, "-s", "--", endpoint.host, "sftp"]
-
-
-@functools.cache
-def prefers_aes(host: str) -> bool:
-    """Return whether to put AES before the other ciphers, for less processor time.
-
-    True when the processor has AES instructions and ssh_config(5) sets no ciphers for the host.
-    OpenSSH's default, ChaCha20, takes a third more time on a fast network.
-    """
+def _has_passphrase(key_file: Path) -> bool:
+    command = ["ssh-keygen", "-y", "-P", "", "-f", str(key_file)]
     try:
-        features = Path("/proc/cpuinfo").read_text()
-    except OSError:  # hidden by ProcSubset= of systemd.exec(5), for instance
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=_KEYGEN_TIMEOUT,
+        )
+    except (OSError, subprocess.TimeoutExpired):
         return False
-    return " aes " in features and _ciphers(host) == _ciphers(host, "-F", os.devnull)
-
-
-def _ciphers(host: str, *options: str) -> list[str]:
-    """Return the ciphers line of the configuration that ssh would use for a host."""
-    done = subprocess.run(
-        ["ssh", *options, "-G", "--", host], capture_output=True, text=True, check=False
-    )
-    return [line for line in done.stdout.splitlines() if line.startswith("ciphers ")]
+    return b"incorrect passphrase" in done.stderr

@@ -23,6 +23,21 @@ _FAILURES: Final = (
     constants.SFTP_NO_CONNECTION,
     constants.SFTP_CONNECTION_LOST,
 )
+_WITHOUT_RESULT: Final = (
+    constants.CMD_CLOSE,
+    constants.CMD_WRITE,
+    constants.CMD_SETSTAT,
+    constants.CMD_FSETSTAT,
+    constants.CMD_REMOVE,
+    constants.CMD_MKDIR,
+    constants.CMD_RMDIR,
+    constants.CMD_RENAME,
+    constants.CMD_SYMLINK,
+)
+_EXTENSIONS_WITHOUT_RESULT: Final = (
+    b"\0\0\0\x18posix-rename@openssh.com",
+    b"\0\0\0\x11fsync@openssh.com",
+)
 
 
 class SftpError(Exception):
@@ -90,9 +105,22 @@ class Attributes(NamedTuple):
         return cls(size, mode, mtime)
 
 
-def parse_response(kind: int, body: bytes, *, writing: bool) -> Message | SftpError:
-    """Return what follows the request id of a response; SftpError for a status other than OK."""
+def has_result(kind: int, *arguments: bytes) -> bool:
+    """Return whether the response to a request may be another packet than STATUS (section 7)."""
+    if kind == constants.CMD_EXTENDED:
+        return arguments[0] not in _EXTENSIONS_WITHOUT_RESULT
+    return kind not in _WITHOUT_RESULT
+
+
+def parse_response(kind: int, body: bytes, *, result: bool, writing: bool) -> Message | SftpError:
+    """Return what follows the request id of a response; SftpError for a status other than OK.
+
+    Without ``result``, any other packet than STATUS is an error, too.
+    """
     message = Message(body)
+    if kind != constants.CMD_STATUS and not result:
+        text = f"answered by a packet of type {kind}"
+        return SftpError(constants.SFTP_BAD_MESSAGE, text, writing=writing)
     if kind == constants.CMD_STATUS and (code := message.get_int()) != constants.SFTP_OK:
         text = message.get_string().decode(errors="replace")
         return SftpError(code, text or f"status {code}", writing=writing)

@@ -31,9 +31,9 @@ class ParamikoStream(Stream, paramiko.MissingHostKeyPolicy):
         try:
             self._client.load_system_host_keys(target.known_hosts)
             self._client.connect(
-                endpoint.host,
+                endpoint.host.lower(),  # as in known_hosts
                 endpoint.port,
-                endpoint.user,
+                endpoint.user or None,  # the user who runs the sender
                 endpoint.password,
                 key_filename=target.key_file,
                 allow_agent=endpoint.password is None,
@@ -62,6 +62,9 @@ class ParamikoStream(Stream, paramiko.MissingHostKeyPolicy):
         """Close socket and connection; both threads end."""
         self.socket.close()
         self._client.close()
+
+    def logged_in(self) -> None:
+        """Do nothing: what goes wrong before is raised by the constructor."""
 
     def close_reason(self) -> Exception:
         """Return DestinationDown; paramiko does not report a reason."""

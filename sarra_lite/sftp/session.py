@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Final
 
 from paramiko import sftp as constants
 
+from sarra_lite import units
 from sarra_lite.errors import DestinationDown
 from sarra_lite.sftp.openssh import OpenSshStream
-from sarra_lite.sftp.packets import HEADER, UINT32, parse_response, take_packets
+from sarra_lite.sftp.packets import HEADER, UINT32, has_result, parse_response, take_packets
 from sarra_lite.sftp.paramiko_channel import ParamikoStream
 from sarra_lite.sftp.sendfile import send_queue
+from sarra_lite.sftp.window import Window
 
 if TYPE_CHECKING:
     from paramiko.message import Message
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 _VERSION: Final = 3
 _RECEIVE_SIZE: Final = 256 * 1024  # bytes
+_SHOWN: Final = 200  # bytes of what is not SFTP
 # Bytes of READs and WRITEs that may be pending.  OpenSSH's server receives up to 2 MiB before it
 # handles any; with much more than that pending, other requests would only wait longer.
 _WINDOW: Final = 4 * 1024 * 1024
@@ -57,16 +60,15 @@ class Session:
         self._last_id = _VERSION - 1
         self._send_queue: deque[Content] = deque()
         self._received = bytearray()
-        self._pending: dict[int, tuple[asyncio.Future[Message], bool]] = {}  # with ``writing``
+        # With whether the request has a result, and ``writing``.
+        self._pending: dict[int, tuple[asyncio.Future[Message], bool, bool]] = {}
         self._small_files: dict[int, SmallFile] = {}  # by an eighth of their request ids
-        self._window = _WINDOW  # bytes left
-        self._window_use: dict[int, int] = {}  # bytes by request id
-        self._window_free = asyncio.Event()
-        self._window_turn = asyncio.Lock()  # first come, first served
+        self._window = Window(_WINDOW)
         self._last_response_time = 0.0  # or the time of a later request that found none pending
         self._watchdog: asyncio.TimerHandle | None = None
         self.error: BaseException | None = None
         self._ending: asyncio.Task[None] | None = None
+        self._logged_in = False
 
     async def open(self) -> None:
         """Connect and log in."""
@@ -78,6 +80,8 @@ class Session:
         self._loop.add_reader(stream.socket, self._receive, stream)
         self._check_watchdog()
         message = await self.send(constants.CMD_INIT)
+        self._logged_in = True
+        stream.logged_in()
         while message.get_remainder():
             self.extensions.add(message.get_string())
             message.get_string()  # version of the extension
@@ -96,7 +100,7 @@ class Session:
         self._expect_response()
         self._last_id = request_id = (self._last_id + 1) & 0xFFFFFFFF or _VERSION + 1
         future: asyncio.Future[Message] = self._loop.create_future()
-        self._pending[request_id] = future, writing
+        self._pending[request_id] = future, has_result(kind, *arguments), writing
         body = b"".join(arguments)
         packet = HEADER.pack(5 + len(body) + len(data), kind, request_id) + body
         self.send_packet(packet, data)
@@ -106,13 +110,9 @@ class Session:
         self, count: int, kind: int, *arguments: bytes, data: Content = b""
     ) -> asyncio.Future[Message]:
         """Send a READ, or a WRITE of ``data``, of ``count`` bytes once the window has room."""
-        async with self._window_turn:
-            while self._window <= 0 and self.error is None:
-                self._window_free.clear()
-                await self._window_free.wait()
+        await self._window.wait()
         future = self.send(kind, *arguments, data=data, writing=kind == constants.CMD_WRITE)
-        self._window_use[self._last_id] = count
-        self._window -= count
+        self._window.take(self._last_id, count)
         return future
 
     def upload_small(self, file: SmallFile) -> None:
@@ -172,20 +172,19 @@ class Session:
                 elif file.respond(request_id & 7, kind, body):
                     self._small_files.pop(request_id >> 3, None)
         except (struct.error, ValueError):  # a response that is too short, or no packet
-            self._end(self.down("no SFTP server answers"))
+            self._end(self._no_sftp())
 
     def _complete(self, request_id: int, kind: int, body: bytes) -> None:
         """Hand a response to its request, and free its space in the window."""
-        if count := self._window_use.pop(request_id, 0):
-            self._window += count
-            if self._window > 0:
-                self._window_free.set()
-        future, writing = self._pending.pop(request_id, (None, False))
+        self._window.give_back(request_id)
+        future, result, writing = self._pending.pop(request_id, (None, False, False))
         cut_off = kind == constants.CMD_STATUS and len(body) < UINT32.size
         if future is None or cut_off or (kind == constants.CMD_VERSION) != (request_id == _VERSION):
-            self._end(self.down("no SFTP server answers"))
+            self._end(self._no_sftp())
         if future:
-            _finish(future, self.error or parse_response(kind, body, writing=writing))
+            _finish(
+                future, self.error or parse_response(kind, body, result=result, writing=writing)
+            )
 
     def _check_watchdog(self) -> None:
         """End the session when no response came for ``timeout``; else schedule the next check."""
@@ -198,8 +197,15 @@ class Session:
             self._watchdog = self._loop.call_later(timeout - silence, self._check_watchdog)
 
     async def _explain_end(self, stream: Stream) -> None:
-        """End the session with the reason for which the stream ended by itself."""
-        self._end(await asyncio.to_thread(stream.close_reason))
+        """End the session with the reason for which the stream ended by itself.
+
+        After the login it is an outage, whatever was said.
+        """
+        reason = await asyncio.to_thread(stream.close_reason)
+        if not self._logged_in and self._received:
+            reason = self._no_sftp()
+        refused = not isinstance(reason, DestinationDown)
+        self._end(DestinationDown(str(reason)) if self._logged_in and refused else reason)
 
     def _end(self, error: BaseException) -> None:
         """Close the stream; make pending and later requests raise the error."""
@@ -213,13 +219,20 @@ class Session:
             self._loop.remove_writer(self._stream.socket)
             self._stream.close()
         self._send_queue.clear()
-        self._window_free.set()
-        for future, _ in self._pending.values():
+        self._window.close()
+        for future, _, _ in self._pending.values():
             _finish(future, error)
         self._pending.clear()
         small_files, self._small_files = self._small_files, {}
         for file in small_files.values():
             file.on_end(error)
+
+    def _no_sftp(self) -> DestinationDown:
+        """Return the error for what is not SFTP; with it, if it comes first of all."""
+        said = bytes(self._received[:_SHOWN]).decode(errors="replace").split("\n")
+        shown = units.printable(" ".join(said).strip())
+        before = "" if self._logged_in else f"; its shell or a message of login says: {shown}"
+        return self.down(f"no SFTP server answers{before}")
 
     def down(self, text: str) -> DestinationDown:
         """Return the error of a connection that ended for this reason."""

@@ -47,6 +47,10 @@ class Stream(ABC):
         """Close the connection without waiting for the server."""
 
     @abstractmethod
+    def logged_in(self) -> None:
+        """Note that SFTP has begun: what was said before does not explain how it ends."""
+
+    @abstractmethod
     def close_reason(self) -> Exception:
         """Return, as an exception to raise, why the connection ended by itself."""
 

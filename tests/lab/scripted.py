@@ -150,6 +150,9 @@ class Scripted(Stream):
         """Close the session's socket."""
         self.socket.close()
 
+    def logged_in(self) -> None:
+        """Do nothing: this server says nothing at a login."""
+
     def close_reason(self) -> Exception:
         """Return the exception that a session gets when the server hung up."""
         return DestinationDown(CLOSE_REASON)

@@ -211,3 +211,20 @@ def test_a_url_that_cannot_be_read_is_not_repeated_with_its_password(
         broker=parse_url("amqp://u@h/", ["amqp", "amqps"]), baseUrl=url.replace("amqp", "file")
     )
     assert "s3cret" not in str(list(config.problems()))
+
+
+@pytest.mark.parametrize("url", ["sftp://hpfx", "sftp://hpfx/", "sftp://MyHost", "sftp://u@MyHost"])
+def test_an_sftp_host_may_be_an_alias_and_keeps_its_capitals(url: str) -> None:
+    assert str(endpoint(url)) == url.rstrip("/") + "/"
+
+
+def test_an_alias_without_a_user_has_its_own_line(file: Path) -> None:
+    write(file, "sftp://other@hpfx/ ssh_keyfile=/a\nsftp://HPFX/ ssh_keyfile=/b\n")
+    completed = credentials.complete(endpoint("sftp://hpfx"), file)
+    assert completed.options == {"ssh_keyfile": "/b"}
+    assert completed.host == "hpfx"
+
+
+def test_a_broker_needs_a_user() -> None:
+    with pytest.raises(ValueError, match="user or host is missing"):
+        endpoint("amqps://broker.example/")

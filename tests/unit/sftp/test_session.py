@@ -13,17 +13,28 @@ from hypothesis import strategies as st
 from paramiko import sftp as constants
 from paramiko.message import Message
 
-from sarra_lite.errors import DestinationDown, SourceUnavailable
+from sarra_lite.errors import DestinationDown, DestinationRefused, SourceUnavailable
 from sarra_lite.sftp import session
 from sarra_lite.sftp.file import File
 from sarra_lite.sftp.packets import Attributes, SftpError, pack_string, unpack_names
 from sarra_lite.sftp.sendfile import FileRange, OpenFile
 from sarra_lite.sftp.session import Session
-from tests.lab.scripted import CLOSE_REASON, Files, Request, Scripted, connecting, target
+from tests.lab import scripted
+from tests.lab.scripted import (
+    CLOSE_REASON,
+    Files,
+    Request,
+    Scripted,
+    connecting,
+    logged_in,
+    target,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
+
+    from sarra_lite.sftp.client import SftpClient
 
 MIB = 1024 * 1024
 
@@ -279,3 +290,120 @@ def test_a_status_without_a_code_ends_the_session() -> None:
 
 def test_a_server_cannot_count_more_names_than_it_sends() -> None:
     assert unpack_names(Message(struct.pack(">I", 2**32 - 1) + bytes(30))) == ["", ""]
+
+
+def operate(
+    script: Callable[[Request], bytes | None], operation: Callable[[SftpClient], Any]
+) -> Any:
+    """Return the result of an operation at a scripted server."""
+
+    async def run() -> Any:
+        async with logged_in(script) as (client, _):
+            return await asyncio.wait_for(operation(client), 5)
+
+    return asyncio.run(run())
+
+
+async def write_a_file(client: SftpClient) -> None:
+    async with await client.open_file("f", 0o600) as file:
+        await file.write(0, b"content")
+
+
+@pytest.mark.parametrize(
+    ("kind", "operation"),
+    [
+        (constants.CMD_WRITE, write_a_file),
+        (constants.CMD_CLOSE, write_a_file),
+        (constants.CMD_EXTENDED, lambda client: client.rename("f", "g")),
+        (constants.CMD_SETSTAT, lambda client: client.set_attributes("f", Attributes(mtime=1))),
+        (constants.CMD_MKDIR, lambda client: client.mkdir("d", 0o700)),
+        (constants.CMD_REMOVE, lambda client: client.remove("f")),
+        (constants.CMD_RMDIR, lambda client: client.rmdir("d")),
+        (constants.CMD_SYMLINK, lambda client: client.symlink("f", "l")),
+    ],
+)
+@pytest.mark.parametrize("answer", [constants.CMD_DATA, constants.CMD_HANDLE, 201, 255])
+def test_what_is_answered_by_something_else_than_a_status_is_no_success(
+    kind: int, operation: Callable[[SftpClient], Any], answer: int
+) -> None:
+    files = Files()
+
+    def script(request: Request) -> bytes | None:
+        if request.kind == kind:
+            return request.answer(answer, bytes(8))
+        return files(request)
+
+    with pytest.raises(SftpError, match=f"packet of type {answer}"):
+        operate(script, operation)
+
+
+@pytest.mark.parametrize("body", [b"", bytes(3), bytes(4), b"\xff" * 4, b"\xff" * 40])
+@pytest.mark.parametrize("kind", [101, 102, 103, 104, 105, 201])
+def test_no_answer_to_a_listing_raises_more_than_an_error_or_lasts_for_ever(
+    kind: int, body: bytes
+) -> None:
+    def script(request: Request) -> bytes | None:
+        if request.kind == constants.CMD_OPENDIR:
+            return request.answer(constants.CMD_HANDLE, pack_string(b"h"))
+        return request.answer(kind, body)
+
+    try:
+        names = operate(script, lambda client: client.listdir("d"))
+    except (SftpError, DestinationDown):
+        return
+    assert isinstance(names, list)
+
+
+@pytest.mark.parametrize("body", [b"", bytes(32), b"\xff" * 32, struct.pack(">4Q", 0, 0, 2**40, 0)])
+def test_limits_that_make_no_sense_are_not_used(
+    monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    monkeypatch.setattr(
+        scripted, "EXTENSIONS", (b"posix-rename@openssh.com", b"limits@openssh.com")
+    )
+
+    async def limits(client: SftpClient) -> tuple[int, int]:
+        return client.max_write, client.max_files
+
+    max_write, max_files = operate(lambda request: request.answer(201, body), limits)
+    assert 32768 <= max_write <= 256 * 1024
+    assert max_files >= 64
+
+
+def test_limits_that_the_server_refuses_to_tell_are_assumed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        scripted, "EXTENSIONS", (b"posix-rename@openssh.com", b"limits@openssh.com")
+    )
+
+    async def limits(client: SftpClient) -> int:
+        return client.max_write
+
+    assert operate(lambda request: request.status(3), limits) == 32768
+
+
+@pytest.mark.parametrize("body", [b"", bytes(40)])
+def test_a_file_system_without_numbers_is_not_a_full_one(body: bytes) -> None:
+    answered = operate(lambda request: request.answer(201, body), lambda c: c.statvfs("d"))
+    assert answered is None
+
+
+def test_after_the_login_an_end_is_an_outage_whatever_was_said() -> None:
+    class Refusing(Scripted):
+        def close_reason(self) -> Exception:
+            return DestinationRefused("Permission denied")
+
+    async def run() -> None:
+        async with Refusing(no_response) as server:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(session, "connect", connecting(server))
+                client = Session(target())
+                await client.open()
+                future = client.send(constants.CMD_STAT, pack_string(b"f"))
+                server.hang_up()
+                with pytest.raises(DestinationDown, match="Permission denied"):
+                    await future
+                client.close()
+
+    asyncio.run(run())
