@@ -37,6 +37,7 @@ _LOCAL: Final = (
 _VALID: Final = 30.0  # seconds; something else may be mounted there later
 _MAX_KNOWN: Final = 10_000
 _LEAST_DATA: Final = 64 * 1024  # bytes read at once before a hole, so that writes are not too many
+_ZEROS: Final = memoryview(bytes(1024 * 1024))  # the content of a hole, as much as is taken at once
 _known: dict[str, tuple[bool, float]] = {}  # by directory; with the time when it expires
 
 
@@ -94,7 +95,7 @@ class Source:
     async def ranges(
         self, offset: int, length: int, step: int
     ) -> AsyncIterator[tuple[int, memoryview, FileRange | bytes | None]]:
-        """Yield offset, content and what to send, at most ``step`` bytes at once.
+        """Yield offset, content and what to send, at most ``step`` bytes of data at once.
 
         What to send is None for a hole, whose content is zeros.  The content is valid until the
         next item, that of a hole always.  Of a local file a range is sent, which
@@ -104,15 +105,15 @@ class Source:
         before belongs to the announced version.
         """
         buffer = memoryview(bytearray(min(step, length)))
-        zeros = memoryview(bytes(len(buffer) if self.sparse else 0))
         end = offset + length
         while offset < end:
-            is_hole, count = await self._extent(offset, min(len(buffer), end - offset))
-            if is_hole:
-                yield offset, zeros[:count], None
-                offset += count
+            hole, data = await self._extent(offset)
+            if hole:
+                zeros = _ZEROS[: min(hole, end - offset)]
+                yield offset, zeros, None
+                offset += len(zeros)
                 continue
-            count = await self._read(buffer[:count], offset)
+            count = await self._read(buffer[: min(data, end - offset)], offset)
             content = buffer[:count]
             in_file = FileRange(self._file, offset, count)
             yield offset, content, in_file if self._local else bytes(content)
@@ -125,30 +126,30 @@ class Source:
         else:
             await asyncio.to_thread(self._check)
 
-    async def _extent(self, offset: int, most: int) -> tuple[bool, int]:
-        """Return whether there is a hole at an offset, and how many bytes of hole or data to take.
+    async def _extent(self, offset: int) -> tuple[int, int]:
+        """Return how many bytes of hole there are at an offset or, if there are none, of data.
 
         Raises SourceUnavailable 410 when the file is another version.
         """
         if not self.sparse:
-            return False, most
+            return 0, self.size
         if self._local:
-            return self._extent_now(offset, most)
-        return await asyncio.to_thread(self._extent_now, offset, most)
+            return self._extent_now(offset)
+        return await asyncio.to_thread(self._extent_now, offset)
 
-    def _extent_now(self, offset: int, most: int) -> tuple[bool, int]:
+    def _extent_now(self, offset: int) -> tuple[int, int]:
         try:
             data = os.lseek(self._fd, offset, os.SEEK_DATA)
         except OSError as error:
             # A file system without SEEK_DATA has no holes that it could tell of.
-            data = offset + most if error.errno == errno.ENXIO else offset
+            data = self.size if error.errno == errno.ENXIO else offset
         self._check()
         if data > offset:
-            return True, min(data - offset, most)
+            return data - offset, 0
         with contextlib.suppress(OSError):
             hole = os.lseek(self._fd, offset, os.SEEK_HOLE)
-            return False, min(max(hole - offset, _LEAST_DATA), most)
-        return False, most
+            return 0, max(hole - offset, _LEAST_DATA)
+        return 0, self.size
 
     async def _read(self, buffer: memoryview, offset: int) -> int:
         """Read into a buffer; return the number of bytes, at least one."""

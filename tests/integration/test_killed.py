@@ -126,6 +126,26 @@ def test_the_broker_closes_all_connections(site: Site) -> None:
     _assert_each_arrived_once(site)
 
 
+def test_a_sender_that_lost_its_broker_knows_when_it_is_stopped_that_work_is_left(
+    sshd: Sshd, tmp_path: Path
+) -> None:
+    with Rabbit(tmp_path / "rabbit") as rabbit:
+        site = Site(rabbit, sshd, tmp_path / "site")
+        (site.source / "f").write_text("x")
+        with site.running("sr_sender") as sender:
+            wait_until(lambda: site.queue in rabbit.queues())
+            sshd.freeze()
+            try:
+                site.run("sr_post", site.source / "f")
+                wait_until(lambda: site.queued() == 0)
+                rabbit.kill()
+                sender.wait_for("trying again")
+                sender.terminate()
+                assert sender.wait(10) == 75, sender.said()
+            finally:
+                sshd.thaw()
+
+
 @pytest.mark.parametrize("stop_method", ["stop", "kill"])
 def test_the_broker_is_restarted(sshd: Sshd, tmp_path: Path, stop_method: str) -> None:
     with Rabbit(tmp_path / "rabbit") as rabbit:
