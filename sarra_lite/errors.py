@@ -80,9 +80,17 @@ class Interrupted(SarraError):
 
 
 class MessageError(SarraError):
-    """A message cannot be used: not JSON, wrong types, a path outside the base directory."""
+    """A message cannot be used: not JSON, wrong types, a path outside the base directory.
+
+    ``rel_path``: the path of the file, as far as the message tells it.
+    """
 
     code = 417
+
+    def __init__(self, message: str, rel_path: str = "") -> None:
+        """Keep the path beside the message."""
+        super().__init__(message)
+        self.rel_path = rel_path
 
 
 class TransferError(SarraError):

@@ -10,6 +10,7 @@ import random
 import signal
 import socket
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 
@@ -95,6 +96,8 @@ def stop_on_signals() -> asyncio.Event:
 
     def handle(number: int) -> None:
         if stop.is_set():
+            if sys.stderr.isatty():  # the line with the progress has no end yet
+                os.write(2, b"\n")
             os._exit(128 + number)
         stop.set()
 
@@ -182,7 +185,8 @@ def log_to_stderr(level: str) -> None:
 class _StderrHandler(logging.StreamHandler[TextIO]):
     """Writes ``sr_post: warning: text``, or ``<4>text`` (sd-daemon(3)) for the journal of systemd.
 
-    It writes to the current ``sys.stderr``, which rich replaces while it draws progress.
+    Into a file or pipe each line begins with its time in UTC, which the journal adds by itself.  It
+    writes to the current ``sys.stderr``, which rich replaces while it draws progress.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -195,7 +199,12 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
             return f"<{_SYSLOG.get(record.levelname, 6)}>{text}"
         name = os.path.basename(sys.argv[0]).removesuffix(".py")  # noqa: PTH119  a string, no file
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        return f"{name}: {level}{text}"
+        when = "" if self.stream.isatty() else f"{_utc(record.created)} "
+        return f"{when}{name}: {level}{text}"
+
+
+def _utc(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def notify_systemd(state: str) -> None:

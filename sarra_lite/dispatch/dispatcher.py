@@ -12,6 +12,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from msgspec import structs
+
 from sarra_lite import units
 from sarra_lite.delivery.job import Outcome
 from sarra_lite.delivery.source import has_size
@@ -80,7 +82,8 @@ class Dispatcher:
             try:
                 announcement = v03.decode(delivery.body, delivery.content_type)
             except MessageError as error:
-                self._reject(delivery, unreadable, error)
+                named = structs.replace(unreadable, rel_path=error.rel_path)
+                self._reject(delivery, named, error)
                 return
             with last_resort(partial(self._give_up, delivery, announcement)):
                 self._sort(delivery, announcement)

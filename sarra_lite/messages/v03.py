@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import time
 from typing import Any, Final
+from urllib.parse import unquote
 
 import msgspec
 
@@ -29,7 +31,7 @@ __all__ = ["Announcement", "Blocks", "Identity", "Report"]
 CONTENT_TYPE: Final = "application/json"
 _MAX_TOPIC: Final = 255  # bytes in a shortstr of AMQP 0.9.1
 _GROWTH: Final = 8  # more than the bytes written for one read: é is \u00e9, 9e15 has 18 digits
-_V02: Final = re.compile(rb"\d{8}T?\d{6}\.\d+ \S+ ")  # <time> <baseUrl> <relPath>
+_V02: Final = re.compile(rb"\d{8}T?\d{6}\.\d+ \S+ (.*)", re.DOTALL)  # <time> <baseUrl> <relPath>
 _JSON: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 # sr3 writes %22 for *, although %2A would be right.  Bytes that are not UTF-8 become %80 to %FF.
 _TOPIC_ESCAPES: Final = str.maketrans(
@@ -70,10 +72,12 @@ def encode(message: Announcement) -> bytes:
 
 def decode(body: bytes, content_type: str | None = CONTENT_TYPE) -> Announcement:
     """Return the announcement or report in a body; raise MessageError if it is not usable."""
-    if content_type == "text/plain" or _V02.match(body):
-        raise MessageError("v02 is not spoken here: set post_format v03 where this is posted")
     if len(body) > limits.MAX_BODY:
         raise MessageError(f"body of {len(body)} bytes; at most {limits.MAX_BODY} are read")
+    if (v02 := _V02.match(body)) or content_type == "text/plain":
+        path = unquote(os.fsdecode(v02[1]), errors="surrogateescape") if v02 else ""
+        text = "v02 is not spoken here: set post_format v03 where this is posted"
+        raise MessageError(text, _told_path(path))
     fields = _parse(body)
     known = {k: v for k, v in fields.items() if k in FIELDS and v is not None}
     extra = {k: v for k, v in fields.items() if k not in FIELDS}
@@ -84,7 +88,8 @@ def decode(body: bytes, content_type: str | None = CONTENT_TYPE) -> Announcement
         if message.report is not None:
             message = msgspec.structs.replace(message, report=limits.clean(message.report))
     except (ValueError, TypeError, LookupError, ArithmeticError, MessageError) as error:
-        raise MessageError(f"unusable announcement: {clean_text(str(error))}") from None
+        text = f"unusable announcement: {clean_text(str(error))}"
+        raise MessageError(text, _told_path(fields.get("relPath"))) from None
     if len(body) * _GROWTH > limits.MAX_BODY:
         _check_written(message)
     return message
@@ -96,6 +101,15 @@ def _check_written(message: Announcement) -> None:
     written = len(encode(msgspec.structs.replace(message, report=None)))
     if written > most:
         raise MessageError(f"it would be written as {written} bytes; at most {most}")
+
+
+def _told_path(path: object) -> str:
+    """Return the path of an unusable message if a report can contain it, else an empty text."""
+    try:
+        limits.check_path_form(str(path))
+    except (MessageError, UnicodeEncodeError):
+        return ""
+    return path if isinstance(path, str) else ""
 
 
 def _parse(body: bytes) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -119,3 +121,18 @@ sys.exit(main())
     )
     assert (done.returncode, done.stdout) == (7 if last == "return 7" else 1, b"done\n")
     assert (b"ZeroDivisionError" in done.stderr) == (last == "1 / 0")
+
+
+def _logged(**env: str) -> str:
+    """Return the line that a program logs into a pipe."""
+    program = "from sarra_lite import runtime as r; r.log_to_stderr('info'); r.log.warning('text')"
+    plain = {k: v for k, v in os.environ.items() if k not in ("JOURNAL_STREAM", "NOTIFY_SOCKET")}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(
+        command, stderr=subprocess.PIPE, text=True, env=plain | env, check=True
+    ).stderr
+
+
+def test_a_line_in_a_file_has_its_time_which_the_journal_adds_by_itself() -> None:
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ -c: warning: text\n", _logged())
+    assert _logged(JOURNAL_STREAM="8:1") == "<4>text\n"

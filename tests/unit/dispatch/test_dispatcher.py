@@ -45,6 +45,7 @@ class Published(NamedTuple):
     report: Report
     delivery: Delivery | None
     on_confirmed: Callable[[], None]
+    path: str
 
 
 class FakeLink:
@@ -86,7 +87,7 @@ class FakeLink:
     ) -> None:
         assert report.report is not None
         self.outstanding += 1
-        self.reports.append(Published(report.report, delivery, on_confirmed))
+        self.reports.append(Published(report.report, delivery, on_confirmed, report.rel_path))
 
     def announce_blocks(self, delivery: Delivery, announcement: Announcement) -> None:
         self.split.append(announcement)
@@ -196,6 +197,13 @@ def test_what_is_no_message_is_reported_and_acknowledged_without_a_job() -> None
     assert stage.link.reports[0].delivery == delivery
     assert stage.pool.jobs == []
     assert stage.dispatcher.reporting.failed == 1
+
+
+def test_the_report_on_an_unusable_message_names_its_file() -> None:
+    stage = Stage()
+    stage.deliver_body(b"20261127010203.5 file:/ data/with%20blank")
+    assert stage.codes() == [417]
+    assert stage.link.reports[0].path == "data/with blank"
 
 
 def test_an_announcement_of_another_user_is_refused() -> None:

@@ -316,6 +316,13 @@ def test_v02_is_refused_by_its_content_type() -> None:
         v03.decode(json.dumps(MINIMAL).encode(), "text/plain")
 
 
+def test_the_error_of_an_unusable_message_names_its_file() -> None:
+    for path, told in (("d/f", "d/f"), ("a\0b", ""), ("\ud800", ""), (7, "")):
+        with pytest.raises(MessageError) as raised:
+            announced(relPath=path, mode="nonsense")
+        assert raised.value.rel_path == told
+
+
 def test_the_three_required_fields_are_enough() -> None:
     decoded = announced()
     assert (decoded.rel_path, decoded.size, decoded.mode, decoded.extra) == ("d/f", None, None, {})

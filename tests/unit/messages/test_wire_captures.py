@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
 
 import pytest
 
@@ -96,12 +97,13 @@ def test_the_topic_of_a_message_is_that_of_sr3(message: Captured) -> None:
 
 
 @pytest.mark.parametrize("message", V02, ids=name)
-def test_v02_is_refused_with_a_line_that_names_the_remedy(message: Captured) -> None:
+def test_v02_is_refused_with_the_name_of_its_file_and_the_remedy(message: Captured) -> None:
     with pytest.raises(
         MessageError, match=r"^v02 is not spoken here: set post_format v03"
     ) as raised:
         message.decode()
     assert raised.value.code == 417
+    assert raised.value.rel_path == unquote(message.body.decode().split(" ")[2])
     with pytest.raises(MessageError, match="v02 is not spoken here"):
         v03.decode(message.body, None)  # recognised by its body
 
