@@ -23,6 +23,7 @@ Result = TypeVar("Result")
 
 log = logging.getLogger("sarra_lite")
 
+_MAX_DELAY: Final = 5.0  # seconds
 _MAX_THREADS: Final = 1000
 _INTERRUPTED: Final = 130  # 128 + SIGINT, as shells report it
 _SYSLOG: Final = {"CRITICAL": 2, "ERROR": 3, "WARNING": 4, "INFO": 6, "DEBUG": 7}
@@ -223,11 +224,12 @@ def notify_alive(status: str) -> None:
 
 
 def backoff() -> Iterator[float]:
-    """Yield the seconds to wait before each next attempt: 0.5, doubling up to 60, with jitter.
+    """Yield the seconds to wait before each next attempt: 0.5, doubling up to 5, with jitter.
 
-    The jitter keeps many clients from reconnecting at the same moment.
+    An attempt may take 15 s by itself: what is reachable again is used some 10 s later.  The jitter
+    keeps many clients from reconnecting at the same moment.
     """
     delay = 0.5
     while True:
         yield delay * random.uniform(0.5, 1.0)
-        delay = min(60.0, delay * 2)
+        delay = min(_MAX_DELAY, delay * 2)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 logging.getLogger("pika").setLevel(logging.CRITICAL + 1)  # its errors are raised as BrokerError
 
-_HEARTBEAT: Final = 30  # seconds; a dead connection is noticed within twice this time
+_HEARTBEAT: Final = 10  # seconds; a dead connection is noticed within twice this time
 _CONNECT_TIMEOUT: Final = 10.0  # seconds to connect and log in
 _REPLY_TIMEOUT: Final = 20.0  # seconds for the broker's reply to a request
 _CLOSE_TIMEOUT: Final = 2.0  # seconds

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)  # its errors are raised as ours
 
 CONNECT: Final = 15.0  # seconds that the TCP connection and the login may take, each
-KEEPALIVE: Final = 15  # seconds without data after which SSH probes the server
+KEEPALIVE: Final = 10  # seconds without data after which SSH probes the server, up to 3 times
 _SOCKET_BUFFER: Final = 1024 * 1024  # bytes
 
 

@@ -213,6 +213,22 @@ def test_an_untrusted_certificate_of_the_broker_is_refused(
     assert "certificate" in done.stderr
 
 
+@pytest.mark.parametrize("program", ["sr_post", "sr_sender", "sr_log"])
+def test_a_certificate_for_another_name_of_the_broker_is_refused(
+    rabbit: Rabbit, sshd: Sshd, tmp_path: Path, program: str
+) -> None:
+    """127.1 is an address of the broker, too, but its certificate has 127.0.0.1 only."""
+    site = Site(rabbit, sshd, tmp_path / "site", tls=True)
+    other = site.broker.replace("127.0.0.1", "127.1")
+    with site.credentials.open("a") as file:
+        file.write(rabbit.url(site.user, site.password, tls=True).replace("127.0.0.1", "127.1"))
+    arguments: dict[str, list[object]] = {"sr_post": [site.source], "sr_sender": ["--drain"]}
+    trust = ("--broker", other, "--tls-ca-file", rabbit.ca_file)
+    done = site.run(program, *trust, *arguments.get(program, []), status=77)
+    assert "certificate" in done.stderr
+    assert "127.1" in done.stderr
+
+
 def test_options_replace_the_configuration_files(site: Site) -> None:
     (site.source / "f").write_text("x")
     for component in ("post", "sender"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import re
 import signal
@@ -136,3 +137,10 @@ def _logged(**env: str) -> str:
 def test_a_line_in_a_file_has_its_time_which_the_journal_adds_by_itself() -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ -c: warning: text\n", _logged())
     assert _logged(JOURNAL_STREAM="8:1") == "<4>text\n"
+
+
+def test_a_host_that_is_back_is_tried_within_seconds_however_long_it_was_away() -> None:
+    delays = list(itertools.islice(runtime.backoff(), 10_000))
+    assert max(delays) <= 5
+    assert min(delays[5:]) >= 1  # not many attempts a second
+    assert len(set(delays[5:])) > 100  # nor all clients at once

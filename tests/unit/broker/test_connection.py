@@ -235,3 +235,11 @@ def test_closing_waits_for_the_connection_not_only_for_its_channels(
 
     with_broker(nothing)
     assert SlowToClose.closed
+
+
+def test_a_lost_connection_is_noticed_by_both_sides_within_half_a_minute() -> None:
+    async def heartbeat() -> Any:
+        endpoint = parse_url("amqp://u@broker/", ["amqp"])
+        return connection.Connection(endpoint, "test")._parameters.heartbeat  # noqa: SLF001
+
+    assert 5 <= asyncio.run(heartbeat()) <= 10  # it is lost after two without an answer
