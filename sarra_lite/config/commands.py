@@ -125,7 +125,8 @@ class SenderConfig(ExchangeConfig):
     fsync: Have the server write a file to its disk, not only to its memory, before the file is
         reported (fsync@openssh.com).
     retry_ttl: How long to retry a file while the destination is full.
-    permCopy: Set the mode of files as announced.
+    permCopy: Set the mode of files as announced. With permCopy and timeCopy off nothing is set,
+        and the server applies its umask to permDefault and permDirDefault.
     permDefault: Mode of files whose announcement has none, and of all files if permCopy is off.
     permDirDefault: Mode of directories that the sender creates without a mode announced.
     permDirCopy: Set the announced mode also of directories that exist already.

@@ -110,7 +110,7 @@ async def _without_content(destination: Destination) -> Outcome | None:
     try:
         changed = await destination.set_attributes(found)
     except SftpError as status:
-        if status.denied:  # another user owns it; it can still be replaced
+        if not status.failed:  # another user may own it; it can still be replaced
             return None
         raise
     if job.redelivered:

@@ -6,6 +6,7 @@ Any job may be carried out twice: by another sender at the same time, or again a
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -40,7 +41,9 @@ async def deliver(client: SftpClient, job: Job, hooks: Hooks) -> Outcome:
         await _give_up(client, job, job.given_up)
         raise job.given_up
     try:
-        return await _carry_out(Destination(client, job), hooks)
+        destination = Destination(client, job)
+        outcome = await _carry_out(destination, hooks)
+        return replace(outcome, message=destination.setter.told(outcome.message))
     except (DestinationDown, NotPermitted):
         raise
     except SftpError as status:

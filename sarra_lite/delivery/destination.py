@@ -14,6 +14,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeGuard, TypeVar
 
+from sarra_lite.delivery.attributes import AttributeSetter, directory_mode
 from sarra_lite.errors import TransferError
 from sarra_lite.sftp.client import Attributes, SftpError
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 _STAGING_MODE: Final = 0o600  # nobody else may read content that is not complete
 _MARKERS_MODE: Final = 0o700
-_OWNER_WRITE_SEARCH: Final = 0o300  # without these the SFTP user could not fill his directory
 _MAX_NAME_BYTES: Final = 255  # NAME_MAX of every common file system
 _FAILED: Final = ".failed"
 Result = TypeVar("Result")
@@ -49,6 +49,7 @@ class Destination:
         """Compute the names; nothing is requested from the server."""
         self.client = client
         self.job = job
+        self.setter = AttributeSetter(client)
         self.directory, slash, name = job.path.rpartition("/")
         version = job.announcement.version
         prefix_bytes = _MAX_NAME_BYTES - len(f"..{version}.inflight")
@@ -79,6 +80,8 @@ class Destination:
         """Set the announced mode and mtime of the final file; False if there is nothing to set."""
         if "attributes" not in self.job.config.allowed_events:
             return False
+        if not self.job.sets_attributes:
+            return False
         wanted = self.job.attributes
         same_mode = stat.S_IMODE(found.mode or 0) == wanted.mode
         if same_mode and wanted.mtime in (None, found.mtime):
@@ -100,7 +103,8 @@ class Destination:
 
     async def create(self) -> File:
         """Open the staging file for writing; create it and its parent directories if missing."""
-        path, mode = self.staging_file, _STAGING_MODE
+        path = self.staging_file
+        mode = _STAGING_MODE if self.job.sets_attributes else self.job.config.permDefault
         try:
             return await self.with_parents(lambda: self.client.open_file(path, mode))
         except SftpError as status:
@@ -157,7 +161,7 @@ class Destination:
 
     async def _make_directory(self, path: str, mode: int) -> bool:
         made, found = await asyncio.gather(
-            self.client.mkdir(path, mode | _OWNER_WRITE_SEARCH),
+            self.client.mkdir(path, directory_mode(mode, Attributes())),
             self.client.stat(path),
             return_exceptions=True,
         )
@@ -165,9 +169,10 @@ class Destination:
             raise found
         if made is None:
             # The server has applied its umask, and the file system may have added S_ISGID.
-            if found is not None and stat.S_IMODE(found.mode or 0) != directory_mode(mode, found):
-                attributes = Attributes(mode=directory_mode(mode, found))
-                await self.client.set_attributes(path, attributes)
+            wanted = directory_mode(mode, found or Attributes())
+            differs = found is not None and stat.S_IMODE(found.mode or 0) != wanted
+            if differs and self.job.sets_attributes:
+                await self.setter.set(path, Attributes(mode=wanted), f"mode of {path}")
             return True
         if found is None and await self.client.stat(path, follow_symlinks=False) is None:
             raise made
@@ -204,10 +209,12 @@ class Destination:
     ) -> None:
         """Set mode and mtime of the staging file, close it, check its size, rename it to its name.
 
+        ``setter`` notes which of them the server refuses to set.
+
         ``check_source`` is called when all writes are confirmed.  Raises TransferError 500 when the
         size is not ``size`` bytes, 409 when a directory has the name.
         """
-        found = await file.finish(self.job.attributes)
+        found = await self.setter.finish(file, self.staging_file, self.job.attributes)
         if check_source is not None:
             await check_source()
         if found.size != size:
@@ -238,11 +245,3 @@ class Destination:
                 names = await self.client.listdir(self.marker_directory)
                 await self.client.remove_all(f"{self.marker_directory}/{name}" for name in names)
                 await self.client.rmdir(self.marker_directory)
-
-
-def directory_mode(mode: int, found: Attributes) -> int:
-    """Return the mode to set for a directory: it can be filled, and keeps an S_ISGID that it has.
-
-    Whoever shares a directory gives it S_ISGID, so that what is made in it belongs to the group.
-    """
-    return mode | _OWNER_WRITE_SEARCH | (found.mode or 0) & stat.S_ISGID

@@ -67,8 +67,16 @@ class Job:
         return _DEFAULT_METHOD if known is None else known.method
 
     @property
+    def sets_attributes(self) -> bool:
+        """Whether mode or modification time of files and directories are set after their creation.
+
+        Some servers permit neither.
+        """
+        return self.config.permCopy or self.config.timeCopy
+
+    @property
     def attributes(self) -> Attributes:
-        """Mode and modification time (whole seconds) that the complete file gets.
+        """Mode and modification time (whole seconds) that the complete file gets, None: not set.
 
         Raises TransferError 417 when SFTP cannot express the time.
         """
@@ -76,6 +84,8 @@ class Job:
         mtime = mtime_ns // 10**9 if config.timeCopy and mtime_ns is not None else None
         if mtime is not None and not 0 <= mtime < _MTIME_END:
             raise TransferError(417, "SFTP has no modification times before 1970 and after 2106")
+        if not self.sets_attributes:
+            return Attributes()
         return Attributes(
             mode=mode if config.permCopy and mode is not None else config.permDefault, mtime=mtime
         )

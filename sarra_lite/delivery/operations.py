@@ -6,7 +6,7 @@ import contextlib
 import stat
 from typing import TYPE_CHECKING
 
-from sarra_lite.delivery.destination import directory_mode
+from sarra_lite.delivery.attributes import directory_mode
 from sarra_lite.delivery.job import Job, Outcome
 from sarra_lite.errors import TransferError
 from sarra_lite.sftp.client import Attributes, SftpError

@@ -32,6 +32,7 @@ def is_small(client: SftpClient, job: Job) -> bool:
         and not (job.config.verify or job.config.fsync)
         and any_state(job)
         and job.given_up is None
+        and job.sets_attributes
     )
 
 

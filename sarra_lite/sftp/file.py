@@ -12,7 +12,7 @@ from paramiko.message import Message
 
 from sarra_lite.errors import ConfigError, DestinationDown, SourceUnavailable
 from sarra_lite.sftp import packets
-from sarra_lite.sftp.packets import Attributes
+from sarra_lite.sftp.packets import Attributes, SftpError
 from sarra_lite.sftp.sendfile import Content, FileRange
 
 if TYPE_CHECKING:
@@ -105,19 +105,27 @@ class File:
         await self.flush()
         await synced
 
-    async def finish(self, attributes: Attributes) -> Attributes:
+    async def finish(self, attributes: Attributes) -> tuple[Attributes, bool]:
         """Flush, set mode or mtime (section 6.9), and close.
 
-        Return the attributes after the last write, before the new ones were set.
+        Return the attributes after the last write, before the new ones were set, and whether these
+        are set, which the server may refuse.
         """
         found = self._session.send(constants.CMD_FSTAT, self._handle)
-        changed = self._session.send(constants.CMD_FSETSTAT, self._handle, attributes.pack())
+        changed = None
+        if attributes != Attributes():
+            packed = attributes.pack()
+            changed = self._session.send(constants.CMD_FSETSTAT, self._handle, packed)
         closed = self._close()
         await self.flush()
-        before = Attributes.unpack(await found)
-        await changed
+        before, is_set = Attributes.unpack(await found), True
+        try:
+            if changed is not None:
+                await changed
+        except SftpError:
+            is_set = False
         await closed
-        return before
+        return before, is_set
 
     def close_quietly(self) -> None:
         """Send a CLOSE request, without waiting for its response or those to writes."""

@@ -92,7 +92,7 @@ def test_many_files_can_be_written_at_the_same_time(sizes: list[int], step: int)
         file.on_written = written.append
         for offset in range(0, len(content), step):
             await file.write(offset, content[offset : offset + step])
-        found = await file.finish(Attributes(mode=0o644, mtime=1))
+        found, _ = await file.finish(Attributes(mode=0o644, mtime=1))
         assert sum(written) == found.size == len(content)
 
     async def scenario(client: Session, _: Scripted) -> None:
