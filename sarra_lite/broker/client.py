@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +13,6 @@ from sarra_lite.errors import BrokerRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from pika.channel import Channel
     from pika.spec import Basic, BasicProperties
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Broker", "Delivery", "PublishOutcome"]
 
 _NOT_FOUND: Final = 404
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,8 @@ class Broker(Connection):
         ``offset``: where a stream is read from, as RabbitMQ's x-stream-offset.
         ``channel``: that of another consumer, whose ``on_lost`` is called.
         """
+        if isinstance(offset, datetime):
+            offset = max(offset, _EPOCH)  # AMQP has no earlier times
         arguments = {} if offset is None else {"x-stream-offset": offset}
 
         def on_message(*message: Any) -> None:

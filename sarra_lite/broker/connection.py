@@ -15,6 +15,7 @@ from pika import ConnectionParameters, PlainCredentials, SSLOptions
 
 from sarra_lite import runtime
 from sarra_lite.broker.pika_errors import translate_error
+from sarra_lite.broker.properties import accept_any_headers
 from sarra_lite.broker.publisher import BatchingConnection, OnResult, Publisher, PublishOutcome
 from sarra_lite.errors import BrokerError
 from sarra_lite.runtime import log
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     Request = Callable[[Channel, OnReply], object]
 
 logging.getLogger("pika").setLevel(logging.CRITICAL + 1)  # its errors are raised as BrokerError
+accept_any_headers()
 
 _HEARTBEAT: Final = 10  # seconds; a dead connection is noticed within twice this time
 _CONNECT_TIMEOUT: Final = 10.0  # seconds to connect and log in

@@ -70,7 +70,6 @@ async def _last_offset(broker: Broker, name: str, channel: Channel, counted: int
         chunk.append(delivery)
         came.set()
 
-    others = set(channel.consumer_tags)
     await broker.consume(name, on_delivery, prefetch=_PREFETCH, offset="last", channel=channel)
     # Round trips are counted, not seconds: a broker that pauses has not said that there is nothing.
     turns = round(_TIMEOUT / _TURN) if counted else _EMPTY_TURNS
@@ -88,8 +87,7 @@ async def _last_offset(broker: Broker, name: str, channel: Channel, counted: int
             broker.ack(delivery)  # not multiple: that would be the other consumer's, too
         answered = len(chunk)
         await broker.round_trip(channel)
-    for tag in set(channel.consumer_tags) - others:
-        channel.basic_cancel(tag)
+    # It ends with the channel: pika rejects what a cancelled consumer gets, which streams refuse.
     return chunk[-1].offset
 
 
