@@ -10,7 +10,7 @@ from typing import Final
 
 EXIT_STATUSES: Final = {
     0: "success: every path was announced, every file arrived, the queue is empty",
-    1: "some files or paths failed; standard error has a line for each",
+    1: "some files or paths failed, or have no report; standard error has a line for each",
     2: "the command line is wrong",
     69: "the broker or the SFTP host cannot be reached",
     75: "not finished in time, or files are left in the queue; run the command again",

@@ -130,7 +130,7 @@ class Broker(Connection):
             channel.basic_qos(prefetch_count=prefetch)
             channel.basic_consume(name, on_message, arguments=arguments, callback=ok)
 
-        channel = channel or await self.open_channel(on_lost)
+        channel = channel or await self.open_channel(on_lost, name)
         await self.request_on(channel, partial(begin, prefetch))
         return Consumer(channel, begin)
 

@@ -117,8 +117,13 @@ class Connection:
                 await runtime.wait_for_any(1.0, self.lost)
         self._end(BrokerError("closed"))
 
-    async def open_channel(self, on_lost: Callable[[str], None] | None = None) -> Channel:
-        """Open a channel; a consumer's ``on_lost`` is called with the reason when it is closed."""
+    async def open_channel(
+        self, on_lost: Callable[[str], None] | None = None, queue: str = ""
+    ) -> Channel:
+        """Open a channel; a consumer's ``on_lost`` is called with the reason when it ends.
+
+        ``queue``: the name of what it consumes.
+        """
         connection = self._connection
         if connection is None or not connection.is_open:
             raise self._not_open()
@@ -130,7 +135,7 @@ class Connection:
         )
         if on_lost is not None:
             self._on_end[lambda error: on_lost(str(error))] = channel
-            deleted = BrokerError("the queue was deleted")
+            deleted = BrokerError(f"{queue} was deleted, or is moving to another node")
             channel.add_on_cancel_callback(lambda _: self._call_on_end(deleted, channel))
         return channel
 

@@ -2,14 +2,13 @@
 
 Reads the broker's stream of reports, which keeps past reports and gives them to any number of
 readers.  Prints one line for each report, or one JSON object with --json.  Reports on single blocks
-are shown only with --blocks or if the block failed.
+are shown only with --blocks or if the block failed.  Exit status 1: there is no report on a FILE.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import fnmatch
 import json
 import sys
 from datetime import UTC, datetime, timedelta
@@ -21,12 +20,20 @@ from sarra_lite import runtime, units
 from sarra_lite.broker import report_stream, streams
 from sarra_lite.broker.client import Delivery
 from sarra_lite.commands import arguments, connections
+from sarra_lite.commands.log_selection import Selection
 from sarra_lite.config.commands import LogConfig
-from sarra_lite.errors import EX_OK, BrokerError, Interrupted, UsageError
+from sarra_lite.errors import (
+    EX_FAILED,
+    EX_OK,
+    BrokerError,
+    BrokerRefused,
+    Interrupted,
+    UsageError,
+)
+from sarra_lite.runtime import log
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import AsyncIterator
 
     from sarra_lite.broker.client import Broker
     from sarra_lite.messages.v03 import Announcement, Report
@@ -34,6 +41,7 @@ if TYPE_CHECKING:
 _HEADER: Final = ("TIME (UTC)", "CODE", "SIZE", "RATE", "USER", "HOST", "FILE")
 _LINE: Final = "{:<19} {:>4} {:>10} {:>11} {:<12} {:<14} {}"
 _PREFETCH: Final = 500
+_NOT_FOUND: Final = 404  # of AMQP 0.9.1
 EXAMPLES: Final = (
     ("Show the reports on a file of the last week:", "sr_log --since 7d big.bin"),
     ("Show failures as they happen:", "sr_log --failed --follow"),
@@ -47,7 +55,12 @@ EXAMPLES: Final = (
 def make_parser() -> argparse.ArgumentParser:
     """Return the command line of sr_log."""
     parser = arguments.make_parser("sr_log", __doc__, LogConfig, EXAMPLES)
-    parser.add_argument("names", nargs="*", metavar="FILE", help="path or name; may have * and ?")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="FILE",
+        help="path as sr_post takes it, or name; may have * and ?; of a directory, all below it",
+    )
     parser.add_argument(
         "--since",
         default="1d",
@@ -55,7 +68,18 @@ def make_parser() -> argparse.ArgumentParser:
         " (default: 1d)",
     )
     parser.add_argument("--follow", action="store_true", help="continue with new reports")
-    parser.add_argument("--failed", action="store_true", help="show only failures")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--failed",
+        action="store_true",
+        help="show only failures; without --follow, only of what has not arrived since",
+    )
+    which.add_argument(
+        "--unfinished",
+        action="store_true",
+        help="show the last report on each file that is to be tried again, or of which only blocks"
+        " are reported; what no sender has taken is in the queue, and not shown",
+    )
     parser.add_argument("--blocks", action="store_true", help="show reports on single blocks, too")
     parser.add_argument("--user", help="show only files of this user")
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
@@ -66,31 +90,110 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run sr_log; return its exit status."""
     args, config = arguments.configured(make_parser(), argv, LogConfig)
+    if args.unfinished and args.follow:
+        raise UsageError("--unfinished shows a state, so it cannot --follow")
     return runtime.run_loop(_show(config, args, parse_since(args.since, datetime.now(UTC))))
 
 
 async def _show(config: LogConfig, args: argparse.Namespace, since: datetime) -> int:
     """Print the reports that the flags select, until a signal; return the exit status."""
+    stop = runtime.stop_on_signals()
+    # The broker delivers a stream in chunks, so the first reports may be older than ``since``.
+    selection = Selection(args, units.time_string(int(since.timestamp()) * 10**9))
+    output = _Output(selection, as_json=args.json)
     with contextlib.suppress(Interrupted):
-        stop = runtime.stop_on_signals()
-        await runtime.unless_stopped(stop, _print(config, args, since), "stopped")
+        if args.follow:
+            new = _Following(config, output, since)
+            reading = connections.keep_connected(config, new.declare, new.work, stop, 0.0)
+            await runtime.unless_stopped(stop, reading, "stopped")
+        else:
+            await runtime.unless_stopped(stop, _print_past(config, output, since), "stopped")
+            return _tell_unreported(selection, since)
     return EX_OK
 
 
-async def _print(config: LogConfig, args: argparse.Namespace, since: datetime) -> None:
-    header = "" if args.json or not sys.stdout.isatty() else _LINE.format(*_HEADER) + "\n"
-    # The broker delivers a stream in chunks, so the first reports may be older than ``since``.
-    earliest = units.time_string(int(since.timestamp()) * 10**9)
+async def _print_past(config: LogConfig, output: _Output, since: datetime) -> None:
     async with connections.broker_factory(config)() as broker:
-        follow = _follow(broker, config.queue, since)
-        deliveries = follow if args.follow else streams.read(broker, config.queue, since)
-        async for delivery in deliveries:
-            reported = report_stream.decode_report(delivery)
-            if reported is None or not _selected(*reported, args, earliest):
-                continue
-            sys.stdout.write(f"{header}{_json(*reported) if args.json else _line(*reported)}\n")
-            sys.stdout.flush()
-            header = ""
+        try:
+            async for delivery in streams.read(broker, config.queue, since):
+                output.take(delivery)
+        except BrokerRefused as error:
+            if error.code != _NOT_FOUND or config.queueName is not None:
+                raise
+            log.warning("no reports: %s", _no_stream(config))
+    output.print_remaining()
+
+
+def _tell_unreported(selection: Selection, since: datetime) -> int:
+    """Log which names no report was about; return the exit status."""
+    for name in selection.unreported:
+        when = since.strftime("%Y-%m-%d %H:%M:%S")
+        log.error("%s: no report since %s UTC", units.printable(name.text), when)
+    return EX_FAILED if selection.unreported else EX_OK
+
+
+def _no_stream(config: LogConfig) -> str:
+    return f"there is no {config.queue}; the first sr_post or sr_sender of this user makes it"
+
+
+class _Output:
+    """Prints the reports that are selected, the header before the first."""
+
+    def __init__(self, selection: Selection, *, as_json: bool) -> None:
+        self._selection = selection
+        self._format = _json if as_json else _line
+        shows_header = not as_json and sys.stdout.isatty()
+        self._header = _LINE.format(*_HEADER) + "\n" if shows_header else ""
+
+    def take(self, delivery: Delivery) -> None:
+        """Print a report if it is selected, and known to be."""
+        if not self._selection.may_want(delivery.body):
+            return
+        reported = report_stream.decode_report(delivery)
+        if reported is not None and self._selection.take(*reported):
+            self._print(*reported)
+
+    def print_remaining(self) -> None:
+        """Print what is known to be selected at the end of all reports only."""
+        for reported in self._selection.remaining():
+            self._print(*reported)
+
+    def _print(self, announcement: Announcement, report: Report) -> None:
+        sys.stdout.write(f"{self._header}{self._format(announcement, report)}\n")
+        sys.stdout.flush()
+        self._header = ""
+
+
+class _Following:
+    """Prints past and new reports, on one connection after the other."""
+
+    def __init__(self, config: LogConfig, output: _Output, since: datetime) -> None:
+        self._config = config
+        self._output = output
+        self._offset: datetime | int = since  # where the next connection begins
+
+    async def declare(self, broker: Broker, _: LogConfig) -> None:
+        """Raise BrokerError, which may be tried again, while there is no stream."""
+        try:
+            await broker.count_messages(self._config.queue)
+        except BrokerRefused as error:
+            if error.code != _NOT_FOUND:
+                raise
+            raise BrokerError(f"waiting for reports: {_no_stream(self._config)}") from None
+
+    async def work(self, broker: Broker) -> None:
+        """Print without end; raise BrokerError when the connection or the consumer ends."""
+        deliveries: asyncio.Queue[Delivery | str] = asyncio.Queue()
+        put, queue = deliveries.put_nowait, self._config.queue
+        await broker.consume(queue, put, prefetch=_PREFETCH, on_lost=put, offset=self._offset)
+        while isinstance(delivery := await deliveries.get(), Delivery):
+            self._output.take(delivery)
+            self._offset = (delivery.offset or 0) + 1
+            broker.ack(delivery)
+        if not broker.lost.is_set():
+            # Another stream of this name would count from 0 again.
+            self._offset = datetime.now(UTC)
+        raise BrokerError(delivery)
 
 
 def parse_since(text: str, now: datetime) -> datetime:
@@ -104,44 +207,6 @@ def parse_since(text: str, now: datetime) -> datetime:
     except ValueError:
         raise UsageError(f"--since: neither 5m, 2h, 7d nor 2026-11-23T22:00: {text!r}") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-async def _follow(broker: Broker, stream: str, since: datetime) -> AsyncIterator[Delivery]:
-    """Yield deliveries of the stream without end; raise BrokerError when the connection ends."""
-    deliveries: asyncio.Queue[Delivery | str] = asyncio.Queue()
-    await broker.consume(
-        stream,
-        deliveries.put_nowait,
-        prefetch=_PREFETCH,
-        on_lost=deliveries.put_nowait,
-        offset=since,
-    )
-    while isinstance(delivery := await deliveries.get(), Delivery):
-        yield delivery
-        broker.ack(delivery)
-    raise BrokerError(delivery)
-
-
-def _selected(
-    announcement: Announcement, report: Report, args: argparse.Namespace, earliest: str
-) -> bool:
-    """Return whether the flags select a report."""
-    return (
-        report.time_completed >= earliest
-        and (args.blocks or announcement.block is None or not report.arrived)
-        and not (args.failed and report.arrived)
-        and args.user in (None, announcement.source)
-        and _matches(announcement.rel_path, args.names)
-    )
-
-
-def _matches(rel_path: str, names: list[str]) -> bool:
-    """Return whether a name or pattern matches the path or its last part; True without names."""
-    last = rel_path.rpartition("/")[2]
-    return not names or any(
-        fnmatch.fnmatchcase(rel_path, name.lstrip("/")) or fnmatch.fnmatchcase(last, name)
-        for name in names
-    )
 
 
 def _line(announcement: Announcement, report: Report) -> str:

@@ -33,6 +33,8 @@ class ReportWaiter:
         # Bytes of each expected file that are not counted in arrived_bytes, by pubTime and relPath.
         self._expected: dict[tuple[str, str], int] = {}
         self._offset: int | str | datetime = "next"
+        # One hour earlier, because the broker's clock may differ.
+        self._since = datetime.now(UTC) - timedelta(hours=1)
         self.lost = ""  # why no reports come on this connection any more
 
     @property
@@ -51,6 +53,8 @@ class ReportWaiter:
             broker.ack(delivery)
 
         def on_lost(reason: str) -> None:
+            if not broker.lost.is_set():
+                self._offset = self._since  # another stream of this name would count from 0 again
             self.lost = reason
             self.changed.set()
 
@@ -58,10 +62,8 @@ class ReportWaiter:
         await broker.consume(
             self._stream, deliver, prefetch=_PREFETCH, offset=self._offset, on_lost=on_lost
         )
-        if self._offset == "next":
-            # Offset for the case that this connection is lost before the first report.  One hour
-            # earlier, because the broker's clock may differ.
-            self._offset = datetime.now(UTC) - timedelta(hours=1)
+        if self._offset == "next":  # for the case that this connection is lost before a report
+            self._offset = self._since
 
     def expect(self, announcement: Announcement) -> None:
         """Wait for the final report on this announcement.  Of blocks only the finish counts."""

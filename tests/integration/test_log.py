@@ -100,3 +100,59 @@ def test_a_closed_output_pipe_is_not_an_error(reported: Site) -> None:
     pipeline = f"{program} | head -c 1"
     done = subprocess.run(["sh", "-c", pipeline], env=reported.env, capture_output=True, check=True)
     assert done.stderr == b""
+
+
+def test_before_anything_was_sent_there_is_nothing_to_show_and_no_error(site: Site) -> None:
+    done = site.run("sr_log")
+    assert done.stdout == ""
+    assert f"no reports: there is no q_{site.user}_reports" in done.stderr
+    assert "f: no report since" in site.run("sr_log", "f", status=1).stderr
+    done = site.run("sr_log", "--queue-name", f"q_{site.user}_x", status=77)
+    assert f"no queue 'q_{site.user}_x'" in done.stderr
+
+
+def test_a_name_without_a_report_is_told(reported: Site) -> None:
+    done = reported.run("sr_log", "good", "goood", status=1)
+    assert done.stdout.endswith("good\n")
+    assert done.stderr.count("no report since") == 1
+    assert "goood: no report since" in done.stderr
+    assert reported.run("sr_log", "--failed", "good").stderr == ""
+
+
+def test_follow_goes_on_when_the_connection_is_lost_or_the_stream_made_again(site: Site) -> None:
+    def send(name: str) -> None:
+        (site.source / name).touch()
+        site.run("sr_post", site.source / name)
+        site.drain()
+
+    stream = f"q_{site.user}_reports"
+    with site.running("sr_log", "--follow") as log:
+        log.wait_for(f"waiting for reports: there is no {stream}")
+        send("first")
+        log.wait_for("first")
+        site.rabbit.close_all_connections()
+        log.wait_for("closed by the broker")
+        send("second")
+        log.wait_for("second")
+        with site.rabbit.channel() as channel:
+            channel.queue_delete(stream)
+        log.wait_for(f"{stream} was deleted")
+        send("third")
+        log.wait_for("third")
+        assert log.said().count(" 201 ") == 3
+        log.terminate()
+        assert log.wait(5) == 0
+
+
+def test_wait_goes_on_when_the_stream_of_reports_is_deleted(site: Site) -> None:
+    (site.source / "first").touch()
+    (site.source / "second").touch()
+    site.run("sr_post", site.source / "first")
+    site.drain()
+    with site.running("sr_post", "--wait", site.source / "second") as post:
+        wait_until(lambda: site.queued() == 1)
+        with site.rabbit.channel() as channel:
+            channel.queue_delete(f"q_{site.user}_reports")
+        post.wait_for("was deleted, or is moving to another node; trying again")
+        site.drain()
+        assert post.wait(20) == 0, post.said()
