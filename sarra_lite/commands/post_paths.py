@@ -25,7 +25,7 @@ from sarra_lite.errors import (
     SarraError,
     UsageError,
 )
-from sarra_lite.posting import scan
+from sarra_lite.posting import scan, selection
 from sarra_lite.posting.announcer import Announcer
 from sarra_lite.posting.waiter import ReportWaiter
 from sarra_lite.runtime import log
@@ -190,7 +190,7 @@ class _Posting:
     def _accepted(self, result: Callable[[], Iterable[Announcement]]) -> Iterator[Announcement]:
         """Yield the announcements of one path, or log and count the reason why there are none."""
         try:
-            yield from filter(self._config.accepts, result())
+            yield from selection.permitted(result(), self._config)
         except UsageError:
             raise
         except SarraError as error:

@@ -12,7 +12,7 @@ from sarra_lite import runtime
 from sarra_lite.broker import topology
 from sarra_lite.commands import connections
 from sarra_lite.errors import EX_OK, Interrupted, SarraError, UsageError
-from sarra_lite.posting import scan
+from sarra_lite.posting import scan, selection
 from sarra_lite.posting.announcer import Announcer
 from sarra_lite.runtime import log
 from sarra_lite.watch.ledger import Ledger
@@ -146,11 +146,11 @@ class _Watching:
         if not config.allowed_events & change.events:
             return []
         if change.kind == "changed":
-            return list(filter(config.accepts, scan.announcements(change.path, config)))
+            return list(selection.permitted(scan.announcements(change.path, config), config))
         if change.old is not None:
             renaming = scan.renaming(change.old, change.path, config)
-            if config.accepts(renaming):
-                return [renaming]
+            if permitted := list(selection.permitted([renaming], config)):
+                return permitted
             gone = change.old
         removal = scan.removal(gone, config, is_dir=change.is_dir)
-        return list(filter(config.accepts, [removal]))
+        return list(selection.permitted([removal], config))

@@ -104,8 +104,9 @@ class SenderConfig(ExchangeConfig):
         sftp://alias. Its password or key file is taken from credentials.conf; without an entry
         there, keys and the agent are used as ssh uses them.
     directory: Directory at the destination, relative to the login directory unless it is absolute.
-        ${%Y%m%d} is the time of the announcement, ${source} the user who posted it, ${BROKER_USER}
-        the sender's own broker user, ${0} the first group of the rule that matched.
+        ${%Y%m%d} is the time of the announcement, ${BROKER_USER} the sender's own broker user,
+        ${source} its author if the broker has verified it, or else the same, ${0} the first group
+        of the rule that matched.
     mirror: Keep the directories of the path at the destination. For removals there is events.
     strip: Number of leading directories to remove from the path.
     flatten: Replacement for each / of the path, so that all files are in one directory.
@@ -131,8 +132,9 @@ class SenderConfig(ExchangeConfig):
     permDirDefault: Mode of directories that the sender creates without a mode announced.
     permDirCopy: Set the announced mode also of directories that exist already.
     timeCopy: Set the modification time of files as announced.
-    acceptUsers: Broker users whose announcements are accepted, in addition to the sender's own.
-    requireUserId: Refuse announcements without an author that the broker has verified. sr3 sends
+    acceptUsers: Broker users whose announcements are accepted, in addition to the sender's own, for
+        files below baseDir, which must be set. The broker must have verified the author.
+    requireUserId: Refuse announcements without a verified author, as acceptUsers does. sr3 sends
         none.
     """
 
@@ -189,10 +191,7 @@ class SenderConfig(ExchangeConfig):
         elif not (self.mirror if rule.mirror is None else rule.mirror):
             parents = []
         directory = rules.substituted(template, announcement, match, self.broker.user)
-        # Variables come from an announcement: they must not add ".." or make the path absolute.
-        parts = [part for part in directory.split("/") if part not in ("", ".", "..")]
-        path = "/".join([*parts, *parents, name])
-        return "/" + path if template.startswith("/") else path
+        return "/".join([directory.rstrip("/"), *parents, name] if directory else [*parents, name])
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Add destinations that cannot be used."""
@@ -200,6 +199,8 @@ class SenderConfig(ExchangeConfig):
         if self.sendTo.path:
             yield "sendTo", "must end after the host; write where files go as directory"
         yield from rules.path_problems(self.directory, self.flatten)
+        if self.acceptUsers and self.baseDir is None:
+            yield "acceptUsers", "needs baseDir, which says what these users may have sent"
 
 
 class Src2logConfig(BrokerConfig):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Final
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sarra_lite.messages.v03 import Announcement
 
 VARIABLE: Final = re.compile(r"\$\{([^}]*)\}")
+_GROUP: Final = re.compile(r"\$\{[0-9]+\}")
 # Number of a group of the regular expression, date of the announcement, or name.
 _KNOWN: Final = re.compile(
     r"[0-9]+|%[aAbBdGHIjmMpSuUVwWyY](?:[^%]|%[aAbBdGHIjmMpSuUVwWyY])*|source|BROKER_USER"
@@ -67,7 +69,7 @@ def path_problems(directory: str, flatten: str = "/") -> Iterator[tuple[str, str
 def substituted(
     template: str, announcement: Announcement, match: re.Match[str] | None, user: str
 ) -> str:
-    """Return a directory with the values of its variables."""
+    """Return a directory with the values of its variables; ``user`` is that of the sender."""
 
     def value(variable: re.Match[str]) -> str:
         name = variable[1]
@@ -79,4 +81,13 @@ def substituted(
             return groups[int(name)] if int(name) < len(groups) else ""
         return user if name == "BROKER_USER" else announcement.source or ""
 
-    return VARIABLE.sub(value, template)
+    # Variables come from an announcement: they must not add ".." or make the path absolute.
+    directory = VARIABLE.sub(value, template)
+    path = "/".join(part for part in directory.split("/") if part not in ("", ".", ".."))
+    return f"/{path}" if template.startswith("/") else path
+
+
+def trusted(template: str) -> str:
+    """Return a directory up to its first part with a group of a rule, which can be any text."""
+    parts = itertools.takewhile(lambda part: not _GROUP.search(part), template.split("/"))
+    return "/".join(parts) or "/" * template.startswith("/")

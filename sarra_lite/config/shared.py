@@ -113,6 +113,8 @@ class ExchangeConfig(BrokerConfig):
     rules: Rules that accept or reject files. The first rule whose regular expression matches the
         beginning of baseUrl and path decides.
     acceptUnmatched: Accept files that no rule matches.
+    privateFiles: Announce and send also what is in .ssh, .gnupg and the like, which hold keys and
+        passwords, and write to these directories at the destination.
     events: What is announced, and what a sender does: create and modify files, change only their
         attributes, link (make symbolic links), mkdir, rename and remove. Without remove nothing is
         removed at the destination; without rename a new name is sent and the old one stays there.
@@ -129,6 +131,7 @@ class ExchangeConfig(BrokerConfig):
         default=[], example='[{ reject = ".*[.]tmp$" }, { accept = ".*" }]', kind="rules"
     )
     acceptUnmatched: bool = option(default=True)
+    privateFiles: bool = option(default=False)
     events: list[str] = option(
         default=list(EVENTS[:-2]),
         example=json.dumps(EVENTS),  # a list in TOML, too

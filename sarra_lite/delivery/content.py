@@ -27,7 +27,7 @@ _MODE_SET: Final = "mode and time set; content was not sent"
 async def send_file(destination: Destination, hooks: Hooks) -> Outcome:
     """Send a whole file: 201, or 304 when the destination has the same content already."""
     job = destination.job
-    async with open_source(job.source, job.announcement) as source:
+    async with open_source(job) as source:
         if (outcome := await _without_content(destination)) is not None:
             return outcome
         async with await destination.create() as file:
@@ -52,7 +52,7 @@ async def send_block(destination: Destination, hooks: Hooks) -> Outcome:
     if marked is not None:
         return await _finish_after_last(destination, Outcome(304, f"block {number + 1} is there"))
     async with (
-        open_source(job.source, job.announcement) as source,
+        open_source(job) as source,
         await (destination.create() if started else destination.create_with_markers()) as file,
     ):
         identity = await Upload(destination, file, hooks).send(source, piece.offset, piece.length)
@@ -90,7 +90,7 @@ async def _seconds_until_finish(job: Job, markers: Markers) -> float:
     Raises SourceUnavailable when the source changed, TransferError 499 when a block was given up.
     """
     count = job.announcement.blocks.count if job.announcement.blocks else 0
-    async with open_source(job.source, job.announcement) as source:
+    async with open_source(job) as source:
         # Another version written within the same second could have the same mtime at the
         # destination, which knows whole seconds only: wait until that second is over.
         second_ends_in = source.mtime_ns // 10**9 + 1 - time.time()

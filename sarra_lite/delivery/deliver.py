@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from sarra_lite.delivery import content, operations, permitted
+from sarra_lite.delivery import containment, content, operations, permitted
 from sarra_lite.delivery.destination import Destination
 from sarra_lite.errors import (
     DestinationDown,
@@ -61,6 +61,7 @@ async def _give_up(client: SftpClient, job: Job, error: TransferError) -> None:
     """Remove what exists of a file that was given up; mark a block that was given up."""
     destination, number = Destination(client, job), job.announcement.block
     try:
+        await containment.check(destination)
         # Without its source, no other block of the file can be sent either.
         if number is None or isinstance(error, SourceUnavailable):
             await destination.discard()
@@ -74,6 +75,7 @@ async def _give_up(client: SftpClient, job: Job, error: TransferError) -> None:
 
 async def _carry_out(destination: Destination, hooks: Hooks) -> Outcome:
     asked = destination.job.announcement.file_op or {}
+    await containment.check(destination)
     if "remove" in asked:
         return await operations.remove(destination)
     if "rename" in asked and (renamed := await operations.rename(destination)) is not None:

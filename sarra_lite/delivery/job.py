@@ -22,6 +22,8 @@ _DEFAULT_METHOD: Final = "sha512"  # of an identity, where none is announced
 class Job:
     """An announcement, the local path of its file, and the path at the destination.
 
+    ``root`` and ``source_root``: the directories, at the destination and here, that an announcement
+    of another user must not leave, whatever symbolic links there are.
     ``old_path``: the path at the destination that a rename starts from.  ``redelivered``: the job
     may have been done before without its report being published.  ``given_up``: the job failed with
     this error, only clean up after it.  ``losses``: how many connections ended while it was in
@@ -37,6 +39,8 @@ class Job:
     given_up: TransferError | None = None
     losses: int = 0
     done_before_loss: int = 0
+    root: str | None = None
+    source_root: str | None = None
 
     @property
     def suspect(self) -> bool:

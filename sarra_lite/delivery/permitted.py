@@ -1,10 +1,11 @@
-"""Refuses what the option ``events`` of a sender does not have."""
+"""Refuses what the configuration of a sender does not permit."""
 
 from __future__ import annotations
 
 import stat
 from typing import TYPE_CHECKING, Final
 
+from sarra_lite.config.private import private_part
 from sarra_lite.config.shared import EVENTS
 from sarra_lite.delivery.job import Job, Outcome
 from sarra_lite.errors import NotPermitted
@@ -21,7 +22,7 @@ _CREATE_AND_MODIFY: Final = frozenset({"create", "modify"})
 
 def any_state(job: Job) -> bool:
     """Return whether a job is permitted whatever is at the destination."""
-    return job.config.allowed_events >= _CREATE_AND_MODIFY
+    return job.root is None and job.config.allowed_events >= _CREATE_AND_MODIFY
 
 
 def check_events(config: SenderConfig, events: frozenset[str]) -> None:
@@ -35,6 +36,14 @@ def _not_permitted(config: SenderConfig, events: Collection[str]) -> NotPermitte
     return NotPermitted(403, f"{asked}: not in events of configuration {config.name}")
 
 
+def check_private(config: SenderConfig, *paths: str) -> None:
+    """Raise NotPermitted for a path to keys or passwords, unless the option permits it."""
+    for private in filter(None, map(private_part, paths)):
+        if not config.privateFiles:
+            name = private.rpartition("/")[2]
+            raise NotPermitted(403, f"{name} holds keys or passwords: set privateFiles to send it")
+
+
 async def check_present(destination: Destination) -> Outcome | None:
     """Check what a file, link or directory would replace.  Return an outcome if it is there.
 
@@ -42,7 +51,7 @@ async def check_present(destination: Destination) -> Outcome | None:
     """
     job, operation = destination.job, destination.job.announcement.file_op or {}
     check_events(job.config, job.announcement.events - {"rename"})
-    if any_state(job) or "directory" in operation:
+    if job.config.allowed_events >= _CREATE_AND_MODIFY or "directory" in operation:
         return None
     found = await destination.client.stat(job.path, follow_symlinks=False)
     needed = "create" if found is None else "modify"

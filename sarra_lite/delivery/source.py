@@ -18,12 +18,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sarra_lite.errors import SourceUnavailable
+from sarra_lite.config.private import private_part
+from sarra_lite.errors import NotPermitted, SourceUnavailable
 from sarra_lite.sftp.sendfile import FileRange, OpenFile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from sarra_lite.delivery.job import Job
     from sarra_lite.messages.v03 import Announcement
 
 # sr3 writes times from floating-point numbers, and loses digits of a fraction below 100 µs, which
@@ -42,8 +44,9 @@ _known: dict[str, tuple[bool, float]] = {}  # by directory; with the time when i
 
 
 @contextlib.asynccontextmanager
-async def open_source(path: str, announcement: Announcement) -> AsyncIterator[Source]:
-    """Open a file; raise as ``Source`` does."""
+async def open_source(job: Job) -> AsyncIterator[Source]:
+    """Open the file of a job; raise as ``Source`` does."""
+    path, announcement = job.source, job.announcement
     local = known_local(path)
     if local is None:
         directory = path.rpartition("/")[0]
@@ -51,7 +54,7 @@ async def open_source(path: str, announcement: Announcement) -> AsyncIterator[So
         if len(_known) >= _MAX_KNOWN:
             _known.clear()
         _known[directory] = local, time.monotonic() + _VALID
-    opening = functools.partial(Source, path, announcement, local=local)
+    opening = functools.partial(Source, path, announcement, local=local, root=job.source_root)
     source = opening() if local else await asyncio.to_thread(opening)
     try:
         yield source
@@ -62,10 +65,14 @@ async def open_source(path: str, announcement: Announcement) -> AsyncIterator[So
 class Source:
     """The announced version of a local file, open for reading; see ``open_source``."""
 
-    def __init__(self, path: str, announcement: Announcement, *, local: bool) -> None:
+    def __init__(
+        self, path: str, announcement: Announcement, *, local: bool, root: str | None = None
+    ) -> None:
         """Open the file; ``local``: it is on a local file system.
 
-        Raises SourceUnavailable 410 when it is gone or another version, 403 when not readable.
+        ``root``: the directory that symbolic links must not lead out of, nor to keys.  Raises
+        SourceUnavailable 410 when it is gone or another version, 403 when not readable, and
+        NotPermitted.
         """
         self._announced = announcement
         self._local = local
@@ -77,6 +84,8 @@ class Source:
         except OSError as error:
             raise SourceUnavailable(403, f"cannot be read: {error.strerror}") from None
         self._fd = self._file.number
+        if root is not None:
+            _check_beneath(self._fd, root)
         found = self._check()
         self.size, self.mtime_ns = found.st_size, found.st_mtime_ns
         self.sparse = found.st_blocks * 512 < found.st_size  # or compressed
@@ -186,6 +195,17 @@ class Source:
         if mtime is not None and abs(found.st_mtime_ns - mtime) > tolerance:
             raise SourceUnavailable(410, "changed since it was announced")
         return found
+
+
+def _check_beneath(fd: int, root: str) -> None:
+    """Raise NotPermitted for an open file that is not below a directory, or holds keys there.
+
+    The open file is asked, since its path may lead to another one by now.
+    """
+    name = os.readlink(f"/proc/self/fd/{fd}")
+    base = os.path.realpath(root).rstrip("/") + "/"
+    if not name.startswith(base) or private_part(name[len(base) :]):
+        raise NotPermitted(403, "a symbolic link leads out of baseDir, or to keys")
 
 
 def known_local(path: str) -> bool | None:

@@ -161,7 +161,7 @@ async def upload_stolen(client: SftpClient, part: SharedRange, hooks: Hooks) -> 
     """
     job, destination = part.job, Destination(client, part.job)
     async with (
-        open_source(job.source, job.announcement) as source,
+        open_source(job) as source,
         await client.open_file(destination.staging_file) as file,
     ):
         await Upload(destination, file, hooks).send_range(source, part)

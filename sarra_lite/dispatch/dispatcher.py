@@ -18,7 +18,7 @@ from sarra_lite import units
 from sarra_lite.delivery.job import Outcome
 from sarra_lite.delivery.source import has_size
 from sarra_lite.dispatch.lookups import Lookups
-from sarra_lite.dispatch.placement import make_job
+from sarra_lite.dispatch.placement import make_job, with_author
 from sarra_lite.dispatch.reporting import Reporting, last_resort
 from sarra_lite.dispatch.retries import seconds_until_retry
 from sarra_lite.dispatch.schedule import Pending, Schedule
@@ -180,7 +180,8 @@ class Dispatcher:
         except (MessageError, TransferError) as error:
             self._reject(delivery, announcement, error)
             return
-        large = blocks.should_split(announcement, self._config.blockSize)
+        # The blocks would be ours, and no more be known as announced by another user.
+        large = job.root is None and blocks.should_split(announcement, self._config.blockSize)
         if large and announcement.key not in self._schedule:
             self._lookups.start(self._split(delivery, job), 1)
         else:
@@ -232,6 +233,7 @@ class Dispatcher:
     ) -> None:
         """Publish the final report on an announcement that does not become a job."""
         outcome = Outcome(error.code, str(error))
+        announcement = with_author(self._config, announcement, delivery)
         self._link.report(self.reporting.report(announcement, outcome), delivery)
 
     def _report_final(self, pending: Pending, outcome: Outcome) -> None:

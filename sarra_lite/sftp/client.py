@@ -124,6 +124,10 @@ class SftpClient(Session):
         message.get_int()  # the number of names, which is 1
         return os.fsdecode(message.get_string())
 
+    async def realpath(self, path: str) -> str:
+        """Return the absolute path without symbolic links, as OpenSSH does (section 6.11)."""
+        return unpack_names(await self.send(constants.CMD_REALPATH, pack_path(path)))[0]
+
     async def listdir(self, path: str) -> list[str]:
         """Return the names in a directory, without . and .. (section 6.7)."""
         names: dict[str, None] = {}

@@ -143,7 +143,7 @@ class Converter:
         if not exchange.startswith(f"xs_{user}"):
             self.remarks.append(
                 f"If users other than {user} announce on exchange {exchange},"
-                " name them: acceptUsers = [...]."
+                " name them: acceptUsers = [...]. sr3's own posts are refused then."
             )
 
     def _user(self) -> str:

@@ -268,7 +268,7 @@ def test_an_announcement_of_another_user_is_refused(site: Site) -> None:
 
 
 def test_a_user_listed_in_acceptUsers_may_announce(site: Site) -> None:
-    site.configure("sender", 'acceptUsers = ["colleague"]\n')
+    site.configure("sender", f'acceptUsers = ["colleague"]\nbaseDir = "{site.source}"\n')
     (site.source / "f").write_text("x")
     site.run("sr_sender", "--declare")
     site.rabbit.add_users(User("colleague", "pw", write=".*"))

@@ -171,6 +171,7 @@ def loops_are_closed() -> Iterator[None]:
 
 
 def announced(path: str = "a", **fields: Any) -> Announcement:
+    fields = {"source": "uearnest", **fields}
     return Announcement("20261127T010203.5", "file:/home/earnest", path, **fields)
 
 
@@ -607,7 +608,7 @@ def test_a_bug_with_a_result_is_its_report_and_what_waited_for_it_is_started(
 ) -> None:
     stage = Stage()
     delivery = stage.deliver(announced(size=1))
-    later = Announcement("20261127T010204.5", "file:/home/earnest", "a", size=2)
+    later = msgspec.structs.replace(announced(size=2), pub_time="20261127T010204.5")
     stage.deliver(later)
     with monkeypatch.context() as patch:
         patch.setattr("sarra_lite.dispatch.dispatcher.replace", broken)

@@ -102,7 +102,9 @@ def test_a_rename_cannot_take_what_is_outside() -> None:
         (None, {}, True),
         (None, {"requireUserId": True}, False),
         ("mallory", {}, False),
-        ("colleague", {"acceptUsers": ["colleague"]}, True),
+        ("colleague", {"acceptUsers": ["colleague"], "baseDir": "/data"}, True),
+        ("uearnest", {"acceptUsers": ["colleague"], "baseDir": "/data"}, True),
+        (None, {"acceptUsers": ["colleague"], "baseDir": "/data"}, False),
     ],
 )
 def test_only_those_whom_the_configuration_names_are_acted_for(
@@ -130,7 +132,10 @@ def test_a_base_url_that_is_none_is_refused(options: dict[str, str]) -> None:
         (announced("/".join(["a" * 200] * 20)), {"baseDir": "/b" * 100}),
         (announced("a" * 200 + "/" + "b" * 200), {"flatten": "-"}),
         (announced(file_op={"rename": "a" * 200 + "/" + "b" * 200}), {"flatten": "-"}),
-        (announced(source="x" * 251), {"rules": [Rule(accept=".*", directory="user-${source}")]}),
+        (
+            announced("d/" + "x" * 251),
+            {"rules": [Rule(accept=".*/(x+)", directory="user-${0}", mirror=False)]},
+        ),
     ],
 )
 def test_a_path_that_no_file_has_is_refused_before_anything_is_opened(
@@ -145,3 +150,64 @@ def test_the_date_of_the_first_and_last_announcement_can_be_in_the_directory(tim
     rules = [Rule(accept=".*", directory="${%Y%m%d}")]
     announcement = Announcement(time, "file:/home/earnest", "f")
     assert place(announcement, rules=rules).path == f"{time[:8]}/f"
+
+
+OTHERS: dict[str, Any] = {"acceptUsers": ["colleague"], "baseDir": "/data"}
+
+
+@pytest.mark.parametrize(
+    ("author", "options", "source"),
+    [("colleague", OTHERS, "colleague"), ("uearnest", OTHERS, "uearnest"), (None, {}, "uearnest")],
+)
+def test_the_source_of_a_directory_is_the_proven_author_whatever_the_announcement_says(
+    author: str | None, options: dict[str, Any], source: str
+) -> None:
+    rules = [Rule(accept=".*", directory="in/${source}")]
+    job = place(announced(source="mallory"), author=author, rules=rules, **options)
+    assert job.path == f"in/{source}/d/f"
+    assert job.announcement.source == source
+
+
+@pytest.mark.parametrize(
+    ("directory", "root"),
+    [
+        ("", ""),
+        ("/", "/"),
+        ("/in/${source}/x", "/in/colleague/x"),
+        ("in/${%Y}", "in/2026"),
+        ("in/${0}/x", "in"),
+        ("/${0}", "/"),
+        ("a${1}b/c", ""),
+    ],
+)
+def test_others_have_to_stay_in_the_part_of_the_directory_that_they_cannot_choose(
+    directory: str, root: str
+) -> None:
+    rules = [Rule(accept=".*/(d)/(f)", directory=directory)]
+    job = place(announced(), author="colleague", rules=rules, **OTHERS)
+    assert (job.root, job.source_root) == (root, "/data")
+    own = place(announced(), author="uearnest", rules=rules, **OTHERS)
+    assert (own.root, own.source_root) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("announcement", "options"),
+    [
+        (announced(".ssh/id_ed25519"), {}),
+        (announced("home/.GnuPG/private-keys-v1.d/key"), {}),
+        (announced("d/.netrc"), {}),
+        (announced("id_ed25519", base="file:/home/earnest/.ssh"), {}),
+        (announced("keys/f"), {"rules": [Rule(accept=".*/keys/", directory=".ssh")]}),
+        (announced("f", file_op={"rename": "/home/earnest/.ssh/f"}), {"events": EVENTS}),
+        (announced("d", file_op={"link": "../.ssh"}), {}),
+        (announced(".ssh", file_op={"directory": ""}), {}),
+        (announced(".ssh/known_hosts", file_op={"remove": ""}), {"events": EVENTS}),
+    ],
+)
+def test_keys_and_passwords_need_a_word_of_their_own(
+    announcement: Announcement, options: dict[str, Any]
+) -> None:
+    with pytest.raises(TransferError, match="holds keys or passwords: set privateFiles") as refused:
+        place(announcement, **options)
+    assert refused.value.code == 403
+    place(announcement, privateFiles=True, **options)
