@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Broker", "Delivery", "PublishOutcome"]
 
-_NOT_FOUND: Final = 404
+_NOT_FOUND: Final = 404  # of AMQP 0.9.1
+_OTHER_ARGUMENTS: Final = 406
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
@@ -71,19 +72,32 @@ class Broker(Connection):
     async def declare_queue(self, name: str, arguments: dict[str, Any] | None = None) -> int:
         """Declare a durable queue unless it exists; return the number of its ready messages.
 
-        An existing queue may have other arguments: sr3 declares its queues without any.
+        An existing queue may have other arguments: sr3 declares its queues without any, and other
+        versions of this program with others.
         """
+        if (count := await self._count_if_any(name)) is not None:
+            return count
+        try:
+            await self.request(
+                lambda channel, ok: channel.queue_declare(
+                    name, durable=True, arguments=arguments, callback=ok
+                )
+            )
+        except BrokerRefused as error:
+            count = await self._count_if_any(name) if error.code == _OTHER_ARGUMENTS else None
+            if count is None:
+                raise
+            return count  # another program has declared it meanwhile
+        return 0
+
+    async def _count_if_any(self, name: str) -> int | None:
+        """Return how many messages are ready in a queue; None when there is no such queue."""
         try:
             return await self.count_messages(name)
         except BrokerRefused as error:
             if error.code != _NOT_FOUND:
                 raise
-        await self.request(
-            lambda channel, ok: channel.queue_declare(
-                name, durable=True, arguments=arguments, callback=ok
-            )
-        )
-        return 0
+        return None
 
     async def count_messages(self, name: str) -> int:
         """Return how many messages are ready in a queue; BrokerRefused when there is none."""

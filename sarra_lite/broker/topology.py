@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from sarra_lite.broker.client import Broker
     from sarra_lite.config.commands import PostConfig, Src2logConfig
 
-_QUORUM: Final = {"x-queue-type": "quorum"}
+# RabbitMQ 4 drops a message after 20 lost connections, in silence, unless the queue has another
+# limit.  -1, for none, is known to newer versions only.
+_QUORUM: Final = {"x-queue-type": "quorum", "x-delivery-limit": 10**9}
 
 
 async def declare_for_user(
