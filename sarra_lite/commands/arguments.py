@@ -7,15 +7,16 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from sarra_lite import __version__, runtime
+from sarra_lite import __version__, runtime, units
 from sarra_lite.config import files, schema
 from sarra_lite.config.shared import BrokerConfig, Config
-from sarra_lite.errors import EXIT_STATUSES
+from sarra_lite.errors import EXIT_STATUSES, ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from sarra_lite.config.schema import Option
 
@@ -36,6 +37,22 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals:
         raise argparse.ArgumentTypeError(f"not KEY=VALUE: {text}")
     return key, value
+
+
+def duration(text: str) -> float:
+    """Return the seconds of a text like ``5m``, for an argument of argparse."""
+    try:
+        return units.parse_duration(text)
+    except ValueError as error:  # of which argparse shows no text
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, without all the flags."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError."""
+        raise UsageError(f"{message}; see {self.prog} --help")
 
 
 def _rule(action: str, regex: str) -> dict[str, str]:
@@ -81,7 +98,7 @@ def bare_parser(
         "exit status": "\n".join(f"{code:>2}  {text}" for code, text in EXIT_STATUSES.items()),
         "files": _FILES.format(component=component),
     }
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         program,
         description=doc,
         epilog="\n\n".join(
@@ -101,13 +118,18 @@ def bare_parser(
 
 
 def configured(
-    parser: argparse.ArgumentParser, argv: Sequence[str] | None, config: type[Config]
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str] | None,
+    config: type[Config],
+    check: Callable[[argparse.Namespace], None] = lambda _: None,
 ) -> tuple[argparse.Namespace, Config]:
     """Parse the command line, read the configuration that it names, and set the log level.
 
-    Raises ConfigError with one line for each error.
+    ``check`` is called in between.  Raises UsageError for a wrong command line, ConfigError with
+    one line for each error of the configuration.
     """
     args = parser.parse_args(argv)
+    check(args)
     overrides: dict[str, Any] = {}
     for option in schema.options(config):
         if (value := vars(args).get(f"set_{option.key}")) is not None:
@@ -130,13 +152,23 @@ def _load(config: type[Config], name: str | None, overrides: dict[str, Any]) -> 
     file = next((file for file in candidates if file.exists()), candidates[0])
     source, values = str(file), {}
     if name is None and not file.exists():
-        source = "neither -c CONFIG nor all that is needed is given"
+        _check_required(config, file, overrides)
     else:
         values = files.read(file)
     if file is not candidates[0]:
         shared = {option.key for option in schema.options(BrokerConfig)}
         values = {key: value for key, value in values.items() if key in shared}
     return schema.build(config, values, source, overrides, name=file.stem)
+
+
+def _check_required(config: type[Config], file: Path, overrides: Mapping[str, Any]) -> None:
+    """Raise ConfigError when a command line without a configuration lacks what is needed."""
+    required = [option for option in schema.options(config) if option.required]
+    if missing := [option.flag for option in required if option.key not in overrides]:
+        raise ConfigError(
+            f"{file}: no such configuration, and no {' and '.join(missing)} given; begin with:"
+            f" mkdir -p {file.parent} && sr_config example {config.component} > {file}"
+        )
 
 
 def _add_option(group: argparse._ArgumentGroup, option: Option) -> None:

@@ -141,6 +141,8 @@ def _show(config: type[BrokerConfig], name: str | None) -> int:
 
 
 def _convert(file: Path, component: str | None, output: str | None) -> int:
+    if not file.exists():
+        raise UsageError(f"{file}: no such file")
     converted = convert.convert(file, component)
     text = files.document(converted.values, converted.remarks)
     for note in converted.notes:

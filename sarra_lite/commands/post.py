@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sarra_lite import runtime, units
-from sarra_lite.commands import arguments, post_paths
+from sarra_lite import runtime
+from sarra_lite.commands import arguments, path_announcements, post_paths
 from sarra_lite.config.commands import PostConfig
 from sarra_lite.errors import UsageError
 
@@ -24,6 +24,7 @@ EXAMPLES: Final = (
         "Announce the files that find(1) finds, whatever their names contain:",
         "find data -name '*.nc' -print0 | sr_post --null -",
     ),
+    ("Print what would be announced, and announce nothing:", "sr_post --dry-run data/"),
     ("Split files larger than 256 MiB into blocks:", "sr_post --block-size 256Mi big.bin"),
     ("Remove a file at the destination:", "sr_post --remove data/old.nc"),
     ("Announce each file that is completed in a directory:", "sr_post --watch data/"),
@@ -35,11 +36,14 @@ def make_parser() -> argparse.ArgumentParser:
     parser = arguments.make_parser("sr_post", __doc__, PostConfig, EXAMPLES)
     parser.add_argument("paths", nargs="*", metavar="PATH", help="file, directory, or - for stdin")
     parser.add_argument("-0", "--null", action="store_true", help="paths from stdin end with NUL")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print what would be announced; connect to nothing"
+    )
     parser.add_argument("--wait", action="store_true", help="wait for the reports on all files")
     parser.add_argument(
         "--timeout",
         metavar="DURATION",
-        type=units.parse_duration,
+        type=arguments.duration,
         help="give up when the broker has taken nothing for so long, for example 5m; with --wait"
         " also when not all is reported so long after the last announcement",
     )
@@ -59,12 +63,13 @@ def make_parser() -> argparse.ArgumentParser:
 @runtime.command
 def main(argv: list[str] | None = None) -> int:
     """Run sr_post; return its exit status."""
-    args, config = arguments.configured(make_parser(), argv, PostConfig)
-    _check(args)
+    args, config = arguments.configured(make_parser(), argv, PostConfig, _check)
     if args.watch:
         from sarra_lite.commands import post_watch  # noqa: PLC0415  imports inotify and sqlite
 
         return post_watch.serve(args.paths, config, accept_removals=args.accept_removals)
+    if args.dry_run:
+        return path_announcements.show(config, args)
     return runtime.run_loop(post_paths.post(config, args))
 
 
@@ -74,6 +79,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("no PATH given; see sr_post --help")
     if args.watch and (args.wait or args.remove or args.renamed_from or "-" in args.paths):
         raise UsageError("--watch takes directories, and none of --wait, --remove, --renamed-from")
+    if args.dry_run and (args.watch or args.wait):
+        raise UsageError("--dry-run announces nothing: leave out --watch and --wait")
     if args.watch and args.timeout is not None:
         raise UsageError("--watch has no --timeout: it goes on until it is stopped")
     if args.renamed_from and (len(args.paths) != 1 or args.remove):

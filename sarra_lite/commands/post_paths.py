@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import itertools
 import math
-import sys
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from sarra_lite import runtime
 from sarra_lite.broker import topology
 from sarra_lite.commands import connections
+from sarra_lite.commands.path_announcements import PathAnnouncements
 from sarra_lite.commands.progress import Progress
 from sarra_lite.errors import (
     EX_FAILED,
@@ -23,16 +23,14 @@ from sarra_lite.errors import (
     BrokerRefused,
     Interrupted,
     SarraError,
-    UsageError,
 )
-from sarra_lite.posting import scan, selection
 from sarra_lite.posting.announcer import Announcer
 from sarra_lite.posting.waiter import ReportWaiter
 from sarra_lite.runtime import log
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from sarra_lite.broker.client import Broker
     from sarra_lite.config.commands import PostConfig
@@ -61,15 +59,6 @@ async def post(config: PostConfig, args: argparse.Namespace) -> int:
             if not posting.limit.expired():
                 raise
     return posting.conclude()
-
-
-def _path_lists(args: argparse.Namespace) -> Iterator[list[str]]:
-    """Yield the paths of the command line; those from standard input as soon as they are read."""
-    for from_stdin, paths in itertools.groupby(args.paths, "-".__eq__):
-        if from_stdin:
-            yield from scan.read_paths(sys.stdin.fileno(), b"\0" if args.null else b"\n")
-        else:
-            yield list(paths)
 
 
 def _batches(announcements: Iterable[Announcement]) -> Iterator[list[Announcement]]:
@@ -103,12 +92,11 @@ class _Posting:
         self._args = args
         self._progress = progress
         self._stop = stop
-        self._problems = 0
         self._all_posted = False
         self._unread = False  # no sender consumes the queue
         self._waiter = ReportWaiter(config.report_stream)  # used with --wait only
-        announcements = map(self._announcements, _path_lists(args))
-        self._batches = itertools.chain.from_iterable(map(_batches, announcements))
+        self._announcements = PathAnnouncements(config, args)
+        self._batches = itertools.chain.from_iterable(map(_batches, self._announcements))
         self._reading: asyncio.Task[list[Announcement] | None] | None = None
 
     async def work(self, broker: Broker) -> None:
@@ -175,31 +163,6 @@ class _Posting:
             self._restart_limit()
         await self.announcer.wait_for_room()
 
-    def _announcements(self, paths: list[str]) -> Iterator[Announcement]:
-        """Yield the announcements of paths, as the flags say; in a thread."""
-        args, config = self._args, self._config
-        if args.renamed_from:
-            yield from (scan.renaming(args.renamed_from, path, config) for path in paths)
-        elif args.remove:
-            yield from (scan.removal(path, config, is_dir=path.endswith("/")) for path in paths)
-        else:
-            walked = scan.walk(paths, self._report_problem)
-            for result in scan.in_order(walked, config):
-                yield from self._accepted(result)
-
-    def _accepted(self, result: Callable[[], Iterable[Announcement]]) -> Iterator[Announcement]:
-        """Yield the announcements of one path, or log and count the reason why there are none."""
-        try:
-            yield from selection.permitted(result(), self._config)
-        except UsageError:
-            raise
-        except SarraError as error:
-            self._report_problem(str(error))
-
-    def _report_problem(self, line: str) -> None:
-        self._problems += 1
-        log.error("%s", line)
-
     async def _wait(self, broker: Broker) -> None:
         """Wait until all files are reported."""
         if self.announcer.unroutable:
@@ -238,11 +201,12 @@ class _Posting:
             left = self.announcer.unconfirmed
             log.error("not in time: the broker has not confirmed %d announcements", left)
             return EX_TEMPFAIL
-        problems = f", {self._problems} not" if self._problems else ""
+        failed = self._announcements.problems
+        problems = f", {failed} not" if failed else ""
         log.info("%d announced%s", self._progress.of_files, problems)
         if self._args.wait:
             late = f", {waiter.waiting} not reported in time" if waiter.waiting else ""
             log.info("%d arrived, %d failed%s", waiter.arrived, waiter.failed, late)
         if waiter.waiting:
             return EX_TEMPFAIL
-        return EX_FAILED if self._problems or waiter.failed else EX_OK
+        return EX_FAILED if failed or waiter.failed else EX_OK

@@ -13,7 +13,7 @@ from sarra_lite.config import files
 from sarra_lite.config.commands import COMMANDS, LogConfig, PostConfig, SenderConfig, Src2logConfig
 from sarra_lite.config.credentials import parse_url
 from sarra_lite.config.schema import check, options
-from sarra_lite.errors import ConfigError
+from sarra_lite.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from sarra_lite.config.shared import BrokerConfig
@@ -183,9 +183,14 @@ def test_an_error_names_the_flag_or_the_file_and_key(home: Path) -> None:
 
 
 @pytest.mark.usefixtures("home")
-def test_without_file_and_flags_the_error_suggests_both() -> None:
-    with pytest.raises(ConfigError, match="neither -c CONFIG nor all that is needed is given"):
-        arguments.configured(post.make_parser(), [], PostConfig)
+def test_without_file_and_flags_one_line_names_both_and_how_to_begin() -> None:
+    with pytest.raises(ConfigError) as caught:
+        arguments.configured(sender.make_parser(), [], SenderConfig)
+    file = files.find("sender", "default")
+    assert str(caught.value) == (
+        f"{file}: no such configuration, and no --broker and --send-to given; begin with:"
+        f" mkdir -p {file.parent} && sr_config example sender > {file}"
+    )
 
 
 def test_a_named_configuration_must_exist_and_be_toml(home: Path) -> None:
@@ -199,10 +204,26 @@ def test_a_named_configuration_must_exist_and_be_toml(home: Path) -> None:
 @pytest.mark.parametrize(
     "argv", [["--connections", "many"], ["--stream", "telnet"], ["--nosuch"], ["--conn", "1"]]
 )
-def test_a_wrong_command_line_ends_with_status_2(argv: list[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
+def test_a_wrong_command_line_is_one_line_with_status_2(argv: list[str]) -> None:
+    with pytest.raises(UsageError, match=r"^[^\n]*; see sr_sender --help$"):
         sender.make_parser().parse_args(argv)
-    assert caught.value.code == 2
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        ([], "no PATH given; see sr_post --help"),
+        (["--dry-run", "--watch", "x"], "--dry-run announces nothing"),
+        (["--timeout", "soon", "x"], "argument --timeout: not a duration like 5m: 'soon'"),
+    ],
+)
+def test_the_command_line_is_checked_before_the_configuration(
+    argv: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert post.main(argv) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert text in line
 
 
 def test_a_user_without_a_home_directory_has_the_configurations_of_the_host(

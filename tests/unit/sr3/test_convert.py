@@ -386,6 +386,13 @@ def test_the_component_is_that_of_the_directory_or_of_the_option(sr3: Path) -> N
     assert convert.convert(sr3 / "other" / "toscience.conf", "post").component == "post"
 
 
+def test_a_missing_file_is_told_before_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert config.main(["convert", str(tmp_path / "nosuch.conf")]) == 2
+    assert "nosuch.conf: no such file\n" in capsys.readouterr().err
+
+
 def test_an_unreadable_file_is_an_error_that_names_it(sr3: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         convert.convert(sr3 / "sender" / "nosuch.conf")
