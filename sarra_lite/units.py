@@ -24,7 +24,8 @@ _BINARY: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 def time_string(nanoseconds: int) -> str:
     """Return ``YYYYMMDDTHHMMSS.fffffffff`` in UTC for a time in nanoseconds since 1970.
 
-    This is the format of sr_post(7), pubTime.
+    This is the format of sr_post(7), pubTime.  Raises ValueError outside the years 1 to 9999, which
+    it has no digits for.
     """
     seconds, fraction = divmod(nanoseconds, 10**9)
     return f"{_whole_second(seconds)}.{fraction:09d}"
@@ -32,7 +33,12 @@ def time_string(nanoseconds: int) -> str:
 
 @functools.lru_cache(4096)  # many files of one tree have the same second
 def _whole_second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%dT%H%M%S")
+    try:
+        moment = datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise ValueError("not in the years 1 to 9999") from None
+    # The C library writes years before 1000 with fewer than four digits.
+    return f"{moment.year:04}{moment:%m%dT%H%M%S}"
 
 
 def nanoseconds(text: str) -> int:

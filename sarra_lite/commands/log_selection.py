@@ -9,6 +9,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
+from sarra_lite.posting import paths
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
@@ -31,7 +33,7 @@ class Name:
         """``name`` may begin with ``~``, or be relative to the current directory."""
         self.text = name
         self._pattern = os.path.normpath(name).lstrip("/")
-        self._path = os.path.abspath(os.path.expanduser(name)).strip("/")  # noqa: PTH100, PTH111
+        self._path = paths.absolute(os.path.expanduser(name)).strip("/")  # noqa: PTH111
         plain = (_PLAIN.findall(part) for part in _WILDCARDS.split(self._path.rpartition("/")[2]))
         pieces = [piece for found in plain for piece in found]
         self._piece = max(pieces, key=len, default="").encode()

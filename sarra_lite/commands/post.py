@@ -77,6 +77,8 @@ def _check(args: argparse.Namespace) -> None:
     """Raise UsageError for flags that cannot be combined."""
     if not args.paths:
         raise UsageError("no PATH given; see sr_post --help")
+    if "" in args.paths or args.renamed_from == "":
+        raise UsageError("a PATH is empty; the working directory is .")
     if args.watch and (args.wait or args.remove or args.renamed_from or "-" in args.paths):
         raise UsageError("--watch takes directories, and none of --wait, --remove, --renamed-from")
     if args.dry_run and (args.watch or args.wait):

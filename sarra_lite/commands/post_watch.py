@@ -12,7 +12,7 @@ from sarra_lite import runtime
 from sarra_lite.broker import topology
 from sarra_lite.commands import connections
 from sarra_lite.errors import EX_OK, Interrupted, SarraError, UsageError
-from sarra_lite.posting import scan, selection
+from sarra_lite.posting import paths, scan, selection
 from sarra_lite.posting.announcer import Announcer
 from sarra_lite.runtime import log
 from sarra_lite.watch.ledger import Ledger
@@ -40,11 +40,11 @@ def serve(directories: Sequence[str], config: PostConfig, *, accept_removals: bo
     has confirmed its announcements.  If the process is killed in between, the change is announced a
     second time.
     """
-    roots = [os.path.abspath(directory) for directory in directories]  # noqa: PTH100  any bytes
+    roots = [paths.absolute(directory) for directory in directories]
     for root in roots:
         if not os.path.isdir(root):  # noqa: PTH112
             raise UsageError(f"{root} is no directory; --watch takes directories")
-        scan.relative(root, config.base_dir)
+        paths.relative(root, config.base_dir)
     ceiling = None if accept_removals else _ceiling(config)
     renames = "rename" in config.allowed_events
     with (

@@ -6,16 +6,17 @@ import os
 import stat
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from sarra_lite import units
-from sarra_lite.errors import SarraError, UsageError
+from sarra_lite.errors import SarraError
 from sarra_lite.messages import blocks, v03
 from sarra_lite.messages.v03 import Announcement, Identity
+from sarra_lite.posting.paths import relative
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -96,23 +97,6 @@ def in_order(paths: Iterable[str], config: PostConfig) -> Iterator[Result]:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def relative(path: str, base: str) -> str:
-    """Return the relPath of a path below the base directory; UsageError when it is outside."""
-    path, base = _normal(path), _normal(base)
-    if base == "/":
-        return path.removeprefix("/")
-    if path != base and not path.startswith(base + "/"):
-        raise UsageError(f"{units.printable(path)} is not below baseDir {units.printable(base)}")
-    return path[len(base) + 1 :]
-
-
-@lru_cache(8)  # for the base directory, and for the path that is being announced
-def _normal(path: str) -> str:
-    path = os.path.abspath(path)  # noqa: PTH100  pathlib would resolve nothing more, slower
-    # POSIX leaves the meaning of two leading slashes to the system; on Linux they are one.
-    return path[1:] if path.startswith("//") else path
-
-
 def announcements(path: str, config: PostConfig) -> Iterable[Announcement]:
     """Return the announcements of a path in its present state: one, or blocks and a finish.
 
@@ -130,7 +114,11 @@ def announcements(path: str, config: PostConfig) -> Iterable[Announcement]:
             return [_without_content(config, path, status)]
     except OSError as error:
         raise SarraError(_error_text(path, error)) from None
-    raise SarraError(f"{units.printable(path)}: neither file, directory nor link; skipped")
+    raise _not_announced(path)
+
+
+def _not_announced(path: str) -> SarraError:
+    return SarraError(f"{units.printable(path)}: neither file, directory nor link; skipped")
 
 
 def removal(path: str, config: PostConfig, *, is_dir: bool) -> Announcement:
@@ -201,16 +189,31 @@ def _without_content(
         return _announcement(config, path, file_op=operation | {"link": os.readlink(path)})
     if stat.S_ISDIR(status.st_mode):
         return _announcement(config, path, mode=mode, file_op=operation | {"directory": ""})
+    if not stat.S_ISREG(status.st_mode):
+        raise _not_announced(path)
+    mtime = _time(status.st_mtime_ns)
+    if mtime is None:
+        raise SarraError(
+            f"{units.printable(path)}: its time is not in the years 1 to 9999; skipped"
+        )
     return _announcement(
         config,
         path,
         size=status.st_size,
-        mtime=units.time_string(status.st_mtime_ns),
-        atime=units.time_string(status.st_atime_ns),
+        mtime=mtime,
+        atime=_time(status.st_atime_ns),
         mode=mode,
         file_op=rename,
         overwrite=None if rename else _overwrite(config),
     )
+
+
+def _time(nanoseconds: int) -> str | None:
+    """Return the time string of a time of a file; None where there is none."""
+    try:
+        return units.time_string(nanoseconds)
+    except ValueError:
+        return None
 
 
 def _overwrite(config: PostConfig) -> str | None:

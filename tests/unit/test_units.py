@@ -7,9 +7,15 @@ from hypothesis import strategies as st
 from sarra_lite import units
 
 
-@given(st.integers(0, 4 * 10**18))
+@given(st.integers(-62_135_596_800 * 10**9, 253_402_300_800 * 10**9 - 1))
 def test_parsing_a_written_time_returns_the_same_time(moment: int) -> None:
     assert units.nanoseconds(units.time_string(moment)) == moment
+
+
+@pytest.mark.parametrize("seconds", [-62_135_596_801, 253_402_300_800, 2**63, -(2**63)])
+def test_a_time_outside_of_the_years_1_to_9999_is_refused(seconds: int) -> None:
+    with pytest.raises(ValueError, match="not in the years 1 to 9999"):
+        units.time_string(seconds * 10**9)
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "20261301T000000", "2026", "20260101T000000Zx"])
