@@ -36,6 +36,8 @@ settings.register_profile(
     derandomize="CI" in os.environ,
     print_blob=True,
 )
+# For a long run of one test: --hypothesis-profile=long --timeout=0
+settings.register_profile("long", settings.get_profile("sarra_lite"), max_examples=20_000)
 settings.load_profile("sarra_lite")
 
 

@@ -6,8 +6,10 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-from sarra_lite.delivery.destination import Markers
+from sarra_lite.delivery.claim import BlockClaim, begin_blocks, seconds_until_quiet
+from sarra_lite.delivery.destination import StagingGone
 from sarra_lite.delivery.job import Job, Outcome
+from sarra_lite.delivery.markers import Markers
 from sarra_lite.delivery.source import open_source
 from sarra_lite.delivery.upload import Upload, remote_identity
 from sarra_lite.errors import TransferError
@@ -15,6 +17,7 @@ from sarra_lite.sftp.client import SftpError
 
 if TYPE_CHECKING:
     from sarra_lite.delivery.destination import Destination
+    from sarra_lite.delivery.source import Source
     from sarra_lite.delivery.upload import Hooks
     from sarra_lite.sftp.client import Attributes
 
@@ -32,7 +35,7 @@ async def send_file(destination: Destination, hooks: Hooks) -> Outcome:
             return outcome
         async with await destination.create() as file:
             identity = await Upload(destination, file, hooks).send(source, 0, source.size)
-            await destination.finish(file, source.size, source.check)
+            await destination.finish(file, source.size, source.check_name)
     return Outcome(201, "file sent", source.size, identity)
 
 
@@ -48,15 +51,19 @@ async def send_block(destination: Destination, hooks: Hooks) -> Outcome:
         destination.client.stat(destination.marker_directory),
     )
     if complete:
+        if started is not None:
+            await destination.discard()  # another sender has finished the file meanwhile
         return Outcome(304, _NOT_COMPARED)
     if marked is not None:
         return await _finish_after_last(destination, Outcome(304, f"block {number + 1} is there"))
-    async with (
-        open_source(job) as source,
-        await (destination.create() if started else destination.create_with_markers()) as file,
-    ):
-        identity = await Upload(destination, file, hooks).send(source, piece.offset, piece.length)
-    await destination.mark_written(number)
+    claim = BlockClaim(destination, number)
+    async with open_source(job) as source:
+        if started is None:
+            await begin_blocks(destination)
+        async with claim.held() as file:
+            upload = Upload(destination, file, hooks, claim)
+            identity = await upload.send(source, piece.offset, piece.length)
+            await claim.mark_written(file)
     text = f"block {number + 1} of {piece.count} sent"
     return await _finish_after_last(destination, Outcome(206, text, piece.length, identity))
 
@@ -66,34 +73,38 @@ async def finish(destination: Destination) -> Outcome:
     job = destination.job
     found, markers = await asyncio.gather(destination.client.stat(job.path), destination.markers())
     if found is not None and destination.is_announced(found):
-        await destination.discard(markers)
-        if markers is not None or job.redelivered:  # sent by us
+        await destination.discard()
+        if job.redelivered:  # an earlier attempt may have ended before it was reported
             return _finished(job)
         changed = await destination.set_attributes(found)
         return Outcome(201, _MODE_SET, 0) if changed else Outcome(304, _NOT_COMPARED)
     if markers is None:
         # Where this directory cannot be created, no block can be marked: fail now, do not wait.
         await destination.make_marker_directory()
-        markers = Markers(set(), set())
-    wait = await _seconds_until_finish(job, markers)
-    if wait > 0:
-        return Outcome(0, "blocks are missing", wait=wait)
-    async with await destination.create() as file:
-        await destination.finish(file, job.announcement.size or 0)
-    await destination.discard(markers)
+        markers = Markers([])
+    async with open_source(job) as source:
+        wait = _seconds_until_finish(job, markers, source)
+        if wait == 0 and markers.claimed:
+            wait = await seconds_until_quiet(destination)
+        if wait > 0:
+            return Outcome(0, "blocks are missing", wait=wait)
+        if (file := await destination.open_existing()) is None:
+            raise StagingGone
+        async with file:
+            await destination.finish(file, job.announcement.size or 0, source.check_name)
+    await destination.discard()
     return _finished(job)
 
 
-async def _seconds_until_finish(job: Job, markers: Markers) -> float:
+def _seconds_until_finish(job: Job, markers: Markers, source: Source) -> float:
     """Return the seconds to wait before the next attempt; 0 when all blocks are written.
 
-    Raises SourceUnavailable when the source changed, TransferError 499 when a block was given up.
+    Raises TransferError 499 when a block was given up.
     """
     count = job.announcement.blocks.count if job.announcement.blocks else 0
-    async with open_source(job) as source:
-        # Another version written within the same second could have the same mtime at the
-        # destination, which knows whole seconds only: wait until that second is over.
-        second_ends_in = source.mtime_ns // 10**9 + 1 - time.time()
+    # Another version written within the same second could have the same mtime at the destination,
+    # which knows whole seconds only: wait until that second is over.
+    second_ends_in = source.mtime_ns // 10**9 + 1 - time.time()
     if (missing := count - len(markers.written) - len(markers.failed)) > 0:
         return min(missing * _RECHECK, _MAX_RECHECK)
     if markers.failed:
@@ -114,7 +125,6 @@ async def _without_content(destination: Destination) -> Outcome | None:
             return None
         raise
     if job.redelivered:
-        await destination.discard()
         return Outcome(201, "file sent", 0, job.announcement.identity)
     return Outcome(201, _MODE_SET, 0) if changed else Outcome(304, "file is there")
 
@@ -151,7 +161,7 @@ async def _finish_after_last(destination: Destination, outcome: Outcome) -> Outc
         return outcome
     finished = await finish(destination)
     while finished.wait is not None:
-        # Less than a second, until the second of the source's mtime is over.
+        # A few seconds: of the source's mtime, and of claims of lost connections.
         await asyncio.sleep(finished.wait)
         finished = await finish(destination)
     return Outcome(finished.code, finished.message, outcome.bytes, outcome.identity)

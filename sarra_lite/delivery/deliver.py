@@ -5,13 +5,15 @@ Any job may be carried out twice: by another sender at the same time, or again a
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite.delivery import containment, content, operations, permitted
-from sarra_lite.delivery.destination import Destination
+from sarra_lite.delivery.claim import discard_unless_held, mark_failed
+from sarra_lite.delivery.destination import Destination, StagingGone
 from sarra_lite.errors import (
     DestinationDown,
     DestinationFull,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from sarra_lite.delivery.upload import Hooks
     from sarra_lite.sftp.client import SftpClient
 
+_MOST_STARTS: Final = 5
 _MAKING: Final = {"link": operations.link, "directory": operations.directory}
 
 
@@ -41,9 +44,7 @@ async def deliver(client: SftpClient, job: Job, hooks: Hooks) -> Outcome:
         await _give_up(client, job, job.given_up)
         raise job.given_up
     try:
-        destination = Destination(client, job)
-        outcome = await _carry_out(destination, hooks)
-        return replace(outcome, message=destination.setter.told(outcome.message))
+        return await _with_restarts(client, job, hooks)
     except (DestinationDown, NotPermitted):
         raise
     except SftpError as status:
@@ -62,15 +63,28 @@ async def _give_up(client: SftpClient, job: Job, error: TransferError) -> None:
     destination, number = Destination(client, job), job.announcement.block
     try:
         await containment.check(destination)
-        # Without its source, no other block of the file can be sent either.
-        if number is None or isinstance(error, SourceUnavailable):
-            await destination.discard()
+        if isinstance(error, SourceUnavailable) or job.announcement.blocks is None:
+            await destination.discard()  # without its source, no block of it can be sent
+        elif number is None:
+            await discard_unless_held(destination)
         else:
-            await destination.mark_failed(number)
+            await mark_failed(destination, number)
     except DestinationDown:
         raise
     except (TransferError, SftpError):
         log.debug("%s: not cleaned up", job.path)
+
+
+async def _with_restarts(client: SftpClient, job: Job, hooks: Hooks) -> Outcome:
+    """Carry out a job, again when other connections work on the same version."""
+    for _ in range(_MOST_STARTS):
+        destination = Destination(client, job)
+        with contextlib.suppress(StagingGone):
+            outcome = await _carry_out(destination, hooks)
+            if job.redelivered and job.announcement.blocks is None:
+                await destination.discard()  # the staging files of earlier attempts
+            return replace(outcome, message=destination.setter.told(outcome.message))
+    raise TransferError(404, "destination: the inflight file vanished")
 
 
 async def _carry_out(destination: Destination, hooks: Hooks) -> Outcome:

@@ -1,20 +1,22 @@
 """One job at its destination: the final file, its staging file, and the markers of its blocks.
 
 Until a file is complete, its content is in the hidden staging file ``.<name>.<version>.inflight``
-beside it.  A file that is sent in blocks also has the directory ``.<name>.<version>.blocks``.  In
-it an empty file named by the block's number marks a block that is written, and ``<number>.failed``
-one that was given up (decision 0008).
+beside it.  A file that is sent in blocks also has the directory ``.<name>.<version>.blocks``, with
+an empty file for each block (``markers``, decision 0008).  All who send blocks of one version share
+both; each attempt to send a whole file has a staging file of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import stat
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Final, TypeGuard, TypeVar
 
 from sarra_lite.delivery.attributes import AttributeSetter, directory_mode
+from sarra_lite.delivery.markers import Markers
 from sarra_lite.errors import TransferError
 from sarra_lite.sftp.client import Attributes, SftpError
 
@@ -27,15 +29,12 @@ if TYPE_CHECKING:
 _STAGING_MODE: Final = 0o600  # nobody else may read content that is not complete
 _MARKERS_MODE: Final = 0o700
 _MAX_NAME_BYTES: Final = 255  # NAME_MAX of every common file system
-_FAILED: Final = ".failed"
+_MAX_ATTEMPTS: Final = 8
 Result = TypeVar("Result")
 
 
-class Markers(NamedTuple):
-    """Numbers of the blocks that are written, and of those that were given up."""
-
-    written: set[int]
-    failed: set[int]
+class StagingGone(Exception):
+    """Another connection has renamed or removed the staging file, or has written the block."""
 
 
 class Destination:
@@ -52,15 +51,26 @@ class Destination:
         self.setter = AttributeSetter(client)
         self.directory, slash, name = job.path.rpartition("/")
         version = job.announcement.version
-        prefix_bytes = _MAX_NAME_BYTES - len(f"..{version}.inflight")
+        prefix_bytes = _MAX_NAME_BYTES - len(f"..{version}.gone.blocks")
         prefix = os.fsdecode(os.fsencode(name)[:prefix_bytes])
-        stem = f"{self.directory}{slash}.{prefix}.{version}"
-        self.staging_file = f"{stem}.inflight"
-        self.marker_directory = f"{stem}.blocks"
+        self._stem = f"{self.directory}{slash}.{prefix}."
+        self.marker_directory = f"{self._stem}{version}.blocks"
+        self._removed_markers = f"{self._stem}{version}.gone.blocks"
+        self.staging_file = (
+            self._own_staging_file(job.attempt)
+            if job.announcement.blocks is None
+            else f"{self._stem}{version}.inflight"
+        )
 
-    def marker(self, number: int, suffix: str = "") -> str:
-        """Path of the marker of a written block; ``suffix`` _FAILED: of one that was given up."""
-        return f"{self.marker_directory}/{number}{suffix}"
+    def _own_staging_file(self, attempt: int) -> str:
+        """Return the staging file of an attempt to send a whole file, or to make a link."""
+        one = self.job.announcement
+        seed = f"{one.version}\0{one.pub_time}\0{attempt % _MAX_ATTEMPTS}"
+        return f"{self._stem}{hashlib.sha256(seed.encode()).hexdigest()[:8]}.inflight"
+
+    def marker(self, name: int | str) -> str:
+        """Return the path of a name in the marker directory; a number: that of a written block."""
+        return f"{self.marker_directory}/{name}"
 
     async def complete(self) -> bool:
         """Return whether the final file exists with the announced size and modification time."""
@@ -97,22 +107,32 @@ class Destination:
             if status.missing:
                 return None
             raise
-        written = {int(name) for name in names if name.isdecimal()}
-        failed = {int(name.removesuffix(_FAILED)) for name in names if name.endswith(_FAILED)}
-        return Markers(written, failed - written)
+        return Markers(names)
 
     async def create(self) -> File:
         """Open the staging file for writing; create it and its parent directories if missing."""
-        path = self.staging_file
         mode = _STAGING_MODE if self.job.sets_attributes else self.job.config.permDefault
+        return await self.with_parents(lambda: self._open(mode))
+
+    async def open_existing(self) -> File | None:
+        """Open the staging file for writing; None when it does not exist: nothing is created."""
         try:
-            return await self.with_parents(lambda: self.client.open_file(path, mode))
+            return await self._open(None)
+        except SftpError as status:
+            if status.missing:
+                return None
+            raise
+
+    async def _open(self, mode: int | None) -> File:
+        path = self.staging_file
+        try:
+            return await self.client.open_file(path, mode)
         except SftpError as status:
             if not status.denied:
                 raise
             # An earlier attempt may have given it the final mode already, without write permission.
             with contextlib.suppress(SftpError):
-                await self.client.set_attributes(path, Attributes(mode=mode))
+                await self.client.set_attributes(path, Attributes(mode=_STAGING_MODE))
                 return await self.client.open_file(path, mode)
             raise
 
@@ -125,18 +145,6 @@ class Destination:
                 raise
         await self.make_directories(self.directory)
         return await action()
-
-    async def create_with_markers(self) -> File:
-        """Open the staging file and create the marker directory, both requested at once."""
-        file, made = await asyncio.gather(
-            self.create(), self.make_marker_directory(), return_exceptions=True
-        )
-        if isinstance(file, BaseException):
-            raise file
-        if isinstance(made, BaseException):
-            file.close_quietly()
-            raise made
-        return file
 
     async def make_directories(self, path: str, mode: int | None = None) -> bool:
         """Create a directory with a mode, by default permDirDefault, and those above it.
@@ -180,68 +188,62 @@ class Destination:
             raise TransferError(409, f"{path} is in the way: no directory") from None
         return False
 
-    async def mark_written(self, number: int) -> None:
-        """Mark a block as written.
-
-        When another sender has finished the file meanwhile, remove what would be left over.
-        """
-        # Requested at once: the server works on one request after the other, in this order.
-        marked, _, complete = await asyncio.gather(
-            self.client.touch(self.marker(number)),
-            self.client.remove_all([self.marker(number, _FAILED)]),
-            self.complete(),
-            return_exceptions=True,
-        )
-        for error in (marked, complete):
-            missing = isinstance(error, SftpError) and error.missing
-            if isinstance(error, BaseException) and not missing:
-                raise error
-        if complete is True:
-            await self.discard()
-
-    async def mark_failed(self, number: int) -> None:
-        """Mark a block as given up, for the sender that waits to finish the file."""
-        await self.make_marker_directory()
-        await self.client.touch(self.marker(number, _FAILED))
-
     async def finish(
-        self, file: File, size: int, check_source: Callable[[], Awaitable[None]] | None = None
+        self, file: File, size: int, check_source: Callable[[], Awaitable[None]]
     ) -> None:
         """Set mode and mtime of the staging file, close it, check its size, rename it to its name.
 
         ``setter`` notes which of them the server refuses to set.
 
-        ``check_source`` is called when all writes are confirmed.  Raises TransferError 500 when the
-        size is not ``size`` bytes, 409 when a directory has the name.
+        ``check_source`` is called just before the rename.  Raises TransferError 500 when the size
+        is not ``size`` bytes, 409 when a directory has the name, StagingGone when another sender
+        has renamed or removed the staging file.
         """
         found = await self.setter.finish(file, self.staging_file, self.job.attributes)
-        if check_source is not None:
-            await check_source()
         if found.size != size:
             raise TransferError(500, f"{found.size} bytes at the destination instead of {size}")
+        await check_source()
+        await self.rename_staging_file()
+
+    async def rename_staging_file(self) -> None:
+        """Rename the staging file to its name; raise as ``finish``."""
         try:
             await self.client.rename(self.staging_file, self.job.path)
         except SftpError:
-            existing = await self.client.stat(self.job.path, follow_symlinks=False)
+            staging, existing = await asyncio.gather(
+                self.client.stat(self.staging_file, follow_symlinks=False),
+                self.client.stat(self.job.path, follow_symlinks=False),
+            )
+            if staging is None:
+                raise StagingGone from None
             if existing is None or not stat.S_ISDIR(existing.mode or 0):
                 raise
             raise TransferError(409, "a directory is in the way at the destination") from None
 
-    async def discard(self, known: Markers | None = None) -> None:
-        """Remove the staging file, all markers and their directory, as far as they exist.
+    async def discard(self) -> None:
+        """Remove the staging file and all markers, as far as they exist.
 
-        ``known``: the markers that were read before, which saves round trips.
+        The marker directory is renamed first, at once with the removal of the staging file: from
+        then on no connection can mark a block that it has written into the removed file.
         """
-        written, failed = known or ((), ())
-        markers = [self.marker(number) for number in written]
-        markers += [self.marker(number, _FAILED) for number in failed]
-        removing = self.client.remove_all([self.staging_file, *markers])
-        with contextlib.suppress(SftpError):
-            try:
-                await asyncio.gather(removing, self.client.rmdir(self.marker_directory))
-            except SftpError as status:
-                if status.missing:
-                    return
-                names = await self.client.listdir(self.marker_directory)
-                await self.client.remove_all(f"{self.marker_directory}/{name}" for name in names)
-                await self.client.rmdir(self.marker_directory)
+        if self.job.announcement.blocks is None:
+            attempts = range(_MAX_ATTEMPTS) if self.job.redelivered else (self.job.attempt,)
+            await self.client.remove_all(map(self._own_staging_file, attempts))
+            return
+        for _ in range(2):  # again, if an earlier attempt ended before all markers were removed
+            _, renamed, names = await asyncio.gather(
+                self.client.remove_all([self.staging_file]),
+                self.client.rename(self.marker_directory, self._removed_markers),
+                self.client.listdir(self._removed_markers),
+                return_exceptions=True,
+            )
+            for error in (renamed, names):
+                if isinstance(error, BaseException) and not isinstance(error, SftpError):
+                    raise error
+            if not isinstance(names, list):
+                return
+            await self.client.remove_all(f"{self._removed_markers}/{name}" for name in names)
+            with contextlib.suppress(SftpError):
+                await self.client.rmdir(self._removed_markers)
+            if not isinstance(renamed, SftpError) or renamed.missing:
+                return

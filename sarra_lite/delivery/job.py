@@ -48,6 +48,11 @@ class Job:
         return self.losses >= _SUSPECT
 
     @property
+    def attempt(self) -> int:
+        """0 for the first attempt; another number after each lost connection and a redelivery."""
+        return self.losses + self.redelivered
+
+    @property
     def content_bytes(self) -> int:
         """Bytes of content that this job sends; 0 for a finish."""
         announcement = self.announcement

@@ -68,7 +68,7 @@ async def link(destination: Destination) -> Outcome:
         raise TransferError(409, "a directory is in the way at the destination")
     await client.remove_all([destination.staging_file])
     await destination.with_parents(lambda: client.symlink(target, destination.staging_file))
-    await client.rename(destination.staging_file, job.path)
+    await destination.rename_staging_file()
     return Outcome(201, "linked")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sarra_lite.delivery.destination import Destination
 from sarra_lite.delivery.job import Outcome
 from sarra_lite.delivery.permitted import any_state
 from sarra_lite.delivery.source import Source
+from sarra_lite.delivery.version import is_current
 from sarra_lite.errors import TransferError
 from sarra_lite.messages import blocks
 from sarra_lite.sftp.small_file import End, SmallFile
@@ -31,8 +33,9 @@ def is_small(client: SftpClient, job: Job) -> bool:
         and announcement.size <= client.max_write
         and not (job.config.verify or job.config.fsync)
         and any_state(job)
-        and job.given_up is None
         and job.sets_attributes
+        # Of an earlier attempt a staging file may be left, which ``deliver`` removes.
+        and not (job.given_up or job.redelivered)
     )
 
 
@@ -62,5 +65,6 @@ def start(
     always = announced is None or job.announcement.overwrite == "always"
     unless = None if always else (job.announcement.mtime_ns or 0) // 10**9
     staging = Destination(client, job).staging_file
-    client.upload_small(SmallFile(staging, job.path, content, attributes, unless, ended))
+    current = partial(is_current, job.source, job.announcement)
+    client.upload_small(SmallFile(staging, job.path, content, attributes, unless, ended, current))
     return True

@@ -13,12 +13,12 @@ import contextlib
 import errno
 import functools
 import os
-import stat
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite.config.private import private_part
+from sarra_lite.delivery.version import check_version, is_current
 from sarra_lite.errors import NotPermitted, SourceUnavailable
 from sarra_lite.sftp.sendfile import FileRange, OpenFile
 
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
     from sarra_lite.delivery.job import Job
     from sarra_lite.messages.v03 import Announcement
 
-# sr3 writes times from floating-point numbers, and loses digits of a fraction below 100 µs, which
-# it writes with an exponent (units.nanoseconds).
-_TOLERANCE = 1000  # ns
-_TOLERANCE_EXPONENT = 100_000  # ns
 _LOCAL: Final = (
     *("bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "ramfs"),
     *("rootfs", "tmpfs", "vfat", "xfs", "zfs"),
@@ -74,6 +70,7 @@ class Source:
         SourceUnavailable 410 when it is gone or another version, 403 when not readable, and
         NotPermitted.
         """
+        self._path = path
         self._announced = announcement
         self._local = local
         self._flags = os.RWF_NOWAIT
@@ -160,6 +157,19 @@ class Source:
             return 0, max(hole - offset, _LEAST_DATA)
         return 0, self.size
 
+    async def check_name(self) -> None:
+        """As ``check``, and raise 410 when another version has taken the name of the file.
+
+        A file that was removed is no other version.
+        """
+        await self.check()
+        if not (
+            is_current(self._path, self._announced)
+            if self._local
+            else await asyncio.to_thread(is_current, self._path, self._announced)
+        ):
+            raise SourceUnavailable(410, "changed since it was announced")
+
     async def _read(self, buffer: memoryview, offset: int) -> int:
         """Read into a buffer; return the number of bytes, at least one."""
         if self._local:
@@ -183,17 +193,8 @@ class Source:
         return count
 
     def _check(self) -> os.stat_result:
-        found, announced = os.fstat(self._fd), self._announced
-        if not stat.S_ISREG(found.st_mode):
-            raise SourceUnavailable(410, "no regular file any more")
-        if announced.size is not None and found.st_size != announced.size:
-            raise SourceUnavailable(
-                410, f"changed: {found.st_size} bytes now, {announced.size} announced"
-            )
-        mtime = announced.mtime_ns
-        tolerance = _TOLERANCE_EXPONENT if "e" in (announced.mtime or "") else _TOLERANCE
-        if mtime is not None and abs(found.st_mtime_ns - mtime) > tolerance:
-            raise SourceUnavailable(410, "changed since it was announced")
+        found = os.fstat(self._fd)
+        check_version(found, self._announced)
         return found
 
 

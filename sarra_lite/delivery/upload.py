@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sarra_lite.delivery.destination import Destination
@@ -14,6 +15,7 @@ from sarra_lite.messages import blocks
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sarra_lite.delivery.claim import BlockClaim
     from sarra_lite.delivery.rate_limit import RateLimit
     from sarra_lite.delivery.source import Source
     from sarra_lite.delivery.work_stealing import SharedRanges
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from sarra_lite.messages.v03 import Identity
     from sarra_lite.sftp.client import File, SftpClient
 
+_RECORD_EVERY: Final = 2.0  # seconds
 _FINISHED_ON_STOP: Final = 8 * 1024 * 1024  # bytes that are still sent after a request to stop
 
 
@@ -41,9 +44,19 @@ class Hooks(NamedTuple):
 class Upload:
     """Writes content of a job's source into its staging file."""
 
-    def __init__(self, destination: Destination, file: File, hooks: Hooks) -> None:
-        """``file``: the staging file, open for writing on the destination's connection."""
-        file.on_written = hooks.on_written
+    def __init__(
+        self, destination: Destination, file: File, hooks: Hooks, claim: BlockClaim | None = None
+    ) -> None:
+        """``file``: the staging file, open for writing on the destination's connection.
+
+        ``claim``: that of the block to write, which tells what is written already.
+        """
+        file.on_written = self._count
+        self._claim = claim
+        self._written_before = claim.written if claim else 0
+        self._block: SharedRange | None = None
+        self._confirmed = 0  # bytes
+        self._recorded_at = time.monotonic()
         self._destination = destination
         self._job = destination.job
         self._file = file
@@ -60,12 +73,22 @@ class Upload:
         back differs from what was sent; this takes as much time as the download.
         """
         job, method = self._job, self._job.method
-        digest, whole = blocks.digest(method), SharedRange(job, offset, length, self._chunk)
+        digest, done = blocks.digest(method), self._written_before
+        async for _, data, _ in source.ranges(offset, done, self._chunk):
+            digest.update(data)
+            await asyncio.sleep(0)
+        whole = SharedRange(job, offset + done, length - done, self._chunk)
         if job.announcement.blocks is None:
             await self._send_unstolen(source, whole, digest)
             await self._flush()
         else:
-            await self.send_range(source, whole, digest)
+            self._block = whole
+            try:
+                await self.send_range(source, whole, digest)
+            except Interrupted:
+                await self._file.flush()
+                await self._record(source)
+                raise
         identity = blocks.identity(method, digest.digest())
         if job.known_identity not in (None, identity):
             raise TransferError(410, "changed: its content is not what was announced")
@@ -128,6 +151,8 @@ class Upload:
                 if wait := self._hooks.rate_limit.reserve(len(data)):
                     await asyncio.sleep(wait)
                 await self._file.write(offset, data if content is None else content)
+            if time.monotonic() - self._recorded_at > _RECORD_EVERY:
+                await self._record(source)
             self._hooks.on_sent(len(data))
 
     async def _keeps_holes(self, source: Source) -> bool:
@@ -141,6 +166,20 @@ class Upload:
         if self._job.announcement.blocks is not None:
             return not self._job.redelivered
         return (await self._file.stat()).size == 0
+
+    async def _record(self, source: Source) -> None:
+        """Record how much of the beginning of the block the server has confirmed."""
+        if self._claim is None or self._block is None:
+            return
+        await source.check()  # it may have been read again since: see Source.ranges()
+        # What is sent after this range was stolen by others, and does not follow it.
+        confirmed = min(self._confirmed, self._block.sent)
+        await self._claim.record(self._written_before + confirmed)
+        self._recorded_at = time.monotonic()
+
+    def _count(self, count: int) -> None:
+        self._confirmed += count
+        self._hooks.on_written(count)
 
     async def _flush(self) -> None:
         """Wait until all writes of a block, or of a file to verify, are confirmed; or for fsync.

@@ -44,6 +44,11 @@ class SharedRange:
         """Bytes that are neither sent nor stolen."""
         return self._end - self._next
 
+    @property
+    def sent(self) -> int:
+        """Bytes at the beginning of it that are sent or being sent."""
+        return self._next - self.begin
+
     def claim(self, offset: int, length: int) -> bool:
         """Reserve the next chunk for the owner of the range; False when it was stolen."""
         if offset >= self._end:

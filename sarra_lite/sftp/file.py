@@ -50,7 +50,12 @@ class File:
         """
         if error is not None:
             self.close_quietly()
-        elif self._open:
+        else:
+            await self.close()
+
+    async def close(self) -> None:
+        """Flush and close, unless it is closed; raise SftpError when a write or CLOSE failed."""
+        if self._open:
             closed = self._close()
             await self.flush()
             await closed
@@ -126,6 +131,11 @@ class File:
             is_set = False
         await closed
         return before, is_set
+
+    async def set_attributes(self, attributes: Attributes) -> None:
+        """Set mode or mtime (section 6.9) while it is open, whatever name it has now."""
+        if self._open:
+            await self._session.send(constants.CMD_FSETSTAT, self._handle, attributes.pack())
 
     def close_quietly(self) -> None:
         """Send a CLOSE request, without waiting for its response or those to writes."""

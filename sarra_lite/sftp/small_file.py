@@ -48,7 +48,8 @@ class SmallFile:
     """One upload: STAT, OPEN, then WRITE, FSTAT, FSETSTAT and CLOSE at once, then a rename.
 
     ``on_end`` is called with an End, or with what ended the session.  ``unless_mtime``: end
-    without a result if a file of this time and size exists already.
+    without a result if a file of this time and size exists already.  ``is_current`` is asked just
+    before the rename whether to do it.
     """
 
     staging: str
@@ -57,6 +58,7 @@ class SmallFile:
     attributes: Attributes
     unless_mtime: int | None
     on_end: Callable[[End | BaseException], None]
+    is_current: Callable[[], bool] = lambda: True
     _first_id: int = field(default=0, init=False)
     _send: Callable[..., None] = field(init=False)
     _left: int = field(default=4, init=False)  # responses due before the rename
@@ -88,7 +90,7 @@ class SmallFile:
             self._left -= 1
             if self._left:
                 return False
-            if self._ok:
+            if self._ok and self.is_current():
                 names = _POSIX_RENAME + pack_path(self.staging) + pack_path(self.path)
                 self._send(self._request(_RENAME, constants.CMD_EXTENDED, names))
                 return False

@@ -82,6 +82,8 @@ class Files:
     def _extended(self, extension: bytes, request: Request) -> bytes | None:
         name = request.string()
         if extension == b"posix-rename@openssh.com":
+            if name not in self.content:
+                return request.status(constants.SFTP_NO_SUCH_FILE)
             self.content[request.string()] = self.content.pop(name)
         elif extension == b"fsync@openssh.com":
             self.synced.append(name)

@@ -48,6 +48,16 @@ def test_a_file_of_one_write_is_uploaded_at_once(tmp_path: Path, size: int) -> N
     assert bytes(file.content) == b"x" * size
 
 
+def test_it_looks_at_the_source_again(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    (file,) = started(job_of(tmp_path / "file"))
+    assert file.is_current()
+    (tmp_path / "new").write_bytes(b"y")
+    os.utime(tmp_path / "new", (1, 1))
+    (tmp_path / "new").rename(tmp_path / "file")
+    assert not file.is_current()
+
+
 def test_larger_ones_and_those_to_verify_or_to_sync_are_left_to_deliver(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"x" * 1001)

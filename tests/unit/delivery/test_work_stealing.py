@@ -140,7 +140,8 @@ def a_part(shared: SharedRanges) -> SharedRange:
 async def held_up(ends: Ends, job: Job, shared: SharedRanges) -> asyncio.Task[Any]:
     """Begin to deliver, and have the server read no more when the first of it has come."""
     doing = asyncio.create_task(deliver(ends.owner, job, quiet_hooks(shared)))
-    await ends.slow.until(5)  # is it there, a mark, open, a directory for marks, and content
+    while not writes(ends.slow):
+        await ends.slow.until(len(ends.slow.requests) + 1)
     ends.slow.reading.clear()
     await asyncio.sleep(0.05)  # it sends as much as may be under way
     return doing

@@ -21,7 +21,10 @@ CONTENT = b"some content"
 
 
 def upload(
-    script: Callable[[Request], bytes | None], *, unless_mtime: int | None = None
+    script: Callable[[Request], bytes | None],
+    *,
+    unless_mtime: int | None = None,
+    is_current: Callable[[], bool] = lambda: True,
 ) -> tuple[End | BaseException, list[int]]:
     """Upload a file; return the result and the kinds of requests in their order."""
 
@@ -30,7 +33,7 @@ def upload(
         async with logged_in(script) as (client, server):
             attributes = Attributes(mode=0o640, mtime=5)
             file = SmallFile(
-                ".f.inflight", "f", CONTENT, attributes, unless_mtime, ended.set_result
+                ".f.inflight", "f", CONTENT, attributes, unless_mtime, ended.set_result, is_current
             )
             client.upload_small(file)
             result = await asyncio.wait_for(ended, 5)
@@ -120,6 +123,14 @@ def test_a_missing_directory_is_told() -> None:
         return request.status(constants.SFTP_NO_SUCH_FILE)
 
     assert upload(script, unless_mtime=5)[0] is End.NO_DIRECTORY
+
+
+def test_what_is_another_version_just_before_the_rename_is_not_renamed() -> None:
+    files = Files()
+    result, kinds = upload(files, is_current=lambda: False)
+    assert result is End.UNUSUAL
+    assert kinds[-1] == constants.CMD_CLOSE
+    assert b"f" not in files.content
 
 
 def test_a_rename_that_fails_is_no_success() -> None:
