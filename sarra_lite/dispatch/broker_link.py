@@ -119,9 +119,12 @@ class BrokerLink:
     ) -> None:
         """Publish a report; when it is confirmed, acknowledge ``delivery``, call ``on_confirmed``.
 
-        After a lost connection, neither is done: the broker redelivers.
+        A block that completes its file has a second one.  After a lost connection, neither is done:
+        the broker redelivers.
         """
-        self._publish([(self._config.report_topic, report)], delivery, on_confirmed)
+        topic = self._config.report_topic
+        reports = [(topic, one) for one in blocks.reports_of(report)]
+        self._publish(reports, delivery, on_confirmed)
 
     def announce_blocks(self, delivery: Delivery, announcement: Announcement) -> None:
         """Announce the blocks of a large file that was announced whole, instead of it."""

@@ -12,7 +12,7 @@ import msgspec
 
 from sarra_lite import units
 from sarra_lite.errors import SarraError, TransferError
-from sarra_lite.messages import v03
+from sarra_lite.messages import blocks, v03
 from sarra_lite.messages.limits import clean_text
 from sarra_lite.messages.v03 import Report
 from sarra_lite.runtime import log
@@ -85,9 +85,10 @@ class Reporting:
             attempt=attempt,
             will_retry=will_retry,
         )
+        message = msgspec.structs.replace(announcement, report=report)
         if report.final:
-            self._count(announcement, report)
-        return msgspec.structs.replace(announcement, report=report)
+            self._count(message, report)
+        return message
 
     def duration(
         self, announcement: Announcement, outcome: Outcome, seconds: float
@@ -109,12 +110,12 @@ class Reporting:
                 del self._measured[next(iter(self._measured))]
         return seconds
 
-    def _count(self, announcement: Announcement, report: Report) -> None:
-        name = units.printable(announcement.rel_path) or "(unreadable announcement)"
+    def _count(self, message: Announcement, report: Report) -> None:
+        name = units.printable(message.rel_path) or "(unreadable announcement)"
         if not report.arrived:
-            self.failed += announcement.block is None
-            self.failed_blocks += announcement.block is not None
+            self.failed += message.block is None
+            self.failed_blocks += message.block is not None
             log.warning("%s: %s (%d)", name, report.message, report.code)
-        elif announcement.block is None:
+        elif message.block is None or len(blocks.reports_of(message)) > 1:
             self.arrived += 1
             log.debug("%s: %s (%d)", name, report.message, report.code)

@@ -22,6 +22,9 @@ _MAX_SIZE: Final = 1024 * _MIB  # of a larger block, too much is sent again afte
 _BLOCKS: Final = 1000  # approximate number of blocks of a file, between these two sizes
 _CHUNK: Final = 256 * 1024  # bytes to read at once
 
+_COMPLETE: Final = 201  # report codes
+_WRITTEN: Final = 206
+
 METHODS: Final = ("sha512", "sha256", "md5")
 # blake3 takes a fifth of the time of sha256.  sr3 does not know it, nor does it send our blocks.
 COD: Final = Identity("cod", "blake3")
@@ -67,6 +70,28 @@ def should_split(announcement: Announcement, configured: int) -> bool:
         and announcement.mtime is not None  # which identifies the version of a block
         and size > block_size(size, configured)
     )
+
+
+def reports_of(report: Announcement) -> list[Announcement]:
+    """Return a report, and after that on a block that completed its file, one on the whole file.
+
+    Where no finish is announced, as by sr3, the file is complete with its last block: that is the
+    one with code 201.
+    """
+    piece, result = report.blocks, report.report
+    if piece is None or result is None or piece.finish or piece.number is None:
+        return [report]
+    if result.code != _COMPLETE or not result.final:
+        return [report]
+    of_block = msgspec.structs.replace(result, code=_WRITTEN)
+    of_whole = msgspec.structs.replace(
+        result, bytes=report.size, block=None, identity=None, seconds=None, rate=None
+    )
+    whole = msgspec.structs.replace(piece, number=None)
+    return [
+        msgspec.structs.replace(report, report=of_block),
+        msgspec.structs.replace(report, report=of_whole, blocks=whole, identity=None),
+    ]
 
 
 def digest(method: str) -> Digest:
