@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.lab.site import ALL_EVENTS
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -67,6 +69,7 @@ def test_a_mode_that_alone_has_changed_is_set(site: Site, sent: Path, how: list[
 
 @pytest.mark.parametrize("sent", [[]], indirect=True)
 def test_a_mode_that_has_changed_with_the_name_is_set(site: Site, sent: Path) -> None:
+    site.configure("sender", ALL_EVENTS)
     sent = sent.rename(site.source / "g")
     sent.chmod(0o600)
     post(site, sent, "--renamed-from", str(site.source / "f"))
