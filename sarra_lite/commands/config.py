@@ -6,6 +6,7 @@ passwords and keys that it needs.  It makes no connection.
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -146,7 +147,7 @@ def _convert(file: Path, component: str | None, output: str | None) -> int:
     converted = convert.convert(file, component)
     text = files.document(converted.values, converted.remarks)
     for note in converted.notes:
-        log.warning("%s", note)
+        log.log(logging.ERROR if note in converted.lossy else logging.WARNING, "%s", note)
     file_name = f"{converted.name}.toml"
     for warning in converted.events.warnings:
         log.warning("%s: %s", file, warning)
@@ -157,7 +158,9 @@ def _convert(file: Path, component: str | None, output: str | None) -> int:
     _, errors = schema.check(COMMANDS[converted.component], converted.values, file_name)
     for _, line in errors:
         log.error("%s", line)
-    return EX_FAILED if errors else EX_OK
+    if converted.lossy:
+        log.error("what is sent may differ: see each line above that is marked error")
+    return EX_FAILED if errors or converted.lossy else EX_OK
 
 
 def _save(file: Path, text: str) -> None:

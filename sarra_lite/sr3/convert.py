@@ -13,7 +13,7 @@ from sarra_lite.errors import UsageError
 from sarra_lite.sr3.events import EventConverter
 from sarra_lite.sr3.reader import Reader
 from sarra_lite.sr3.rules import PATH_OPTIONS, RuleConverter
-from sarra_lite.sr3.unsupported import EXPLANATIONS
+from sarra_lite.sr3.unsupported import Harmless, left_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,7 @@ class Converter:
         self.values: dict[str, Any] = {}
         self.remarks: list[str] = []
         self._reader = Reader(sr3_component, name)
-        self.notes = self._reader.notes
+        self.notes, self.lossy = self._reader.notes, self._reader.lossy  # see Reader
         self._rules = RuleConverter(self._reader.note)
         self.events = EventConverter()
         self._options = {option.key: option for option in options(COMMANDS[self.component])}
@@ -85,8 +85,7 @@ class Converter:
             "topicPrefix": self._topic_prefix,
             "logLevel": self._log_level,
             "debug": self._debug,
-            "accept": self._rules.take,
-            "reject": self._rules.take,
+            **dict.fromkeys(("accept", "reject"), self._rules.take),
             "fileEvents": self.events.take,
         }
         if self.component == "post":
@@ -105,7 +104,7 @@ class Converter:
             try:
                 self._take(line)
             except ValueError as error:
-                self._reader.note(line, str(error))
+                self._reader.note(line, str(error), harmless=isinstance(error, Harmless))
 
     def finish(self) -> None:
         """Complete the values, in the order in which the reference lists them, and the remarks."""
@@ -161,11 +160,13 @@ class Converter:
             key = key.removeprefix("post_")
             self._with_prefix.add(key)
         elif key in self._with_prefix:
-            raise ValueError(f"post_{key} is what counts")
+            raise Harmless(f"post_{key} is what counts")
         if key in self._handlers:
             self._handlers[key](line)
         elif key not in self._options:
-            raise ValueError(EXPLANATIONS.get(line.option, "has no equivalent here"))
+            raise left_out(line.option)
+        elif line.value == "None":  # of sr3: not set
+            self.values.pop(key, None)
         elif self._options[key].kind == "flag":
             self.values[key] = line.flag
         else:
@@ -192,10 +193,9 @@ class Converter:
         self.values["topicPrefix"] = prefix
 
     def _log_level(self, line: Line) -> None:
-        level = line.value.lower()
-        level = _LEVELS.get(level, level)
+        level = _LEVELS.get(line.value.lower(), line.value.lower())
         if level not in (self._options["logLevel"].choices or ()):
-            raise ValueError(f"{line.value} is no level here; left at the default")
+            raise Harmless(f"{line.value} is no level here; left at the default")
         self.values["logLevel"] = level
 
     def _debug(self, line: Line) -> None:
@@ -213,7 +213,7 @@ class Converter:
         self.values.setdefault("header", {})[key] = value
 
     def _path(self, line: Line) -> None:
-        raise ValueError(f"goes onto the command line: {self._post} {line.value}")
+        raise Harmless(f"goes onto the command line: {self._post} {line.value}")
 
     def _send_to(self, line: Line) -> None:
         self._set("sendTo", line.text)
@@ -230,9 +230,9 @@ class Converter:
 
     def _instances(self, line: Line) -> None:
         if not line.value.isdecimal() or not 1 <= int(line.value) <= _MAX_CONNECTIONS:
-            raise ValueError("one process has between 1 and 64 connections; left at the default")
+            raise Harmless("one process has between 1 and 64 connections; left at the default")
         self.values["connections"] = int(line.value)
-        raise ValueError(f"one process with connections = {line.value} does their work")
+        raise Harmless(f"one process with connections = {line.value} does their work")
 
 
 def _value(option: Option, text: str) -> Any:

@@ -1,12 +1,16 @@
 """Reads sr3's configuration language (sr3_options(7)) line by line, as sr3 reads it.
 
 Later lines override earlier ones, their order matters, a comment is a line that begins with #.
-Variables are replaced: those of ``declare``, PROGRAM, COMPONENT, CONFIG and the broker users.
+Variables are replaced: those of ``declare``, PROGRAM, COMPONENT, CONFIG, the broker users,
+HOSTNAME, HOME and all others of the environment in which the command runs.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sarra_lite.config.rules import VARIABLE
@@ -14,7 +18,6 @@ from sarra_lite.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 # Up to the last @, because a password that is not percent-encoded may contain one.
 _PASSWORD: Final = re.compile(r"(?<=://)([^:/@\s]*):\S*@")
@@ -94,7 +97,9 @@ class Reader:
     def __init__(self, component: str, name: str) -> None:
         """``component`` is sr3's, ``name`` the configuration's; both are values of variables."""
         self.notes: list[str] = []  # with the file and number of the line
+        self.lossy: set[str] = set()  # those on lines without which what is sent may differ
         self._variables = {"PROGRAM": component, "COMPONENT": component, "CONFIG": name}
+        self._variables |= {"HOSTNAME": socket.gethostname(), "HOME": str(Path.home())}
         self._open: list[Path] = []
 
     def read(self, file: Path) -> Iterator[Line]:
@@ -118,14 +123,20 @@ class Reader:
                 yield self._without_password(line)
         self._open.pop()
 
-    def note(self, line: Line, text: str) -> None:
-        """Add a note: why a line is not converted, or what else the user must know about it."""
+    def note(self, line: Line, text: str, *, harmless: bool = False) -> None:
+        """Add a note: why a line is not converted, or what else the user must know about it.
+
+        ``harmless``: what is sent stays the same.
+        """
         self.notes.append(f"{line.file}: line {line.number}: {line.written}: {text}")
+        if not harmless:
+            self.lossy.add(self.notes[-1])
 
     def _value(self, variable: re.Match[str]) -> str:
         """Return the value of a variable, or the variable itself when it is not known."""
         name = variable[1]
-        return self._variables.get(name, self._variables.get(name.upper(), variable[0]))
+        known = self._variables.get(name, self._variables.get(name.upper()))
+        return os.environ.get(name, variable[0]) if known is None else known
 
     def _included(self, line: Line) -> Iterator[Line]:
         """Yield the lines of an included file, from this file's directory or the one above."""
@@ -145,7 +156,8 @@ class Reader:
         if kind in ("env", "envvar", "var", "value") and equals:
             self._variables[name] = value
         else:
-            self.note(line, "accounts and exchanges are made by whoever runs the broker")
+            text = "accounts and exchanges are made by whoever runs the broker"
+            self.note(line, text, harmless=True)
 
     def _without_password(self, line: Line) -> Line:
         """Remove passwords from URLs; define the variables for the broker's user."""
@@ -153,7 +165,8 @@ class Reader:
             return line  # expressions that only look like URLs
         value = _PASSWORD.sub(r"\1@", line.value)
         if value != line.value:
-            self.note(line, "its password is left out; write it into credentials.conf, mode 0600")
+            text = "its password is left out; write it into credentials.conf, mode 0600"
+            self.note(line, text, harmless=True)
         user = value.partition("://")[2].rpartition("@")[0]
         if user and line.option in ("broker", "post_broker"):
             self._variables[f"{line.option.upper()}_USER"] = user

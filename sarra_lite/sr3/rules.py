@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sarra_lite.config.rules import VARIABLE, path_problems
 from sarra_lite.sr3.reader import known
-from sarra_lite.sr3.unsupported import EXPLANATIONS
+from sarra_lite.sr3.unsupported import EXPLANATIONS, Harmless
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +67,7 @@ class RuleConverter:
             case "directory":
                 self._current["directory"] = self._directory(line)
             case "post_baseDir":
-                self._default_directory = line.text
+                self._default_directory = "/" if line.value == "None" else line.text
             case _:  # _FIRST_IS_ZERO
                 self._first_group_is_zero = line.flag
 
@@ -90,7 +90,7 @@ class RuleConverter:
             re.compile(pattern)
         except re.error as error:
             text = f"not a regular expression, so sr3 passes over it: {error}"
-            raise ValueError(text) from None
+            raise Harmless(text) from None
         options = self._current if line.option == "accept" else {}
         self._rules.append({line.option: known(pattern), **options})
         if name:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tomllib
 from typing import TYPE_CHECKING, Any
 
@@ -239,7 +240,7 @@ def test_variables_in_a_directory_are_converted(sr3: Path) -> None:
     assert path_options(sr3, text)["directory"] == "/${%Y%m%d}/${%H}/${%j}/${source}/${%Y}/u"
 
 
-@pytest.mark.parametrize("name", ["YYYYMMDD-1D", "%o-1d%Y", "T1", "HOME"])
+@pytest.mark.parametrize("name", ["YYYYMMDD-1D", "%o-1d%Y", "T1", "NOSUCH"])
 def test_an_unknown_variable_in_a_directory_is_noted(sr3: Path, name: str) -> None:
     assert notes(sr3, f"{NEEDED}directory /${{{name}}}\n") == [
         f"4: directory: unknown variable ${{{name}}}; change it by hand"
@@ -438,3 +439,62 @@ def test_a_written_configuration_is_found_by_name_and_passes_the_check(
     for component in ("post", "sender"):
         assert config.main(["check", component, "toscience"]) == 0
         assert capsys.readouterr().out == f"{home}/{component}/toscience.toml: ok\n"
+
+
+def test_variables_of_the_environment_are_replaced_as_sr3_does(
+    sr3: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/earnest")
+    monkeypatch.setenv("PROJECT", "ocean")
+    text = f"{NEEDED}baseDir ${{HOME}}/data\nqueueName q_${{HOSTNAME}}_${{PROJECT}}\n"
+    result = converted(sr3, f"{text}directory ${{HOME}}/${{PROJECT}}\n")
+    assert result.notes == []
+    assert result.values["baseDir"] == "/home/earnest/data"
+    assert result.values["queueName"] == f"q_{socket.gethostname()}_ocean"
+    assert result.values["directory"] == "/home/earnest/ocean"
+
+
+def test_none_leaves_an_option_unset(sr3: Path) -> None:
+    assert path_options(sr3, "post_baseDir /x\npost_baseDir None\n")["directory"] == "/"
+    unset = converted(sr3, f"{NEEDED}baseDir /x\nbaseDir None\nqueueName None\n")
+    assert not {"baseDir", "queueName"} & unset.values.keys()
+    assert unset.notes == []
+    assert "baseDir" not in values(sr3, f"{POST}post_baseDir None\n", "post")
+
+
+def test_an_alias_of_ssh_config_is_a_destination(sr3: Path) -> None:
+    result = converted(sr3, "broker amqp://u@h/\nsendTo sftp://Science\n")
+    assert (result.values["sendTo"], result.notes) == ("sftp://Science", [])
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("accept .* NAME", 1),
+        ("callback mine", 1),
+        ("fileAgeMax 1d", 1),
+        ("messageAgeMax 1d", 1),
+        ("neverHeardOf it", 1),
+        ("include nosuch.inc", 1),
+        ("permDefault 0", 1),
+        ("directory /${NOSUCH}", 1),
+        ("strip .*data", 1),
+        ("broker amqp://u:secret@h/", 0),
+        ("accept ( ", 0),
+        ("batch 100", 0),
+        ("expire 5m", 0),
+        ("instances 4", 0),
+        ("logFormat x", 0),
+        ("tlsRigour lax", 0),
+        ("fileEvents create", 0),
+    ],
+)
+def test_convert_ends_with_status_1_when_what_is_sent_may_differ(
+    sr3: Path, line: str, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = sr3 / "sender" / "toscience.conf"
+    file.write_text(f"{NEEDED}{line}\n")
+    assert config.main(["convert", str(file)]) == status
+    err = capsys.readouterr().err
+    assert (": error: " in err) == (status == 1)
+    assert ("what is sent may differ" in err) == (status == 1)
