@@ -6,6 +6,8 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from sarra_lite.watch.temporary import is_temporary
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -44,9 +46,11 @@ class FileState(NamedTuple):
 
 
 def read_state(path: str) -> FileState | None:
-    """Return the state of a name; None if it is missing, not accessible or a special file."""
+    """Return the state of a name; None if it is missing, not accessible, special or temporary."""
     try:
         status = os.lstat(path)
+        if is_temporary(path, is_dir=stat.S_ISDIR(status.st_mode)):
+            return None
         kind, mode = stat.S_IFMT(status.st_mode), f"{stat.S_IMODE(status.st_mode):o}"
         match kind:
             case stat.S_IFDIR:

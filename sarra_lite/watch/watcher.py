@@ -5,7 +5,8 @@ ledger.  So late or repeated events do no harm, dropped events are made good by 
 and changes made while no process watched are found by the same comparison at the next start.
 
 A file is complete when it is closed after writing or renamed to its name.  A file found by listing,
-or a new hard link, is complete when nothing has changed it for ``settle`` seconds.
+or a new hard link, is complete when nothing has changed it for ``settle`` seconds.  A file under a
+temporary name (``watch.temporary``) is passed over until it is renamed.
 """
 
 from __future__ import annotations

@@ -300,10 +300,16 @@ def test_a_rename_is_one_change_if_the_version_was_announced(
     assert mirrored.collect() == [("removed", "g"), ("changed", "h")]
 
 
-def test_a_temporary_name_is_not_announced(mirrored: MirroredWatcher) -> None:
-    (mirrored.root / ".f.tmp").write_text("content")
-    (mirrored.root / ".f.tmp").rename(mirrored.root / "f")
+@pytest.mark.parametrize("name", [".f.Xa3b9Q", "f.part", "f.crdownload", "f~", ".f.swp"])
+def test_a_temporary_name_is_not_announced_until_it_is_renamed(
+    mirrored: MirroredWatcher, name: str
+) -> None:
+    (mirrored.root / name).write_text("content")
+    assert mirrored.collect() == []
+    (mirrored.root / name).rename(mirrored.root / "f")
     assert mirrored.collect() == [("changed", "f")]
+    (mirrored.root / "f").rename(mirrored.root / name)
+    assert mirrored.collect() == [("removed", "f")]
 
 
 def test_a_renamed_directory_stays_watched_and_what_is_below_it_is_announced_again(
