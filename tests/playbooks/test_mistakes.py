@@ -180,7 +180,7 @@ def test_a_mistake_is_told_in_one_line_and_no_host_is_touched(
     assert said, done.stdout + done.stderr
     for part in MISTAKES[mistake]:
         assert part in said[0]
-    assert "Look at the hosts" not in done.stdout
+    assert "Gather facts of the hosts and run preflight checks" not in done.stdout
     assert "unreachable=1" not in done.stdout
 
 

@@ -18,12 +18,12 @@ PHASES = ["preflight", "install", "configure", "service"]
 # Rendered files that no program can check alone, with the check that replaces it or the reason.
 UNCHECKED = {
     "accounts: Write users, groups and keys": "the schema of the accounts file",
-    "haproxy: Allow addresses that are elsewhere now": "sysctl",
-    "haproxy: Have a file for what operators set": "empty",
-    "rabbitmq: Write the secret that members know each other by": "a secret",
+    "haproxy: Allow binding to virtual addresses of another load balancer": "sysctl",
+    "haproxy: Create the file of server states that operators set": "empty",
+    "rabbitmq: Write the secret that members authenticate each other with": "a secret",
     "sarra_lite: Write the credentials": "sr_config check reads them with the configuration",
     "source_host: Write the credentials": "sr_config check reads them with the configuration",
-    "sftp_server: Accept addresses that are routed elsewhere": "sysctl",
+    "sftp_server: Accept packets whose route back leads elsewhere": "sysctl",
 }
 
 

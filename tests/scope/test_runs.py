@@ -60,7 +60,7 @@ def test_a_run_that_was_killed_is_completed_by_the_next(scope: Scope) -> None:
     )
     assert killed.stdout is not None
     for line in killed.stdout:
-        if "haproxy : Describe the unit that catches them" in line:
+        if "haproxy : Write the unit that routes replies to clients' addresses" in line:
             break
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
@@ -141,7 +141,7 @@ def test_a_host_that_does_not_answer_stops_the_run_before_anything_is_touched(
     done = scope.playbook("site", "--timeout", "5", "--ssh-extra-args", "-o ControlPath=none")
     assert done.returncode != 0
     assert f"fatal: [{away}]: UNREACHABLE!" in done.stdout
-    assert "What every host has" not in done.stdout
+    assert "Set up what every host has" not in done.stdout
     assert set(changed(done.stdout).values()) == {0}
 
 
