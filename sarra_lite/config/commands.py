@@ -130,7 +130,7 @@ class SenderConfig(ExchangeConfig):
         and the server applies its umask to permDefault and permDirDefault.
     permDefault: Mode of files whose announcement has none, and of all files if permCopy is off.
     permDirDefault: Mode of directories that the sender creates without a mode announced.
-    permDirCopy: Set the announced mode also of directories that exist already.
+    permDirCopy: Set the announced mode also of directories that no sender has made.
     timeCopy: Set the modification time of files as announced.
     acceptUsers: Broker users whose announcements are accepted, in addition to the sender's own, for
         files below baseDir, which must be set. The broker must have verified the author.

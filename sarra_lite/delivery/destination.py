@@ -13,9 +13,11 @@ import contextlib
 import hashlib
 import os
 import stat
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeGuard, TypeVar
 
-from sarra_lite.delivery.attributes import AttributeSetter, directory_mode
+from sarra_lite.delivery import directories
+from sarra_lite.delivery.attributes import AttributeSetter
 from sarra_lite.delivery.markers import Markers
 from sarra_lite.errors import TransferError
 from sarra_lite.sftp.client import Attributes, SftpError
@@ -147,46 +149,33 @@ class Destination:
         return await action()
 
     async def make_directories(self, path: str, mode: int | None = None) -> bool:
-        """Create a directory with a mode, by default permDirDefault, and those above it.
+        """Create a directory with a mode, or in passing with permDirDefault, and those above it.
 
         Return False when it exists; another sender may create it at the same time.  Raises
         TransferError 409 when something else has its name.
         """
         if path in ("", "/"):
             return False
-        mode = self.job.config.permDirDefault if mode is None else mode
+        default, setter = self.job.config.permDirDefault, self.setter
+        making = partial(
+            directories.make,
+            self.client,
+            path,
+            default if mode is None else mode,
+            setter if self.job.sets_attributes else None,
+            in_passing=mode is None,
+        )
         try:
-            return await self._make_directory(path, mode)
+            return await making()
         except SftpError as status:
             if not status.missing:
                 raise
         await self.make_directories(path.rpartition("/")[0])
-        return await self._make_directory(path, mode)
+        return await making()
 
     async def make_marker_directory(self) -> None:
         """Create the directory of the markers, which only senders use, if it is missing."""
         await self.make_directories(self.marker_directory, _MARKERS_MODE)
-
-    async def _make_directory(self, path: str, mode: int) -> bool:
-        made, found = await asyncio.gather(
-            self.client.mkdir(path, directory_mode(mode, Attributes())),
-            self.client.stat(path),
-            return_exceptions=True,
-        )
-        if isinstance(found, BaseException):
-            raise found
-        if made is None:
-            # The server has applied its umask, and the file system may have added S_ISGID.
-            wanted = directory_mode(mode, found or Attributes())
-            differs = found is not None and stat.S_IMODE(found.mode or 0) != wanted
-            if differs and self.job.sets_attributes:
-                await self.setter.set(path, Attributes(mode=wanted), f"mode of {path}")
-            return True
-        if found is None and await self.client.stat(path, follow_symlinks=False) is None:
-            raise made
-        if found is None or not stat.S_ISDIR(found.mode or 0):
-            raise TransferError(409, f"{path} is in the way: no directory") from None
-        return False
 
     async def finish(
         self, file: File, size: int, check_source: Callable[[], Awaitable[None]]

@@ -6,6 +6,7 @@ import contextlib
 import stat
 from typing import TYPE_CHECKING
 
+from sarra_lite.delivery import directories
 from sarra_lite.delivery.attributes import directory_mode
 from sarra_lite.delivery.job import Job, Outcome
 from sarra_lite.errors import TransferError
@@ -75,20 +76,23 @@ async def link(destination: Destination) -> Outcome:
 async def directory(destination: Destination) -> Outcome:
     """Create a directory with the announced mode; one that exists keeps its own mode.
 
-    With the option permDirCopy, that one gets the announced mode, too.
+    With the option permDirCopy, or if a sender has made it in passing, it gets the announced mode.
     """
     client, job = destination.client, destination.job
-    announced = job.announcement.mode if job.config.permCopy else None
-    if await destination.make_directories(job.path, announced):
+    config = job.config
+    default, announced = config.permDirDefault, job.announcement.mode if config.permCopy else None
+    if await destination.make_directories(job.path, default if announced is None else announced):
         return Outcome(201, "directory made")
-    found = await client.stat(job.path) or Attributes()
-    present = stat.S_IMODE(found.mode or 0)
-    if announced is None or present == directory_mode(announced, found):
+    if announced is None:
         return _unchanged(job, "directory made", "directory is there")
-    if not job.config.permDirCopy or "attributes" not in job.config.allowed_events:
-        return _unchanged(
-            job, "directory made", f"directory is there and keeps its mode {present:o}"
-        )
+    found = await directories.existing(client, job.path, announced, default)
+    present = stat.S_IMODE(found.mode or 0)
+    if present == directory_mode(announced, found):
+        return _unchanged(job, "directory made", "directory is there")
+    permitted = config.permDirCopy and "attributes" in config.allowed_events
+    if not permitted and not directories.made_in_passing(found, default):
+        kept = f"directory is there and keeps its mode {present:o}"
+        return _unchanged(job, "directory made", kept)
     await client.set_attributes(job.path, Attributes(mode=directory_mode(announced, found)))
     return Outcome(201, "mode of the directory set")
 

@@ -69,14 +69,16 @@ class SftpError(Exception):
 
 
 class Attributes(NamedTuple):
-    """Attributes of a file: ``size`` in bytes, ``mtime`` in whole seconds since 1970.
+    """Attributes of a file: ``size`` in bytes, ``mtime`` and ``atime`` in whole seconds since 1970.
 
-    None means that the server did not send the attribute, or that it is not to be changed.
+    None means that the server did not send the attribute, or that it is not to be changed; but
+    ``atime`` is changed with ``mtime``, to the same time if it is None.
     """
 
     size: int | None = None
     mode: int | None = None
     mtime: int | None = None
+    atime: int | None = None
 
     def pack(self) -> bytes:
         """Return the attributes that are set as ATTRS (section 5)."""
@@ -89,20 +91,20 @@ class Attributes(NamedTuple):
             values.append(self.mode)
         if self.mtime is not None:
             flags |= SFTPAttributes.FLAG_AMTIME
-            values += [self.mtime, self.mtime]  # the protocol sets atime with it
+            values += [self.mtime if self.atime is None else self.atime, self.mtime]
         return UINT32.pack(flags) + size + struct.pack(f">{len(values)}I", *values)
 
     @classmethod
     def unpack(cls, message: Message) -> Self:
-        """Read ATTRS (section 5) from a message; owner and access time are dropped."""
-        flags, mtime = message.get_int(), None
+        """Read ATTRS (section 5) from a message; the owner is dropped."""
+        flags, atime, mtime = message.get_int(), None, None
         size = message.get_int64() if flags & SFTPAttributes.FLAG_SIZE else None
         if flags & SFTPAttributes.FLAG_UIDGID:
             message.get_int64()
         mode = message.get_int() if flags & SFTPAttributes.FLAG_PERMISSIONS else None
         if flags & SFTPAttributes.FLAG_AMTIME:
-            _, mtime = message.get_int(), message.get_int()
-        return cls(size, mode, mtime)
+            atime, mtime = message.get_int(), message.get_int()
+        return cls(size, mode, mtime, atime)
 
 
 def has_result(kind: int, *arguments: bytes) -> bool:

@@ -82,6 +82,30 @@ def test_an_existing_directory_keeps_its_mode_and_the_report_says_so(strict_site
     assert report["message"] == "directory is there and keeps its mode 2775"
 
 
+def test_a_directory_made_in_passing_gets_the_mode_announced_later(strict_site: Site) -> None:
+    """As when one of several senders has a file before another one has its directory."""
+    post_tree(strict_site, directory_mode=0o750)
+    with strict_site.rabbit.channel() as channel:
+        _, _, of_directory = channel.basic_get(strict_site.queue, auto_ack=True)
+    strict_site.drain()
+    assert mode(strict_site.dest / "d") == "775"
+    with strict_site.rabbit.channel() as channel:
+        channel.basic_publish("", strict_site.queue, of_directory or b"")
+    strict_site.drain()
+    assert mode(strict_site.dest / "d") == "750"
+
+
+def test_a_directory_made_in_passing_that_was_changed_keeps_its_mode(strict_site: Site) -> None:
+    post_tree(strict_site)
+    with strict_site.rabbit.channel() as channel:
+        channel.basic_get(strict_site.queue, auto_ack=True)
+    strict_site.drain()
+    (strict_site.dest / "d").chmod(0o770)
+    strict_site.run("sr_post", strict_site.source / "d")
+    strict_site.drain()
+    assert mode(strict_site.dest / "d") == "770"
+
+
 def test_permDirCopy_sets_the_mode_of_an_existing_directory_but_keeps_S_ISGID(
     strict_site: Site,
 ) -> None:
