@@ -125,7 +125,7 @@ class SenderConfig(ExchangeConfig):
         as a download.
     fsync: Have the server write a file to its disk, not only to its memory, before the file is
         reported (fsync@openssh.com).
-    retry_ttl: How long to retry a file while the destination is full.
+    retry_ttl: How long after its announcement a file is retried while the destination is full.
     permCopy: Set the mode of files as announced. With permCopy and timeCopy off nothing is set,
         and the server applies its umask to permDefault and permDirDefault.
     permDefault: Mode of files whose announcement has none, and of all files if permCopy is off.

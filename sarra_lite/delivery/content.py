@@ -87,7 +87,10 @@ async def finish(destination: Destination) -> Outcome:
         if wait == 0 and markers.claimed:
             wait = await seconds_until_quiet(destination)
         if wait > 0:
-            return Outcome(0, "blocks are missing", wait=wait)
+            directory = await destination.client.stat(destination.marker_directory)
+            # The time of the last marker: the wait does not begin anew with a sender.
+            idle = time.time() - ((directory and directory.mtime) or time.time())
+            return Outcome(0, "blocks are missing", wait=wait, idle=idle)
         if (file := await destination.open_existing()) is None:
             raise StagingGone
         async with file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -104,7 +105,8 @@ class Job:
 class Outcome:
     """Result of a job: code and text of its report, and what was transferred.
 
-    ``wait``: nothing was done yet, run the job again after so many seconds.  ``seconds``: how long
+    ``wait``: nothing was done yet, run the job again after so many seconds; ``idle``: for so many
+    seconds nothing of the file was written by anybody.  ``seconds``: how long
     it took, which the dispatcher measures; None when it is not known.
     """
 
@@ -114,3 +116,4 @@ class Outcome:
     identity: Identity | None = None
     seconds: float | None = None
     wait: float | None = None
+    idle: float = math.inf

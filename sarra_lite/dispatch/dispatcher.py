@@ -20,7 +20,7 @@ from sarra_lite.delivery.source import has_size
 from sarra_lite.dispatch.lookups import Lookups
 from sarra_lite.dispatch.placement import make_job, with_author
 from sarra_lite.dispatch.reporting import Reporting, last_resort
-from sarra_lite.dispatch.retries import seconds_until_retry
+from sarra_lite.dispatch.retries import is_overdue, seconds_until_retry
 from sarra_lite.dispatch.schedule import Pending, Schedule
 from sarra_lite.errors import (
     BrokerError,
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from sarra_lite.dispatch.broker_link import BrokerLink
     from sarra_lite.dispatch.pool import Done, Down, WorkerPool
 
-_FINISH_EXTRA: Final = 3600.0  # seconds that a finish still waits after twice retry_ttl
 _LONG_OUTAGE: Final = 300.0  # seconds without the destination until that is reported
 
 
@@ -57,7 +56,7 @@ class Dispatcher:
 
     def __len__(self) -> int:
         """Number of announcements that are not acknowledged."""
-        return len(self._schedule) + len(self._lookups) + self._link.outstanding
+        return self._schedule.held + len(self._lookups) + self._link.outstanding
 
     @property
     def files(self) -> int:
@@ -136,8 +135,8 @@ class Dispatcher:
 
     def _conclude(self, pending: Pending, done: Done) -> None:
         match done.result:
-            case Outcome(wait=float(wait)):
-                if pending.older_than(2 * self._config.retry_ttl + _FINISH_EXTRA):
+            case Outcome(wait=float(wait), idle=idle):
+                if is_overdue(pending, idle, self._config.retry_ttl):
                     error = TransferError(504, "its blocks did not all arrive in time")
                     self._schedule.give_up(pending, error)
                 else:
@@ -171,6 +170,7 @@ class Dispatcher:
         return any(one.attempt > 1 for one in pending) and not any(
             one.running or one.report is not None or one.failed_within(self._config.timeout)
             for one in pending
+            if not one.taken_over
         )
 
     def _accept(self, delivery: Delivery, announcement: Announcement) -> None:

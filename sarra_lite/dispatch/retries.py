@@ -16,6 +16,7 @@ _FAILED_MAX: Final = 60.0
 _OVER_QUOTA: Final = 507  # or a disk that failed: the server does not tell
 _MOST_FAILURES: Final = 5
 _MOST_DOUBLINGS: Final = 10
+_FINISH_EXTRA: Final = 3600.0  # seconds that a finish still waits after twice retry_ttl
 
 
 def seconds_until_retry(
@@ -36,3 +37,12 @@ def seconds_until_retry(
         return None
     most = _FULL_MAX if error.code == _OVER_QUOTA else _FAILED_MAX
     return min(most, first * 2.0 ** min(pending.attempt - 1, _MOST_DOUBLINGS))
+
+
+def is_overdue(pending: Pending, idle: float, retry_ttl: float) -> bool:
+    """Whether a finish has waited too long.  ``idle``: seconds since anything was written.
+
+    Both times outlive the sender: that of the announcement, and that at the destination.
+    """
+    longest = 2 * retry_ttl + _FINISH_EXTRA
+    return idle > longest and pending.older_than(longest)

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from sarra_lite import units
 from sarra_lite.dispatch.ordering import PathOrder
 
 if TYPE_CHECKING:
@@ -57,8 +58,14 @@ class Pending:
         return time.monotonic() - seconds < self.failing_since < math.inf
 
     def older_than(self, seconds: float) -> bool:
-        """Whether it was taken longer ago than this."""
-        return time.monotonic() > self.begun + seconds
+        """Whether it was announced, or taken, longer ago than this."""
+        announced = units.nanoseconds(self.job.announcement.pub_time) / 1e9
+        return max(time.time() - announced, time.monotonic() - self.begun) > seconds
+
+    @property
+    def taken_over(self) -> bool:
+        """Whether it is done, but the queue has given it to another sender since."""
+        return self.delivery is None and self.report is not None
 
 
 class Schedule(dict["Key", Pending]):
@@ -72,6 +79,11 @@ class Schedule(dict["Key", Pending]):
         super().__init__()
         self._pool = pool
         self._order: PathOrder[Key] = PathOrder()
+
+    @property
+    def held(self) -> int:
+        """Number of announcements that are in progress here."""
+        return sum(not one.taken_over for one in self.values())
 
     def add(self, pending: Pending) -> None:
         """Add an announcement; start its job unless it has to wait for an earlier one."""
@@ -107,12 +119,18 @@ class Schedule(dict["Key", Pending]):
         """
         # The latest first: dropping an earlier one would start the later ones that wait for it.
         for pending in reversed(list(self.values())):
-            pending.delivery = None
-            if not pending.running and pending.report is None:
+            taken_over, pending.delivery = pending.taken_over, None
+            if taken_over or (not pending.running and pending.report is None):
                 self.drop(pending)
 
     def give_up(self, pending: Pending, error: TransferError) -> None:
-        """Let a worker clean up at the destination; its result is then the final error."""
+        """Let a worker clean up at the destination; its result is then the final error.
+
+        What the broker redelivers anyway is dropped: another sender may be working on it.
+        """
+        if pending.delivery is None:
+            self.drop(pending)
+            return
         pending.job = replace(pending.job, given_up=error)
         self._start(pending)
 

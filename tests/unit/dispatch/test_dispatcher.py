@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from sarra_lite.broker.report_stream import Key
 
 MIB = 1024 * 1024
+NOW = v03.now()
+LATER = f"{NOW}5"
 NO_BROKER: Any = None  # the link is a fake
 
 
@@ -172,7 +174,7 @@ def loops_are_closed() -> Iterator[None]:
 
 def announced(path: str = "a", **fields: Any) -> Announcement:
     fields = {"source": "uearnest", **fields}
-    return Announcement("20261127T010203.5", "file:/home/earnest", path, **fields)
+    return Announcement(NOW, "file:/home/earnest", path, **fields)
 
 
 SENT = Outcome(201, "file sent", 10)
@@ -225,9 +227,7 @@ def test_a_report_in_the_queue_is_acknowledged_and_nothing_else() -> None:
 def test_jobs_on_one_path_run_one_after_the_other() -> None:
     stage = Stage()
     stage.deliver(announced(size=1))
-    stage.deliver(
-        Announcement("20261127T010204.5", "file:/home/earnest", "a", file_op={"link": "b"})
-    )
+    stage.deliver(Announcement(LATER, "file:/home/earnest", "a", file_op={"link": "b"}))
     assert len(stage.pool.jobs) == 1
     stage.finish(SENT)
     assert len(stage.pool.jobs) == 2
@@ -318,6 +318,46 @@ def test_drain_ends_while_all_that_is_left_fails_at_the_server_for_long() -> Non
     assert stage.dispatcher.waiting_for_destination
 
 
+OLD = "20200101T000000"
+
+
+def test_retry_ttl_counts_from_the_announcement_not_from_its_delivery() -> None:
+    stage = Stage(retry_ttl=3600.0)
+    stage.deliver(Announcement(OLD, "file:/home/earnest", "a", size=1))
+    full = DestinationFull("destination: no space left")
+    stage.finish(full)
+    assert [job.given_up for job in stage.pool.jobs] == [None, full]
+
+
+@pytest.mark.parametrize(("idle", "given_up"), [(1.0, False), (1e6, True)])
+def test_a_finish_is_given_up_when_it_is_old_and_nothing_was_written_for_long(
+    idle: float, *, given_up: bool
+) -> None:
+    stage = Stage(retry_ttl=3600.0)
+    blocks = Blocks(MIB, 1, 0, finish=True)
+    stage.deliver(Announcement(OLD, "file:/home/earnest", "a", size=MIB, blocks=blocks))
+    stage.finish(Outcome(0, "blocks are missing", wait=60.0, idle=idle))
+    assert bool(stage.pool.jobs[-1].given_up) is given_up
+
+
+def test_what_another_sender_took_over_is_not_in_progress_for_ever() -> None:
+    stage = Stage()
+    stage.deliver(announced(size=1))
+    stage.dispatcher.detach()
+    stage.attach()
+    stage.finish(SENT)
+    assert len(stage.dispatcher) == 0
+
+
+def test_what_another_sender_took_over_is_not_cleaned_up_here() -> None:
+    stage = Stage(retry_ttl=0.0)
+    stage.deliver(announced(size=1))
+    stage.dispatcher.detach()
+    stage.finish(DestinationFull("destination: no space left"))
+    assert [job.given_up for job in stage.pool.jobs] == [None]
+    assert len(stage.dispatcher) == 0
+
+
 def test_what_waits_is_started_again_when_its_time_has_come() -> None:
     stage = Stage()
     stage.deliver(announced(size=MIB, blocks=Blocks(MIB, 1, 0, finish=True)))
@@ -370,7 +410,7 @@ def test_a_lost_connection_leaves_the_running_job_and_its_next_delivery_gets_the
 def test_a_lost_connection_drops_what_has_not_begun() -> None:
     stage = Stage()
     stage.deliver(announced(size=1))
-    stage.deliver(Announcement("20261127T010204.5", "file:/home/earnest", "a", size=2))
+    stage.deliver(Announcement(LATER, "file:/home/earnest", "a", size=2))
     stage.dispatcher.detach()
     assert len(stage.dispatcher) == 1
     assert len(stage.pool.jobs) == 1
@@ -608,7 +648,7 @@ def test_a_bug_with_a_result_is_its_report_and_what_waited_for_it_is_started(
 ) -> None:
     stage = Stage()
     delivery = stage.deliver(announced(size=1))
-    later = msgspec.structs.replace(announced(size=2), pub_time="20261127T010204.5")
+    later = msgspec.structs.replace(announced(size=2), pub_time=LATER)
     stage.deliver(later)
     with monkeypatch.context() as patch:
         patch.setattr("sarra_lite.dispatch.dispatcher.replace", broken)
