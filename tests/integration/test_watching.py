@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -118,8 +119,9 @@ def test_after_a_restart_only_the_changes_since_are_announced(site: Site, stop_m
     (site.source / "new").write_text("new")
     with _watch(site):
         wait_until(lambda: site.queued() == 6)
-        time.sleep(2)
-        assert site.queued() == 6
+        (site.source / "last").touch()  # whatever else were announced would be so before it
+        wait_until(lambda: site.queued() > 6)
+        assert site.queued() == 7
     site.drain(status=None)
     assert same(site.source, site.dest)
     assert site.codes()["stays"] == [201]
@@ -138,22 +140,23 @@ def test_no_change_is_missed_when_the_broker_closes_connections(mirrored: Site) 
 def test_rules_apply_to_watched_files(site: Site) -> None:
     site.configure("sender", ALL_EVENTS)
     site.run("sr_sender", "--declare")
-    site.configure("post", 'rules = [{ reject = ".*[.]tmp$" }]\n')
+    site.configure("post", 'rules = [{ reject = ".*[.]raw$" }]\n')
     with site.running("sr_sender"), _watch(site):
-        (site.source / "f.tmp").write_text("not yet")
-        time.sleep(1.5)
-        assert list(site.dest.iterdir()) == []
-        (site.source / "f.tmp").rename(site.source / "f")
+        (site.source / "f.raw").write_text("not yet")
+        (site.source / "marker").touch()  # completed later, so announced later
+        wait_until((site.dest / "marker").exists)
+        assert not (site.dest / "f.raw").exists()
+        (site.source / "marker").unlink()
+        (site.source / "f.raw").rename(site.source / "f")
         wait_until((site.dest / "f").exists)
-        (site.source / "f").rename(site.source / "g.tmp")
-        wait_until(lambda: not (site.dest / "f").exists())
-    assert list(site.dest.iterdir()) == []
+        (site.source / "f").rename(site.source / "g.raw")
+        wait_until(lambda: list(site.dest.iterdir()) == [])
 
 
 def test_a_second_watcher_of_the_same_directory_is_refused(site: Site) -> None:
     with _watch(site) as first:
-        wait_until(lambda: (site.directory / "state").exists() or first.poll() is not None)
-        time.sleep(1)
+        ledgers = partial((site.directory / "state").rglob, "*.ledger")
+        wait_until(lambda: list(ledgers()) or first.poll() is not None)
         done = site.run("sr_post", "--watch", site.source, status=78)
     assert "another sr_post --watch" in done.stderr
 
