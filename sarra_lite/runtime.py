@@ -14,6 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 
+from sarra_lite import process
 from sarra_lite.errors import EX_FAILED, EX_OK, BrokerError, Interrupted, SarraError
 
 if TYPE_CHECKING:
@@ -38,30 +39,44 @@ def command(main: Callable[[list[str] | None], int]) -> Callable[..., int]:
 
     @functools.wraps(main)
     def run(argv: list[str] | None = None) -> int:
+        if argv is None:
+            process.prepare()
         log_to_stderr("info")  # until the configuration is read
-        try:
-            status = main(argv)
-            sys.stdout.flush()
-        except SarraError as error:
-            for line in str(error).splitlines():
-                log.error("%s", line)  # noqa: TRY400  users need no traceback
-            status = error.exit_status
-        except KeyboardInterrupt:
-            status = _INTERRUPTED
-        except BrokenPipeError:
-            # The reader of the output has ended (``sr_log | head``), so Python must not write more.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            status = EX_OK
-        except Exception:
-            log.exception("unexpected error")
-            status = EX_FAILED
+        status = _run(main, argv)
         if argv is None:
             # Python would wait for a thread that reads a large file, or a disk that hangs.
-            sys.stdout.flush()
             os._exit(status)
         return status
 
     return run
+
+
+def _run(main: Callable[[list[str] | None], int], argv: list[str] | None) -> int:
+    """Return the exit status of a main function, whatever it raises."""
+    try:
+        try:
+            status = main(argv)
+        except SystemExit as end:  # argparse has printed the help, or an error
+            if argv is not None:
+                raise
+            status = end.code if isinstance(end.code, int) else EX_OK
+        process.write("")
+    except SarraError as error:
+        for line in str(error).splitlines():
+            log.error("%s", line)  # noqa: TRY400  users need no traceback
+        return error.exit_status
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:  # the reader of the output has ended (``sr_log | head``)
+        process.discard_output()
+        return EX_OK
+    except OSError as error:
+        log.error("%s", process.told(error))  # noqa: TRY400
+        return EX_FAILED
+    except Exception:
+        log.exception("unexpected error")
+        return EX_FAILED
+    return status
 
 
 def run_loop(main: Coroutine[Any, Any, int]) -> int:
@@ -194,18 +209,18 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
         self.stream = sys.stderr
         super().emit(record)
 
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Go on when standard error cannot be written: the exit status still tells."""
+
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
         if os.environ.get("JOURNAL_STREAM") or os.environ.get("NOTIFY_SOCKET"):
             return f"<{_SYSLOG.get(record.levelname, 6)}>{text}"
         name = os.path.basename(sys.argv[0]).removesuffix(".py")  # noqa: PTH119  a string, no file
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        when = "" if self.stream.isatty() else f"{_utc(record.created)} "
+        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime(record.created))
+        when = "" if self.stream.isatty() else moment
         return f"{when}{name}: {level}{text}"
-
-
-def _utc(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def notify_systemd(state: str) -> None:

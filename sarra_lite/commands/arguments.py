@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from sarra_lite import __version__, runtime, units
+from sarra_lite import __version__, process, runtime, units
 from sarra_lite.config import files, schema
 from sarra_lite.config.shared import BrokerConfig, Config
 from sarra_lite.errors import EXIT_STATUSES, ConfigError, UsageError
@@ -48,11 +48,17 @@ def duration(text: str) -> float:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, without all the flags."""
+    """A parser whose errors are one line, also that the help cannot be written."""
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError."""
         raise UsageError(f"{message}; see {self.prog} --help")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if file is sys.stdout:
+            process.write(message)
+        else:
+            super()._print_message(message, file)
 
 
 def _rule(action: str, regex: str) -> dict[str, str]:
@@ -209,7 +215,7 @@ class _PrintCompletion(argparse.Action):
 
         files = {"CONFIG": shtab.FILE, "FILE": shtab.FILE, "DIRECTORY": shtab.DIRECTORY}
         _complete_files(parser, files)
-        sys.stdout.write(shtab.complete(parser, values))
+        process.write(shtab.complete(parser, values))
         parser.exit()
 
 

@@ -7,11 +7,10 @@ passwords and keys that it needs.  It makes no connection.
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sarra_lite import runtime
+from sarra_lite import process, runtime
 from sarra_lite.commands import arguments, connections
 from sarra_lite.config import credentials, files, schema
 from sarra_lite.config.commands import COMMANDS, SenderConfig
@@ -84,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
         case "show":
             return _show(COMMANDS[args.command], args.config)
         case "example":
-            sys.stdout.write(files.example(COMMANDS[args.command]))
+            process.write(files.example(COMMANDS[args.command]))
             return EX_OK
         case _:
             return _convert(Path(args.file), args.component, args.output)
@@ -100,7 +99,7 @@ def _check(config: type[BrokerConfig], name: str | None) -> int:
         if found := _problems(config, file):
             problems += found
         else:
-            sys.stdout.write(f"{file}: ok\n")
+            process.write(f"{file}: ok\n")
     if problems:
         raise ConfigError("\n".join(dict.fromkeys(problems)))
     return EX_OK
@@ -137,7 +136,7 @@ def _show(config: type[BrokerConfig], name: str | None) -> int:
     file = files.find(config.component, name or "default")
     values = files.read(file)
     effective = schema.build(config, values, str(file), name=file.stem)
-    sys.stdout.write(files.effective(effective, values, file))
+    process.write(files.effective(effective, values, file))
     return EX_OK
 
 
@@ -152,7 +151,7 @@ def _convert(file: Path, component: str | None, output: str | None) -> int:
     for warning in converted.events.warnings:
         log.warning("%s: %s", file, warning)
     if output is None:
-        sys.stdout.write(text)
+        process.write(text)
     else:
         _save(Path(output) / converted.component / file_name, text)
     _, errors = schema.check(COMMANDS[converted.component], converted.values, file_name)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from sarra_lite import runtime, units
+from sarra_lite import process, runtime, units
 from sarra_lite.broker import report_stream, streams
 from sarra_lite.broker.client import Delivery
 from sarra_lite.commands import arguments, connections
@@ -159,8 +159,7 @@ class _Output:
             self._print(*reported)
 
     def _print(self, announcement: Announcement, report: Report) -> None:
-        sys.stdout.write(f"{self._header}{self._format(announcement, report)}\n")
-        sys.stdout.flush()
+        process.write(f"{self._header}{self._format(announcement, report)}\n")
         self._header = ""
 
 

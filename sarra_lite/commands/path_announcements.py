@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from typing import TYPE_CHECKING
 
-from sarra_lite import units
+from sarra_lite import process, units
 from sarra_lite.errors import EX_FAILED, EX_OK, SarraError, UsageError
 from sarra_lite.posting import scan, selection
 from sarra_lite.runtime import log
@@ -27,7 +26,7 @@ def show(config: PostConfig, args: argparse.Namespace) -> int:
         if announcement.block is None:
             count += 1
             name = units.printable(announcement.rel_path)
-            sys.stdout.write(f"{name}: {_kind(announcement)}\n")
+            process.write(f"{name}: {_kind(announcement)}\n")
     problems = f", {announcements.problems} not" if announcements.problems else ""
     log.info("%d would be announced%s", count, problems)
     return EX_FAILED if announcements.problems else EX_OK
@@ -94,6 +93,6 @@ def _path_lists(args: argparse.Namespace) -> Iterator[list[str]]:
     """Yield the paths of the command line; those from standard input as soon as they are read."""
     for from_stdin, paths in itertools.groupby(args.paths, "-".__eq__):
         if from_stdin:
-            yield from scan.read_paths(sys.stdin.fileno(), b"\0" if args.null else b"\n")
+            yield from scan.read_paths(b"\0" if args.null else b"\n")
         else:
             yield list(paths)

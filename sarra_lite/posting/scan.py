@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from sarra_lite import units
+from sarra_lite import process, units
 from sarra_lite.errors import SarraError
 from sarra_lite.messages import blocks, v03
 from sarra_lite.messages.v03 import Announcement, Identity
@@ -34,10 +34,13 @@ _HASH_ATTEMPTS: Final = 3  # for a file that changes while it is hashed
 _NOT_HASHED: Final = {"none": None, "cod": Identity("cod", "sha512")}
 
 
-def read_paths(descriptor: int, separator: bytes) -> Iterator[list[str]]:
-    """Yield the paths read from a file descriptor; they may contain any byte but the separator."""
+def read_paths(separator: bytes) -> Iterator[list[str]]:
+    """Yield the paths read from standard input; they may contain any byte but the separator.
+
+    SarraError when it cannot be read.
+    """
     rest = b""
-    while chunk := os.read(descriptor, 65536):
+    while chunk := process.read(65536):
         *names, rest = (rest + chunk).split(separator)
         yield [os.fsdecode(name) for name in names if name]
     if rest:
