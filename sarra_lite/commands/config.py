@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sarra_lite import process, runtime
 from sarra_lite.commands import arguments, connections
 from sarra_lite.config import credentials, files, schema
-from sarra_lite.config.commands import COMMANDS, SenderConfig
+from sarra_lite.config.commands import COMMANDS, PostConfig, SenderConfig
 from sarra_lite.errors import EX_FAILED, EX_OK, ConfigError, SarraError, UsageError
 from sarra_lite.runtime import log
 from sarra_lite.sr3 import convert
@@ -129,7 +129,21 @@ def _problems(config: type[BrokerConfig], file: Path) -> list[str]:
             check(effective)
         except ConfigError as error:
             problems += str(error).splitlines()
-    return problems
+    return problems + _missing(effective, file, wrong)
+
+
+def _missing(effective: BrokerConfig, file: Path, wrong: set[str]) -> list[str]:
+    """Return a line for each file and directory of this host that is configured and not there."""
+    missing = []
+    if isinstance(effective, PostConfig | SenderConfig) and not wrong & {"baseDir", "baseUrl"}:
+        post = isinstance(effective, PostConfig) and effective.baseDir is None
+        place = effective.base_dir if isinstance(effective, PostConfig) else effective.baseDir
+        if place is not None and not Path(place).is_dir():
+            missing.append(f"{file}: {'baseUrl' if post else 'baseDir'}: no directory: {place}")
+    hosts = effective.knownHosts if isinstance(effective, SenderConfig) else None
+    if hosts is not None and "knownHosts" not in wrong and not Path(hosts).is_file():
+        missing.append(f"{file}: knownHosts: no such file: {hosts}")
+    return missing
 
 
 def _show(config: type[BrokerConfig], name: str | None) -> int:

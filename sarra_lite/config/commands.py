@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import platformdirs
 from msgspec import Meta
 
-from sarra_lite.config import rules
+from sarra_lite.config import base_url, rules
 from sarra_lite.config.credentials import Endpoint  # noqa: TC001  schema evaluates the annotation
 from sarra_lite.config.schema import option
 from sarra_lite.config.shared import BrokerConfig, ExchangeConfig, Prefetch
@@ -79,15 +79,8 @@ class PostConfig(ExchangeConfig):
     def problems(self) -> Iterator[tuple[str, str]]:
         """Add base URLs that cannot be used, and header fields that sr_post itself sets."""
         yield from super().problems()
-        try:
-            parts = urlsplit(self.baseUrl)
-        except ValueError:  # its text may have a password in it
-            yield "baseUrl", "not a URL: its host cannot be read"
-        else:
-            if parts.scheme != "file" and self.baseDir is None:
-                yield "baseUrl", "not file:, so baseDir must tell which directory it stands for"
-            if parts.password is not None:
-                yield "baseUrl", "contains a password"
+        for problem in base_url.problems(self.baseUrl, is_directory=self.baseDir is None):
+            yield "baseUrl", problem
         if self.checksum and self.identity in ("cod", "none"):
             yield "checksum", f"needs a checksum, but identity is {self.identity}"
         if self.checksum and self.force:
@@ -198,7 +191,8 @@ class SenderConfig(ExchangeConfig):
         yield from super().problems()
         if self.sendTo.path:
             yield "sendTo", "must end after the host; write where files go as directory"
-        yield from rules.path_problems(self.directory, self.flatten)
+        using = [rule for rule in self.rules if rule.directory is None]
+        yield from rules.path_problems(self.directory, self.flatten, using)
         if self.acceptUsers and self.baseDir is None:
             yield "acceptUsers", "needs baseDir, which says what these users may have sent"
 

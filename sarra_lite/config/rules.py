@@ -49,21 +49,38 @@ def problems(rules: Sequence[Rule]) -> Iterator[str]:
         except re.error as error:
             yield f"rule {number}: not a regular expression: {error}"
         flatten = "/" if rule.flatten is None else rule.flatten
-        for key, text in path_problems(rule.directory or "", flatten):
+        for key, text in path_problems(rule.directory or "", flatten, [rule]):
             yield f"rule {number}: {key}: {text}"
 
 
-def path_problems(directory: str, flatten: str = "/") -> Iterator[tuple[str, str]]:
-    """Yield key and reason for each error in the options that make the path of a file."""
+def path_problems(
+    directory: str, flatten: str = "/", rules: Sequence[Rule] | None = None
+) -> Iterator[tuple[str, str]]:
+    """Yield key and reason for each error in the options that make the path of a file.
+
+    ``rules``: those whose groups the variables of ``directory`` name; None: any.
+    """
     if ".." in directory.split("/"):
         yield "directory", ".. is not allowed"
+    if directory.startswith("~"):
+        yield "directory", "only shells expand ~; a relative directory is below the login directory"
+    groups = 100 if rules is None else max(map(_count_groups, rules), default=0)
     for name in VARIABLE.findall(directory):
         if not _KNOWN.fullmatch(name):
             yield "directory", f"unknown variable ${{{name}}}"
+        elif name.isdecimal() and int(name) >= groups:
+            yield "directory", f"${{{name}}}: no rule has so many groups; the first is ${{0}}"
     if not flatten:
         yield "flatten", "is empty"
     elif "/" in flatten and flatten != "/":
         yield "flatten", "contains /"
+
+
+def _count_groups(rule: Rule) -> int:
+    try:
+        return re.compile(rule.accept or "").groups
+    except re.error:  # reported by problems()
+        return 0
 
 
 def substituted(

@@ -137,6 +137,8 @@ class Option:
             return credentials.parse_public_url(_convert(value, str), self.schemes)
         if self.kind in _NOTATIONS:
             value = _NOTATIONS[self.kind][0](value)
+        if self.kind in ("directory", "file") and str(value).startswith("~"):
+            raise ValueError("only shells expand ~; write the directory that it stands for")
         return _convert(value, self.type)
 
     def to_toml(self, value: Any) -> Any:
@@ -179,8 +181,7 @@ def check(
 
     ``values`` are those of ``source``, a file; ``overrides`` are those of the command line.  A
     message begins with file and key, or with the flag.  ``fixed`` are fields that are not options.
-    In place of a value of the wrong type, the configuration has the default, or the example of an
-    option that must be set.
+    In place of a value of the wrong type there is the default, or the example if it must be set.
     """
     known = {option.key: option for option in options(config)}
     places = {key: f"{source}: {key}" for key in values} | {k: known[k].flag for k in overrides}

@@ -80,8 +80,8 @@ class Destination:
 
     def is_announced(self, found: Attributes | None) -> bool:
         """Return whether these are a regular file's with the announced size and mtime."""
-        mtime = self.job.announcement.mtime_ns
-        return self.has_size(found) and mtime is not None and found.mtime == mtime // 10**9
+        mtime = self.job.mtime
+        return self.has_size(found) and mtime is not None and found.mtime == mtime
 
     def has_size(self, found: Attributes | None) -> TypeGuard[Attributes]:
         """Return whether these are a regular file's with the announced size."""

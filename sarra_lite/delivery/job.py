@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sarra_lite.errors import TransferError
 from sarra_lite.messages import blocks
 from sarra_lite.sftp.client import Attributes
 
 if TYPE_CHECKING:
     from sarra_lite.config.commands import SenderConfig
+    from sarra_lite.errors import TransferError
     from sarra_lite.messages.v03 import Announcement, Identity
 
 _MTIME_END: Final = 2**32  # seconds since 1970, an unsigned 32-bit number in SFTP (section 5)
@@ -85,19 +85,28 @@ class Job:
         return self.config.permCopy or self.config.timeCopy
 
     @property
-    def attributes(self) -> Attributes:
-        """Mode and modification time (whole seconds) that the complete file gets, None: not set.
+    def mtime(self) -> int | None:
+        """The announced modification time in seconds since 1970, or the nearest one of SFTP."""
+        mtime_ns = self.announcement.mtime_ns
+        return None if mtime_ns is None else min(max(mtime_ns // 10**9, 0), _MTIME_END - 1)
 
-        Raises TransferError 417 when SFTP cannot express the time.
-        """
-        config, mode, mtime_ns = self.config, self.announcement.mode, self.announcement.mtime_ns
-        mtime = mtime_ns // 10**9 if config.timeCopy and mtime_ns is not None else None
-        if mtime is not None and not 0 <= mtime < _MTIME_END:
-            raise TransferError(417, "SFTP has no modification times before 1970 and after 2106")
+    @property
+    def remark(self) -> str:
+        """What the text of the report adds where SFTP cannot express the modification time."""
+        mtime_ns = self.announcement.mtime_ns
+        if not self.config.timeCopy or mtime_ns is None or mtime_ns // 10**9 == self.mtime:
+            return ""
+        return "; SFTP has no such modification time: the nearest is 1970 or 2106"
+
+    @property
+    def attributes(self) -> Attributes:
+        """Mode and modification time (whole seconds) that the complete file gets, None: not set."""
+        config, mode = self.config, self.announcement.mode
         if not self.sets_attributes:
             return Attributes()
         return Attributes(
-            mode=mode if config.permCopy and mode is not None else config.permDefault, mtime=mtime
+            mode=mode if config.permCopy and mode is not None else config.permDefault,
+            mtime=self.mtime if config.timeCopy else None,
         )
 
 

@@ -48,7 +48,6 @@ def start(
     called, or with what ended the session.
     """
     try:
-        attributes = job.attributes
         content = Source(job.source, job.announcement, local=True).read_all()
     except TransferError:
         return False
@@ -63,8 +62,10 @@ def start(
         on_end(Outcome(201, "file sent", len(content), identity) if uploaded else end)
 
     always = announced is None or job.announcement.overwrite == "always"
-    unless = None if always else (job.announcement.mtime_ns or 0) // 10**9
+    unless = None if always else job.mtime
     staging = Destination(client, job).staging_file
     current = partial(is_current, job.source, job.announcement)
-    client.upload_small(SmallFile(staging, job.path, content, attributes, unless, ended, current))
+    client.upload_small(
+        SmallFile(staging, job.path, content, job.attributes, unless, ended, current)
+    )
     return True

@@ -146,9 +146,9 @@ class Dispatcher:
             case TransferError() as error:
                 self._report_final(pending, Outcome(error.code, str(error)))
             case Outcome() as outcome:
-                announcement = pending.job.announcement
-                seconds = self.reporting.duration(announcement, outcome, pending.seconds)
-                self._report_final(pending, replace(outcome, seconds=seconds))
+                job, message = pending.job, outcome.message + pending.job.remark
+                seconds = self.reporting.duration(job.announcement, outcome, pending.seconds)
+                self._report_final(pending, replace(outcome, message=message, seconds=seconds))
                 self._schedule.start_finish_after(pending)
 
     def outage(self, down: Down) -> None:

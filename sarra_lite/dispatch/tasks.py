@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 _BUG: Final = 500
 _MAX_TASKS: Final = 512  # on one connection; enough small files to fill 1 Gbit/s at 50 ms
 # No job is started while more bytes than this are still to be read for the running ones: enough
-# to keep the line busy during the round trips that precede the content of the next file.
+# to keep the line busy during the round trips that precede the content of the next file.  With
+# more, a slow connection would take a second block, which no other can take from it until its
+# content begins to be sent.
 _AHEAD: Final = 4 * 1024 * 1024
-_AHEAD_RATE: Final = 160_000_000  # bytes a second: times the round-trip time, added to _AHEAD
-_AHEAD_MAX: Final = 16 * 1024 * 1024
 Result = TypeVar("Result")
 
 
@@ -86,9 +86,8 @@ class RunningTasks:
             return False
         if self._alone and len(self):
             return False
-        ahead = min(_AHEAD + self._client.round_trip * _AHEAD_RATE, _AHEAD_MAX)
         has_files = len(self) < min(_MAX_TASKS, self._client.max_files)
-        return has_files and self._unread < ahead
+        return has_files and self._unread < _AHEAD
 
     def accepts(self, job: Job) -> bool:
         """Return whether this job may be started now."""

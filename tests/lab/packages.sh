@@ -12,6 +12,7 @@ need /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
 need /usr/sbin/sshd openssh-server
 need /usr/bin/ssh openssh-client
 need /usr/bin/man man-db
+need /usr/share/i18n/locales/fr_CA locales
 if [ "${1:-}" = containers ]; then
     need /usr/bin/podman podman
     need /usr/sbin/runc runc

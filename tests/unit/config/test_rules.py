@@ -174,10 +174,12 @@ def test_variables_can_be_replaced_in_every_directory_that_passes_the_check(
         (Rule(accept="a", directory="${%o-1d%Y}"), "directory: unknown variable ${%o-1d%Y}"),
         (Rule(accept="a", directory="${%}"), "directory: unknown variable ${%}"),
         (Rule(accept="a", directory="${%D}"), "directory: unknown variable ${%D}"),
+        (Rule(accept="(a)", directory="${1}"), "directory: ${1}: no rule has so many groups"),
+        (Rule(accept="a", directory="~/in"), "directory: only shells expand ~"),
         (Rule(accept="a", flatten=""), "flatten: is empty"),
         (Rule(accept="a", flatten="a/"), "flatten: contains /"),
     ],
 )
 def test_an_invalid_rule_is_reported_by_its_number(rule: Rule, text: str) -> None:
-    (line,) = rules.problems([Rule(accept="ok", directory="${%Y%m%d}/${0}"), rule])
+    (line,) = rules.problems([Rule(accept="(ok)", directory="${%Y%m%d}/${0}"), rule])
     assert line.startswith(f"rule 2: {text}")

@@ -213,15 +213,28 @@ def test_keys_and_passwords_need_a_word_of_their_own(
     place(announcement, privateFiles=True, **options)
 
 
-@pytest.mark.parametrize("time", ["19691231T235959", "21060207T062816", "00010101T000000"])
-def test_a_time_that_sftp_does_not_have_is_refused_unless_times_are_not_copied(time: str) -> None:
-    with pytest.raises(TransferError, match="no modification times before 1970 and after 2106"):
-        _ = place(announced(mtime=time)).attributes
-    assert place(announced(mtime=time), timeCopy=False).attributes.mtime is None
+@pytest.mark.parametrize(
+    ("time", "nearest"),
+    [
+        ("19691231T235959", 0),
+        ("00010101T000000", 0),
+        ("21060207T062816", 2**32 - 1),
+        ("99991231T235959", 2**32 - 1),
+    ],
+)
+def test_a_time_that_sftp_does_not_have_becomes_the_nearest_and_the_report_says_so(
+    time: str, nearest: int
+) -> None:
+    job = place(announced(mtime=time))
+    assert job.attributes.mtime == nearest
+    assert "SFTP has no such modification time" in job.remark
+    job = place(announced(mtime=time), timeCopy=False)
+    assert (job.attributes.mtime, job.remark) == (None, "")
 
 
 @pytest.mark.parametrize(
     ("time", "seconds"), [("19700101T000000", 0), ("21060207T062815", 2**32 - 1)]
 )
 def test_the_first_and_last_time_of_sftp_is_set(time: str, seconds: int) -> None:
-    assert place(announced(mtime=time)).attributes.mtime == seconds
+    job = place(announced(mtime=time))
+    assert (job.attributes.mtime, job.remark) == (seconds, "")

@@ -226,7 +226,7 @@ def test_without_a_directory_files_go_below_the_root_directory_as_in_sr3(sr3: Pa
 
 
 def test_groups_of_an_expression_are_renumbered_from_zero(sr3: Path) -> None:
-    text = "directory /${1}/${2}\naccept .*/(a)/(b)/\n"
+    text = "directory /${1}/${2}\naccept .*/(a)/(b)/(c)/\n"
     assert path_options(sr3, text)["directory"] == "/${0}/${1}"
     old = "sundew_compat_regex_first_match_is_zero True\n"
     assert path_options(sr3, text + old)["directory"] == "/${1}/${2}"
