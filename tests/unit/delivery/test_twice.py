@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from paramiko import sftp as names
 
@@ -15,7 +17,7 @@ from sarra_lite.delivery import upload
 from sarra_lite.delivery.deliver import deliver
 from sarra_lite.delivery.destination import Destination
 from sarra_lite.errors import Interrupted, SourceUnavailable, TransferError
-from sarra_lite.messages.v03 import Blocks
+from sarra_lite.messages.v03 import Blocks, Identity
 from tests.lab.disk import Connection, Disk
 from tests.lab.jobs import job_of, quiet_hooks
 from tests.lab.scripted import Request, logged_in
@@ -214,3 +216,58 @@ def test_a_block_that_was_interrupted_is_taken_up_where_it_was(
     run(send())
     assert bytes(disk.nodes[b"file"].content) == path.read_bytes()
     assert disk.nodes.keys() == {b"file"}
+
+
+def test_a_finish_checks_the_size_before_the_rename(path: Path, disk: Disk) -> None:
+    async def send() -> None:
+        async with connected(disk) as [client]:
+            await deliver(client, job_of(path, BLOCK), quiet_hooks())
+            disk.nodes[inflight(disk)].content.pop()
+            with pytest.raises(TransferError, match="299999 bytes at the destination"):
+                await deliver(client, job_of(path, FINISH), quiet_hooks())
+
+    run(send())
+    assert disk.nodes == {}
+
+
+def test_a_finish_waits_until_the_second_of_the_mtime_is_over(
+    path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: MTIME + 0.25)
+
+    async def send() -> None:
+        async with connected(disk) as [client]:
+            await deliver(client, job_of(path, BLOCK), quiet_hooks())
+            assert (await deliver(client, job_of(path, FINISH), quiet_hooks())).wait == 0.75
+
+    run(send())
+
+
+def test_content_that_is_not_what_was_announced_is_not_renamed(path: Path, disk: Disk) -> None:
+    async def send() -> None:
+        async with connected(disk) as [client]:
+            job = job_of(path)
+            other = msgspec.structs.replace(job.announcement, identity=Identity("md5", "AAAA"))
+            with pytest.raises(TransferError, match="its content is not what was announced"):
+                await deliver(client, replace(job, announcement=other), quiet_hooks())
+
+    run(send())
+    assert disk.nodes == {}
+
+
+@pytest.mark.parametrize("blocks", [None, BLOCK], ids=["whole", "block"])
+def test_nobody_else_may_read_what_is_not_complete(
+    path: Path, disk: Disk, blocks: Blocks | None
+) -> None:
+    modes = set()
+
+    def before(request: Request) -> None:
+        if request.kind == names.CMD_WRITE:
+            modes.add(disk.nodes[inflight(disk)].mode & 0o777)
+
+    async def send() -> None:
+        async with connected(disk, 1, before) as [client]:
+            await deliver(client, job_of(path, blocks), quiet_hooks())
+
+    run(send())
+    assert modes == {0o600}
