@@ -32,7 +32,8 @@ def test_a_file_in_blocks_without_a_finish_has_one_report_on_the_whole(site: Sit
             assert piece.blocks
             body = v03.encode(replace(piece, blocks=replace(piece.blocks, finish=False)))
             channel.basic_publish(site.exchange, "v03.post", body, properties)
-    assert "1 arrived, 0 failed" in site.drain().stderr
+    done = site.drain("--prefetch", 1)  # one block after the other
+    assert "1 arrived, 0 failed" in done.stderr
     assert same(site.source, site.dest)
     [of_whole] = site.reports()
     assert (of_whole["code"], of_whole["bytes"]) == (201, SIZE)
