@@ -300,6 +300,19 @@ def test_a_read_only_destination_fails_at_once(site: Site) -> None:
     assert (report["code"], report["message"]) == (403, "destination: read-only file system")
 
 
+def test_a_disk_that_fills_while_connections_share_blocks_is_a_report_without_a_trace(
+    site: Site,
+) -> None:
+    mib = 1024 * 1024
+    for number in range(3):
+        (site.source / f"{number}").write_bytes(bytes(1) + os.urandom(24 * mib))
+    site.run("sr_post", "--block-size", "16Mi", site.source)
+    with small_disk(site.dest, 12 * mib):
+        done = site.drain("--connections", "4", "--log-level", "debug", status=75)
+    assert "Traceback" not in done.stderr
+    assert {r["code"] for r in site.reports(blocks=True)} <= {206, 507}
+
+
 def test_a_destination_without_free_inodes_is_retried_slowly(site: Site) -> None:
     """As with a quota of inodes: the disk has free bytes, but no file can be created."""
     for number in range(40):
