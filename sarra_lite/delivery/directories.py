@@ -50,9 +50,11 @@ async def make(
             elif stat.S_IMODE(found.mode or 0) != wanted:
                 await setter.set(path, Attributes(mode=wanted), f"mode of {path}")
         return True
-    if found is None and await client.stat(path, follow_symlinks=False) is None:
+    # A link to nothing is in the way; what another sender has made meanwhile is not.
+    found = found or await client.stat(path, follow_symlinks=False)
+    if found is None:
         raise made
-    if found is None or not stat.S_ISDIR(found.mode or 0):
+    if not stat.S_ISDIR(found.mode or 0):
         raise TransferError(409, f"{path} is in the way: no directory") from None
     return False
 

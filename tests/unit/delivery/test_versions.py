@@ -354,7 +354,8 @@ class Senders(RuleBasedStateMachine):
             if announcements[0].mtime == last
         ]
         assert set(codes) <= {201, 304}
-        assert 201 in codes
+        # Of two senders that were disturbed, one may report that the file of the other is there.
+        assert 201 in codes or self.disturbed
         in_blocks = all(one[0].blocks for one in self.posted.values() if one[0].mtime == last)
         if in_blocks and not self.disturbed:
             assert codes.count(201) == 1
