@@ -132,11 +132,14 @@ class Destination:
         except SftpError as status:
             if not status.denied:
                 raise
-            # An earlier attempt may have given it the final mode already, without write permission.
-            with contextlib.suppress(SftpError):
+            # Another attempt may have given it the final mode already, without write permission.
+            try:
                 await self.client.set_attributes(path, Attributes(mode=_STAGING_MODE))
                 return await self.client.open_file(path, mode)
-            raise
+            except SftpError as again:
+                if again.missing:  # that attempt has renamed it meanwhile
+                    raise
+                raise status from None
 
     async def with_parents(self, action: Callable[[], Awaitable[Result]]) -> Result:
         """Do something beside the final file; if its directory is missing, create it and repeat."""
