@@ -118,7 +118,7 @@ class Senders(RuleBasedStateMachine):
         self.path.write_bytes(bytes([self.version]) * (BLOCK * pieces - 5_000))
         mtime = 1_700_000_000 + self.version
         os.utime(self.path, (mtime, mtime))
-        self.path.chmod(0o444 if self.version % 2 else 0o640)
+        self.path.chmod(0o640 if self.version % 2 else 0o444)
 
     @rule(in_blocks=st.booleans())
     def post(self, *, in_blocks: bool) -> None:
@@ -357,7 +357,9 @@ class Senders(RuleBasedStateMachine):
         # Of two senders that were disturbed, one may report that the file of the other is there.
         assert 201 in codes or self.disturbed
         in_blocks = all(one[0].blocks for one in self.posted.values() if one[0].mtime == last)
-        if in_blocks and not self.disturbed:
+        # A finish makes an inflight file that is read-only already writable again, and another one
+        # may rename it then: whoever finds it so sets its mode, and reports that with 201.
+        if in_blocks and not self.disturbed and found.st_mode & 0o200:
             assert codes.count(201) == 1
 
 
@@ -369,6 +371,7 @@ def _renames(packet: bytes | None) -> bool:
 TestSenders = Senders.TestCase
 TestSenders.settings = settings(
     max_examples=max(250, settings().max_examples),
+    derandomize=settings().max_examples < 1000,  # the long profile looks for what is new
     stateful_step_count=30,
     suppress_health_check=list(HealthCheck),
 )
