@@ -24,6 +24,7 @@ class Distance:
         self.first_connection_rate: int | None = None
         self.sent_bytes: list[int] = []
         self._server_address = (host, port)
+        self._ends: list[asyncio.StreamWriter] = []
         self._delay = round_trip / 2
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -51,11 +52,16 @@ class Distance:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        for end in self._ends:
+            end.transport.abort()
+        await asyncio.sleep(0)  # the loop closes their sockets in its next turn
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number, self.connections = self.connections, self.connections + 1
         self.sent_bytes.append(0)
+        self._ends.append(writer)
         responses, server = await asyncio.open_connection(*self._server_address)
+        self._ends.append(server)
         try:
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
                 await asyncio.gather(
