@@ -126,6 +126,8 @@ def test_our_sender_applies_the_changes_that_sr3_watch_announces(site: Site, sr3
         wait_same(site.source, site.dest)
         change(site.source)
         wait_same(site.source, site.dest)
+        # A report follows what it tells of.
+        wait_until(lambda: site.codes().get("with blank/renamed #2"))
     by_name = {report["relPath"]: report for report in site.reports()}
     assert by_name["with blank/renamed #2"]["message"] == "renamed"
     assert by_name["a/b/2 MB"]["message"] == "removed"
