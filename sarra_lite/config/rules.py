@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Final
@@ -64,7 +65,7 @@ def path_problems(
         yield "directory", ".. is not allowed"
     if directory.startswith("~"):
         yield "directory", "only shells expand ~; a relative directory is below the login directory"
-    groups = 100 if rules is None else max(map(_count_groups, rules), default=0)
+    groups = math.inf if rules is None else max(map(_count_groups, rules), default=0)
     for name in VARIABLE.findall(directory):
         if not _KNOWN.fullmatch(name):
             yield "directory", f"unknown variable ${{{name}}}"

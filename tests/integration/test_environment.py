@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -33,20 +32,6 @@ LOCALES: Final = (
 )
 
 
-def shell(site: Site, line: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    """Run a line of a shell with the commands in its PATH, in the directory of the site."""
-    path = f"{Path(site.command('sr_post')[0]).parent}:{os.environ['PATH']}"
-    return subprocess.run(
-        ["bash", "-c", line],
-        cwd=site.directory,
-        env=site.env | {"PATH": path} | environment,
-        input=b"source/a\n",
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-
-
 @pytest.fixture
 def posted(site: Site) -> Site:
     """A site with a report, so that sr_log has something to show."""
@@ -61,7 +46,7 @@ def test_a_standard_stream_that_cannot_be_used_is_an_error_in_one_line(
     posted: Site, fault: str
 ) -> None:
     for name, line in COMMANDS.items():
-        done = shell(posted, f"{line} {fault}")
+        done = posted.shell(f"{line} {fault}")
         fails = ">&-" in fault.split() or ">/dev/full" in fault.split()
         fails |= "<&-" in fault and name == "sr_post, of stdin"
         told = done.stderr.decode()
@@ -75,7 +60,7 @@ def test_a_standard_stream_that_cannot_be_used_is_an_error_in_one_line(
 
 def test_a_reader_that_ends_first_is_no_error(posted: Site) -> None:
     for line in COMMANDS.values():
-        done = shell(posted, f"{line} | true")
+        done = posted.shell(f"{line} | true")
         assert done.returncode == 0
         assert b"error" not in done.stderr
         assert b"Traceback" not in done.stderr
@@ -83,7 +68,7 @@ def test_a_reader_that_ends_first_is_no_error(posted: Site) -> None:
 
 def test_a_removed_working_directory_matters_to_relative_paths_only(posted: Site) -> None:
     for arguments, status in ((f"{posted.source}/a", 0), ("a", 2)):
-        done = shell(posted, f"mkdir w && cd w && rmdir ../w && sr_post {arguments}")
+        done = posted.shell(f"mkdir w && cd w && rmdir ../w && sr_post {arguments}")
         assert done.returncode == status, done.stderr
         assert b"Traceback" not in done.stderr
     assert b"the working directory is removed" in done.stderr
@@ -98,7 +83,7 @@ def test_names_are_the_same_bytes_in_every_locale(site: Site, environment: dict[
     site.run("sr_post", *sorted(site.source.iterdir()))
     site.drain()
     assert {entry.name for entry in os.scandir(os.fsencode(site.dest))} == set(NAMES)
-    done = shell(site, "sr_log")
+    done = site.shell("sr_log")
     assert done.returncode == 0, done.stderr
     assert b"Traceback" not in done.stderr
     assert len(done.stdout.splitlines()) == len(NAMES)
@@ -106,6 +91,6 @@ def test_names_are_the_same_bytes_in_every_locale(site: Site, environment: dict[
 
 @pytest.mark.parametrize("flags", ["''", "--remove ''", "--watch ''", "--renamed-from '' x"])
 def test_an_empty_path_is_an_error(site: Site, flags: str) -> None:
-    done = shell(site, f"sr_post {flags}")
+    done = site.shell(f"sr_post {flags}")
     assert done.returncode == 2
     assert b"a PATH is empty" in done.stderr

@@ -22,18 +22,6 @@ if TYPE_CHECKING:
 ACCENTS = (b"\xc3\xa9t\xc3\xa9 UTF-8", b"\xe9t\xe9 latin-1", b"\xff\xfe none")
 
 
-def shell(site: Site, command: str, cwd: Path, /, **env: str) -> subprocess.CompletedProcess[bytes]:
-    """Run a command line with redirections in a directory."""
-    return subprocess.run(
-        ["/bin/bash", "-c", command],
-        cwd=cwd,
-        env=site.env | env,
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
-
-
 @pytest.fixture(scope="session")
 def latin1(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Return the environment of a French locale with ISO 8859-1."""
@@ -89,11 +77,11 @@ def test_names_are_the_same_bytes_in_every_locale(site: Site, latin1: dict[str, 
         for name in ACCENTS:
             with open(raw + b"/%d %b" % (number, name), "wb") as file:  # noqa: PTH123  bytes
                 file.write(locale.encode())
-        posted = shell(site, f"sr_post --log-level warning {number}*", site.source, **env)
+        posted = site.shell(f"sr_post --log-level warning {number}*", site.source, **env)
         assert (posted.returncode, posted.stderr) == (0, b""), locale
-        sent = shell(site, "sr_sender --drain --log-level warning", site.source, **env)
+        sent = site.shell("sr_sender --drain --log-level warning", site.source, **env)
         assert (sent.returncode, sent.stderr) == (0, b""), locale
-        listed = shell(site, f"sr_log --broker {site.broker}", site.source, **env)
+        listed = site.shell(f"sr_log --broker {site.broker}", site.source, **env)
         assert listed.returncode == 0, listed.stderr
         assert b"Traceback" not in listed.stderr
         assert listed.stdout.count(b"\n") == (number + 1) * len(ACCENTS)

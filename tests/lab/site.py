@@ -149,6 +149,23 @@ class Site:
             )
         return done
 
+    def shell(
+        self, line: str, cwd: Path | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run a line of bash, by default in ``directory``, with the sr_* programs in its PATH.
+
+        Its standard input has one line, the path of the file a.
+        """
+        return subprocess.run(
+            ["bash", "-c", line],
+            cwd=cwd or self.directory,
+            env=self.env | {"PATH": f"{BIN}:{os.environ['PATH']}"} | environment,
+            input=b"source/a\n",
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+
     @contextmanager
     def running(self, program: str, *arguments: object, **options: Any) -> Iterator[Running]:
         """Run a program in the background; kill it at the end if it still runs."""
