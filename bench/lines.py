@@ -63,7 +63,7 @@ def opened(name: str) -> Iterator[Lan]:
     with kind.make() as line:
         if kind.congestion:
             _set_congestion(line, kind.congestion)
-        with _in_namespace("/run/netns/sarra-near"):
+        with in_namespace("/run/netns/sarra-near"):
             yield line
 
 
@@ -83,7 +83,7 @@ def check(name: str, line: Lan, seconds: int) -> Check:
 
 
 @contextmanager
-def _in_namespace(namespace: str) -> Iterator[None]:
+def in_namespace(namespace: str) -> Iterator[None]:
     """Run this thread, and the programs that it starts, in a network namespace."""
     own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     try:

@@ -3,15 +3,18 @@
 ``python -m bench.provisioning`` starts a scope in containers for each number of SFTP nodes and runs
 ``site.yml`` twice.  On the last scope it runs it twice for each number of accounts, and then twice
 with one more SFTP node.  It uses the names and addresses of ``make scope``, so run ``make
-scope-down`` first.
+scope-down`` first.  With ``--nodes 0`` it measures accounts on the scope on one host instead.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
+import hashlib
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -44,13 +47,16 @@ class Run:
         )
 
 
-def playbook(inventory: Path, *playbooks: str) -> Run:
-    """Run playbooks on an inventory; print the output and raise CalledProcessError on failure."""
+def playbook(inventory: Path, *arguments: str) -> Run:
+    """Run playbooks, with options, on an inventory.
+
+    If they fail, print the output and raise CalledProcessError.
+    """
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "CONTAINERS_CONF": str(ROOT / "molecule/containers.conf"),
     }
-    command = ["ansible-playbook", "--inventory", str(inventory), *playbooks]
+    command = ["ansible-playbook", "--inventory", str(inventory), *arguments]
     start = time.monotonic()
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
@@ -69,12 +75,18 @@ def playbook(inventory: Path, *playbooks: str) -> Run:
 
 
 def make_inventory(inventory: Path, nodes: int) -> None:
-    """Copy the lab's inventory, and set its number of SFTP nodes."""
+    """Copy the lab's inventory, and set its number of SFTP nodes; 0: the scope on one host."""
     shutil.copytree(
-        ROOT / "inventories/lab",
+        ROOT / ("inventories/lab" if nodes else "inventories/single"),
         inventory,
         ignore=shutil.ignore_patterns("secrets", "secrets.yml"),
     )
+    # The disk of this machine does not hold what a thousand users could put into queues, and
+    # fewer accounts follow more.
+    settings = {"rabbitmq_disk_needed": 0, "accounts_removals_confirmed": 10_000}
+    (inventory / "group_vars/all/90-bench.yml").write_text(yaml.safe_dump(settings))
+    if not nodes:
+        return
     servers = SERVERS if nodes >= SERVERS else 1
     set_nodes(inventory, nodes, servers)
 
@@ -91,16 +103,27 @@ def set_nodes(inventory: Path, nodes: int, servers: int) -> None:
 
 
 def write_accounts(inventory: Path, count: int) -> None:
-    """Add users to those of the lab until there are ``count``."""
+    """Add users to those of the lab until there are ``count``, one group for every 20 of them."""
     path = inventory / "group_vars/all/accounts.yml"
     document: dict[str, Any] = yaml.safe_load(path.read_text())
-    users = document["accounts"]["users"]
-    key = users[0]["keys"]
-    users.extend(
-        {"name": f"user{n:04}", "login": f"usr{n:04}", "uid": 30000 + n, "keys": key}
-        for n in range(len(users), count)
-    )
+    users, groups = document["accounts"]["users"], document["accounts"]["groups"]
+    names = {group["name"] for group in groups}
+    for number in range(len(users), count):
+        group = f"group{number // 20:04}"
+        if group not in names:
+            groups.append({"name": group, "gid": 50000 + number // 20})
+            names.add(group)
+        user = {"name": f"user{number:04}", "login": f"usr{number:04}", "uid": 30000 + number}
+        users.append(user | {"group": group, "keys": [public_key(number)]})
     path.write_text(yaml.safe_dump(document))
+
+
+def public_key(number: int) -> str:
+    """Return the line of a public key that nobody has the private key of."""
+    kind = b"ssh-ed25519"
+    point = hashlib.sha256(str(number).encode()).digest()
+    blob = struct.pack(">I", len(kind)) + kind + struct.pack(">I", len(point)) + point
+    return f"ssh-ed25519 {base64.b64encode(blob).decode()}"
 
 
 def measure_nodes(counts: list[int], accounts: list[int]) -> None:
@@ -112,22 +135,27 @@ def measure_nodes(counts: list[int], accounts: list[int]) -> None:
             try:
                 playbook(inventory, "molecule/shared/create.yml")
                 playbook(inventory, "molecule/shared/prepare.yml")
-                show(f"{nodes} nodes, first run", playbook(inventory, "playbooks/site.yml"))
-                show(f"{nodes} nodes, no change", playbook(inventory, "playbooks/site.yml"))
+                which = f"{nodes} nodes" if nodes else "one host"
+                show(f"{which}, first run", playbook(inventory, "playbooks/site.yml"))
+                show(f"{which}, no change", playbook(inventory, "playbooks/site.yml"))
                 if nodes == counts[-1]:
                     measure_accounts(inventory, accounts)
+                if nodes and nodes == counts[-1]:
                     measure_growth(inventory, nodes + 1)
             finally:
                 playbook(inventory, "molecule/shared/destroy.yml")
 
 
 def measure_accounts(inventory: Path, counts: list[int]) -> None:
-    """Print two lines for each number of accounts: applied, and without a change."""
+    """Print four lines for each number of accounts: applied, and three without a change."""
     for count in counts:
         write_accounts(inventory, count)
         playbook(inventory, "playbooks/secrets.yml")
         show(f"{count} accounts, applied", playbook(inventory, "playbooks/site.yml"))
         show(f"{count} accounts, no change", playbook(inventory, "playbooks/site.yml"))
+        alone = ("playbooks/site.yml", "--tags", "accounts,broker_objects")
+        show(f"{count} accounts, tags", playbook(inventory, *alone))
+        show(f"{count} accounts, validate", playbook(inventory, "playbooks/validate.yml"))
 
 
 def measure_growth(inventory: Path, nodes: int) -> None:

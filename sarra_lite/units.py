@@ -10,6 +10,8 @@ from typing import Final
 # sr3 writes a fraction below 0.0001 s with an exponent and without its first digit: .00271606e-05
 _TIME: Final = re.compile(r"([0-9]{8})T?([0-9]{6})(?:\.([0-9]{1,18})|\.?[0-9]*e-[0-9]+)?Z?")
 _NUMBER: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
+_RATE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kMGT]?)(bit|B)/s\s*")
+_PREFIXES: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _MODE: Final = re.compile(r"[0-7]{3,4}")
 _SIZES: Final = {"": 1, "b": 1} | {
     f"{prefix}{suffix}": base**power
@@ -69,6 +71,14 @@ def parse_size(value: str | float) -> int:
 def parse_duration(value: str | float) -> float:
     """Return seconds for ``300``, ``5m``, ``1.5h``, ``2d``, ``1w`` (units of sr3_options(7))."""
     return _quantity(value, _SECONDS, "a duration like 5m")
+
+
+def parse_rate(value: object) -> int:
+    """Return bytes per second for ``100 Mbit/s`` or ``12.5 MB/s``; units are powers of 1000."""
+    match = _RATE.fullmatch(str(value))
+    if match is None:
+        raise ValueError(f"not a rate like 100 Mbit/s: {value!r}")
+    return int(float(match[1]) * _PREFIXES[match[2]] / (8 if match[3] == "bit" else 1))
 
 
 def parse_mode(value: object) -> int:

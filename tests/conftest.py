@@ -11,11 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.lab import Unavailable
-from tests.lab.again import (  # noqa: F401  hooks of pytest
-    pytest_runtest_makereport,
-    pytest_sessionfinish,
-    pytest_terminal_summary,
-)
+from tests.lab.again import pytest_configure  # noqa: F401  a hook of pytest
 from tests.lab.authority import Authority
 from tests.lab.rabbitmq import Rabbit
 from tests.lab.site import Site

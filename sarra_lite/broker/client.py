@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from pika import BasicProperties
+
 from sarra_lite.broker.connection import Connection
 from sarra_lite.broker.publisher import PublishOutcome
 from sarra_lite.errors import BrokerRefused
@@ -15,11 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pika.channel import Channel
-    from pika.spec import Basic, BasicProperties
+    from pika.spec import Basic
+
+    from sarra_lite.broker.connection import Request
 
 __all__ = ["Broker", "Delivery", "PublishOutcome"]
 
-_NOT_FOUND: Final = 404  # of AMQP 0.9.1
+_NOT_PERMITTED: Final = 403  # of AMQP 0.9.1
+_NOT_FOUND: Final = 404
 _OTHER_ARGUMENTS: Final = 406
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
@@ -64,10 +69,22 @@ class Broker(Connection):
     """
 
     async def declare_exchange(self, name: str) -> None:
-        """Declare a durable topic exchange."""
-        await self.request(
-            lambda channel, ok: channel.exchange_declare(name, "topic", durable=True, callback=ok)
-        )
+        """Declare a durable topic exchange unless it exists.
+
+        Operators of a scope create the exchanges, which users may not configure.
+        """
+        try:
+            await self.request(
+                lambda channel, ok: channel.exchange_declare(name, passive=True, callback=ok)
+            )
+        except BrokerRefused as error:
+            if error.code != _NOT_FOUND:
+                raise
+            await self._create(
+                lambda channel, ok: channel.exchange_declare(
+                    name, "topic", durable=True, callback=ok
+                )
+            )
 
     async def declare_queue(self, name: str, arguments: dict[str, Any] | None = None) -> int:
         """Declare a durable queue unless it exists; return the number of its ready messages.
@@ -78,7 +95,7 @@ class Broker(Connection):
         if (count := await self._count_if_any(name)) is not None:
             return count
         try:
-            await self.request(
+            await self._create(
                 lambda channel, ok: channel.queue_declare(
                     name, durable=True, arguments=arguments, callback=ok
                 )
@@ -89,6 +106,17 @@ class Broker(Connection):
                 raise
             return count  # another program has declared it meanwhile
         return 0
+
+    async def _create(self, request: Request) -> None:
+        """Create what does not exist; when the user may not, say what to do."""
+        try:
+            await self.request(request)
+        except BrokerRefused as error:
+            if error.code == _NOT_PERMITTED:
+                error.args = (
+                    f"{error}; it does not exist: ask the operators of the broker for it",
+                )
+            raise
 
     async def _count_if_any(self, name: str) -> int | None:
         """Return how many messages are ready in a queue; None when there is no such queue."""
@@ -147,6 +175,24 @@ class Broker(Connection):
         channel = channel or await self.open_channel(on_lost, name)
         await self.request_on(channel, partial(begin, prefetch))
         return Consumer(channel, begin)
+
+    async def open_volatile(
+        self, on_lost: Callable[[str], None], exchange: str, on_returned: Callable[[str], None]
+    ) -> Channel:
+        """Open a channel for ``publish_volatile``.
+
+        ``on_lost`` is called with the reason when it ends, ``on_returned`` with the topic of a
+        message for which no queue is bound.
+        """
+        channel = await self.open_channel(on_lost, exchange)
+        channel.add_on_return_callback(lambda _, method, *__: on_returned(method.routing_key))
+        return channel
+
+    def publish_volatile(self, channel: Channel, exchange: str, topic: str, body: bytes) -> None:
+        """Publish a message that nobody needs when its queue is full, or the connection lost."""
+        if channel.is_open:
+            properties = BasicProperties(user_id=self._user)
+            channel.basic_publish(exchange, topic, body, properties, mandatory=True)
 
     async def round_trip(self, channel: Channel) -> None:
         """Return when the broker has handled all that was sent on this channel before."""

@@ -37,19 +37,22 @@ def decode_report(delivery: Delivery) -> tuple[Announcement, Report] | None:
 
 
 async def find_final_reports(
-    broker: Broker, stream: str, announcements: Iterable[Announcement]
+    broker: Broker, stream: str, announcements: Iterable[Announcement], author: str
 ) -> set[Key]:
     """Return the keys of the announcements that have a final report, or whose file has one.
 
     A sender calls this for redelivered announcements: the consumer that had them before may have
-    reported and died before it acknowledged.  When the stream cannot be read, logs a warning and
-    returns what was found.  Reads the reports since the oldest announcement.
+    reported and died before it acknowledged.  Reports of other users than ``author``, who may be
+    able to publish where the stream is bound, do not count.  When the stream cannot be read, logs a
+    warning and returns what was found.  Reads the reports since the oldest announcement.
     """
     keys = {announcement.key for announcement in announcements}
     files = {key[:2] for key in keys}
     times = {pub_time for pub_time, _ in files}
     found: set[Key] = set()
-    async for reported, report in _read(broker, stream, since=times, pub_times=times):
+    async for reported, report in _read(
+        broker, stream, since=times, pub_times=times, author=author
+    ):
         if report.final and reported.key[:2] in files:
             found.add(reported.key)
     return {key for key in keys if key in found or (*key[:2], None) in found}
@@ -71,10 +74,11 @@ async def find_copies(
 
 
 async def _read(
-    broker: Broker, stream: str, *, since: set[str], pub_times: set[str]
+    broker: Broker, stream: str, *, since: set[str], pub_times: set[str], author: str | None = None
 ) -> AsyncIterator[tuple[Announcement, Report]]:
     """Yield the reports on announcements of ``pub_times`` since the oldest time of ``since``.
 
+    ``author``: who must have published them, as the broker has verified; None: anyone.
     On BrokerError, log it and end.
     """
     if not since:
@@ -84,6 +88,8 @@ async def _read(
     wanted = {pub_time.encode() for pub_time in pub_times}
     try:
         async for delivery in streams.read(broker, stream, start):
+            if author not in (None, delivery.user_id):
+                continue
             match = _PUB_TIME.search(delivery.body)
             # Only what is asked for is decoded: a stream may hold many others.
             if match and match[1] in wanted and (found := decode_report(delivery)) is not None:

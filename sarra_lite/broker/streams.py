@@ -57,6 +57,19 @@ async def read(broker: Broker, name: str, since: datetime) -> AsyncIterator[Deli
         broker.close_channel(consumer.channel)
 
 
+async def last_offset(broker: Broker, name: str) -> int | None:
+    """Return the offset of a stream's last message, None when it is empty.
+
+    Raise BrokerRefused when there is no such stream.
+    """
+    counted = await broker.count_messages(name)
+    channel = await broker.open_channel()
+    try:
+        return await _last_offset(broker, name, channel, counted)
+    finally:
+        broker.close_channel(channel)
+
+
 async def _last_offset(broker: Broker, name: str, channel: Channel, counted: int) -> int | None:
     """Return the offset of a stream's last message, None when it is empty.
 

@@ -13,7 +13,10 @@ from sarra_lite.runtime import log
 
 if TYPE_CHECKING:
     from sarra_lite.broker.client import Broker
-    from sarra_lite.config.commands import PostConfig, Src2logConfig
+    from sarra_lite.config.commands import PostConfig
+    from sarra_lite.config.monitor import MonitorConfig
+    from sarra_lite.config.quota import QuotaConfig
+    from sarra_lite.config.src2log import Src2logConfig
 
 # RabbitMQ 4 drops a message after 20 lost connections, in silence, unless the queue has another
 # limit.  -1, for none, is known to newer versions only.
@@ -60,3 +63,36 @@ async def declare_for_copying(broker: Broker, config: Src2logConfig) -> None:
             log.warning("exchange %s is not bound, bind it when it is there: %s", exchange, error)
     await broker.declare_queue(config.xlogStream, config.report_arguments)
     await broker.bind(config.xlogStream, config.xlog, topic)
+
+
+async def declare_for_monitoring(broker: Broker, config: MonitorConfig) -> None:
+    """Declare the stream of the reports of all users, which sr_src2log binds."""
+    await broker.declare_queue(config.xlogStream, config.report_arguments)
+
+
+async def declare_for_quota(broker: Broker, config: QuotaConfig) -> None:
+    """Declare the exchange of grants, each group's queue, and the queue that chooses who fills."""
+    await broker.declare_exchange(config.exchange)
+    only_one = {"x-single-active-consumer": True, "x-max-length": 10}
+    await broker.declare_queue(config.activeQueue, _QUORUM | only_one)
+    await broker.bind(config.activeQueue, config.exchange, config.activeQueue)
+    for group in config.rate:
+        await declare_grants(broker, config, group)
+
+
+async def declare_grants(broker: Broker, config: QuotaConfig, group: str) -> bool:
+    """Declare the queue of a group; return whether it is there, else log why not.
+
+    In a scope only operators make it, and their policies limit its length, which can be changed;
+    here the argument of a new queue does.
+    """
+    queue = config.grant_queue(group)
+    length = {"x-max-length": config.burst_grants[group], "x-overflow": "reject-publish"}
+    try:
+        await broker.declare_queue(queue, _QUORUM | length)
+        await broker.bind(queue, config.exchange, queue)
+    except BrokerRefused as error:
+        # One missing queue must not stop the grants of all other groups.
+        log.warning("group %s gets no grants: %s", group, error)
+        return False
+    return True

@@ -143,7 +143,7 @@ class _Posting:
         if self._stop.is_set():
             raise Interrupted("stopped before all paths were announced; run it again")
         if not self._reading.done():  # the next connection continues with it
-            raise BrokerError(broker.close_reason)
+            raise self.announcer.loss()
         reading, self._reading = self._reading, None
         return reading.result()
 

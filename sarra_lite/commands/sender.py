@@ -16,14 +16,23 @@ from typing import TYPE_CHECKING, Final
 
 from sarra_lite import runtime, units
 from sarra_lite.broker import topology
-from sarra_lite.commands import arguments, connections
+from sarra_lite.commands import arguments, connections, sender_tidy
 from sarra_lite.commands.progress import Progress
 from sarra_lite.config.commands import SenderConfig
+from sarra_lite.delivery.grants import Grants
 from sarra_lite.delivery.rate_limit import RateLimit
 from sarra_lite.dispatch.broker_link import BrokerLink
 from sarra_lite.dispatch.dispatcher import Dispatcher
+from sarra_lite.dispatch.grant_link import GrantLink
 from sarra_lite.dispatch.pool import Done, Down, WorkerPool
-from sarra_lite.errors import EX_FAILED, EX_OK, EX_TEMPFAIL, BrokerError, DestinationUnreachable
+from sarra_lite.errors import (
+    EX_FAILED,
+    EX_OK,
+    EX_TEMPFAIL,
+    BrokerError,
+    DestinationUnreachable,
+    UsageError,
+)
 from sarra_lite.runtime import log
 
 if TYPE_CHECKING:
@@ -38,6 +47,10 @@ _EMPTY: Final = 0.5  # seconds without a delivery before --drain asks for the le
 EXAMPLES: Final = (
     ("Declare queue and bindings before the first announcement:", "sr_sender --declare"),
     ("Send all files in the queue, then end:", "sr_sender --drain"),
+    (
+        "Show what was left at the destination for a month:",
+        "sr_sender --tidy --dry-run --older-than 30d",
+    ),
     ("Run a configuration with four connections:", "sr_sender -c science --connections 4"),
 )
 
@@ -47,14 +60,40 @@ def make_parser() -> argparse.ArgumentParser:
     parser = arguments.make_parser("sr_sender", __doc__, SenderConfig, EXAMPLES)
     parser.add_argument("--drain", action="store_true", help="end when the queue is empty")
     parser.add_argument("--declare", action="store_true", help="only declare queue and bindings")
+    parser.add_argument(
+        "--tidy",
+        action="store_true",
+        help="only remove, below directory at the destination, inflight files and markers that"
+        " nobody has written for a long time, and print their names",
+    )
+    parser.add_argument(
+        "--older-than",
+        metavar="DURATION",
+        type=arguments.duration,
+        help="with --tidy: for how long (default: 7d; at least twice retry_ttl and an hour)",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="with --tidy: print what would be removed"
+    )
     return parser
 
 
 @runtime.command
 def main(argv: list[str] | None = None) -> int:
     """Run sr_sender; return its exit status."""
-    args, config = arguments.configured(make_parser(), argv, SenderConfig)
+    args, config = arguments.configured(make_parser(), argv, SenderConfig, _check)
+    if args.tidy:
+        age = sender_tidy.OLDER_THAN if args.older_than is None else args.older_than
+        return runtime.run_loop(sender_tidy.run(config, age, dry_run=args.dry_run))
     return runtime.run_loop(_declare(config) if args.declare else _send(config, args))
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raise UsageError for flags that cannot be combined."""
+    if sum((args.drain, args.declare, args.tidy)) > 1:
+        raise UsageError("--drain, --declare and --tidy: only one of them")
+    if not args.tidy and (args.dry_run or args.older_than is not None):
+        raise UsageError("--older-than and --dry-run need --tidy")
 
 
 async def _declare(config: SenderConfig) -> int:
@@ -91,15 +130,21 @@ class _Sender:
         self._drain = drain
         self._stop = stop
         self._failure = runtime.Failure()
+        grants = Grants() if config.grants is not None else None
         self.pool = WorkerPool(
             config.connections,
             connections.sftp_factory(config),
-            RateLimit(config.limit),
+            RateLimit(config.limit, grants=grants),
             self._failure.guard(self._handle),
             self._count_bytes,
         )
         link = BrokerLink(config, self._receive, self._failure)
         self._dispatcher = Dispatcher(config, self.pool, link)
+        self._grant_link: GrantLink | None = None
+        if config.grants is not None and grants is not None:
+            self._grant_link = GrantLink(config, config.grants, grants, self._failure)
+            self._taking = asyncio.ensure_future(self._grant_link.run())
+            self._failure.watch(self._taking)
         self._last_delivery = time.monotonic()
         self._found_empty = False
         self._left = 0  # announcements not acknowledged, their reports that are not confirmed
@@ -108,6 +153,8 @@ class _Sender:
         """Work with one connection; raise BrokerError when it is lost."""
         self._failure.clear(BrokerError)
         try:
+            if self._grant_link is not None:
+                await self._grant_link.attach(broker)
             await self._dispatcher.attach(broker)
             runtime.notify_systemd("READY=1")
             log.debug("ready: %s", self._config.queue)
@@ -122,6 +169,8 @@ class _Sender:
         except BrokerError:
             self._left = len(self._dispatcher)
             self._dispatcher.detach()
+            if self._grant_link is not None:
+                self._grant_link.detach()
             raise
 
     def _receive(self, delivery: Delivery) -> None:

@@ -2,8 +2,8 @@
 
 A report is valid when it is well-formed and its author, whom the broker verifies (AMQP user_id),
 owns the exchange that it was published on.  Any other message is copied as a rejected report with
-the reason.  Several instances may share the queue.  Exchanges that are bound to the queue later
-need no restart.
+the reason.  What one user reports beyond a share of xlog is not copied.  Several instances may
+share the queue.  Exchanges that are bound to the queue later need no restart.
 """
 
 from __future__ import annotations
@@ -11,25 +11,29 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import platformdirs
 from msgspec.structs import replace
 
 from sarra_lite import runtime
 from sarra_lite.broker import report_stream, topology
 from sarra_lite.broker.client import Delivery, PublishOutcome
 from sarra_lite.commands import arguments, connections
-from sarra_lite.config.commands import Src2logConfig
+from sarra_lite.commands.user_shares import UserShares
+from sarra_lite.config.src2log import Src2logConfig
 from sarra_lite.errors import EX_OK, BrokerError, BrokerRefused, MessageError, TransferError
 from sarra_lite.messages import v03
-from sarra_lite.messages.limits import clean_text
+from sarra_lite.messages.limits import MAX_REPORT, clean_text
 from sarra_lite.messages.v03 import Announcement, Report
 from sarra_lite.runtime import log
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from sarra_lite.broker.client import Broker
 
 _TURN: Final = 0.2  # seconds between two looks at redelivered reports
+_TOO_MANY: Final = 429  # of HTTP: the user is beyond the limit
 EXAMPLES: Final = (
     ("Run the configuration default, as systemd does:", "sr_src2log"),
     ("Bind the queue to one more exchange, and run:", "sr_src2log --exchanges xac_b"),
@@ -51,9 +55,14 @@ def main(argv: list[str] | None = None) -> int:
 async def _copy(config: Src2logConfig) -> int:
     """Copy reports until a signal; return the exit status."""
     stop = runtime.stop_on_signals()
-    copier = _Copier(config, stop)
+    file = platformdirs.user_state_path("sarra_lite") / f"src2log-{config.name}.json"
+    shares = UserShares(config.reportMaxBytes * config.maxUserShare // 100, file)
+    copier = _Copier(config, shares, stop)
+    saving = asyncio.ensure_future(shares.keep_saved(stop))
     await connections.keep_connected(config, topology.declare_for_copying, copier.serve, stop)
     runtime.notify_systemd("STOPPING=1")
+    await saving
+    shares.save()
     log.info("%d reports copied, %d rejected", copier.copied, copier.rejected)
     return EX_OK
 
@@ -85,7 +94,12 @@ def _checked(delivery: Delivery, owner: str | None, config: Src2logConfig) -> _C
     except (MessageError, TransferError) as error:
         return _rejection(message, error, owner)
     copy = replace(message, source=owner, report=report)
-    return _Copy(copy, report, v03.encode(copy))
+    body = v03.encode(copy)
+    if len(body) > MAX_REPORT:
+        large = MessageError(f"report of {len(body)} bytes; at most {MAX_REPORT} are copied")
+        named = replace(_unreadable(), pub_time=message.pub_time, rel_path=message.rel_path)
+        return _rejection(named, large, owner)
+    return _Copy(copy, report, body)
 
 
 def _unreadable() -> Announcement:
@@ -120,9 +134,10 @@ def _trusted(
 class _Copier:
     """Consumes the queue, publishes copies on xlog, acknowledges when they are confirmed."""
 
-    def __init__(self, config: Src2logConfig, stop: asyncio.Event) -> None:
+    def __init__(self, config: Src2logConfig, shares: UserShares, stop: asyncio.Event) -> None:
         self.copied = self.rejected = 0
         self._config = config
+        self._shares = shares
         self._stop = stop
 
     async def serve(self, broker: Broker) -> None:
@@ -142,6 +157,7 @@ class _Copier:
             if self._redelivered and (checking is None or checking.done()):
                 checking = asyncio.ensure_future(self._copy_redelivered())
                 failure.watch(checking)
+            self._tell_what_is_dropped()
             runtime.notify_alive(f"{self.copied} reports copied, {self.rejected} rejected")
         if checking is not None:
             checking.cancel()
@@ -168,18 +184,37 @@ class _Copier:
                 self._copy(delivery, copy)
 
     def _copy(self, delivery: Delivery, copy: _Copy) -> None:
-        """Publish a copy; acknowledge the report when the broker has confirmed it."""
+        """Publish a copy; acknowledge the report when the broker has confirmed it.
+
+        A report beyond the user's share is only acknowledged.
+        """
+        if not self._shares.take(copy.announcement.source or delivery.exchange, len(copy.body)):
+            self._broker.ack(delivery)
+            return
         if copy.report.rejected:
             self.rejected += 1
             log.warning("rejected on %s: %s", delivery.exchange, copy.report.rejected)
         else:
             self.copied += 1
+        self._publish(copy, lambda: self._broker.ack(delivery))
 
+    def _tell_what_is_dropped(self) -> None:
+        """Log, and report on xlog, what was not copied."""
+        for user, text in self._shares.summaries():
+            log.warning("%s", text)
+            error = TransferError(_TOO_MANY, text)
+            self._publish(_rejection(_unreadable(), error, user), lambda: None)
+
+    def _publish(self, copy: _Copy, on_confirmed: Callable[[], None]) -> None:
         def on_result(outcome: PublishOutcome, reason: str) -> None:
             if outcome is PublishOutcome.REFUSED:
                 self._failure.set(BrokerRefused(f"exchange {self._config.xlog}: {reason}"))
+            elif outcome is PublishOutcome.UNROUTABLE:  # a new connection binds the stream again
+                self._failure.set(BrokerError(f"{reason} to exchange {self._config.xlog}"))
             elif outcome is not PublishOutcome.LOST:  # else the broker redelivers the report
-                self._broker.ack(delivery)
+                on_confirmed()
 
         topic = v03.topic(self._config.report_topic, copy.announcement.rel_path)
-        self._broker.publish(self._config.xlog, topic, copy.body, on_result=on_result)
+        self._broker.publish(
+            self._config.xlog, topic, copy.body, on_result=on_result, mandatory=True
+        )

@@ -1,4 +1,4 @@
-"""Options of sr_post, sr_sender, sr_src2log and sr_log."""
+"""Options of sr_post, sr_sender and sr_log; those of all commands by component."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from msgspec import Meta
 
 from sarra_lite.config import base_url, rules
 from sarra_lite.config.credentials import Endpoint  # noqa: TC001  schema evaluates the annotation
+from sarra_lite.config.monitor import MonitorConfig
+from sarra_lite.config.quota import QuotaConfig
 from sarra_lite.config.schema import option
 from sarra_lite.config.shared import BrokerConfig, ExchangeConfig, Prefetch
+from sarra_lite.config.src2log import Src2logConfig
 from sarra_lite.messages import v03
 
 if TYPE_CHECKING:
@@ -114,6 +117,9 @@ class SenderConfig(ExchangeConfig):
         may be unreachable.
     limit: Maximum number of bytes per second that a process sends over all its connections. 0:
         unlimited.
+    grants: Queue of the group, from which a sender takes a grant before it sends as many bytes.
+    grantsMissing: What to do when no grants come: wait, or send without them.
+    grantsTimeout: For how long no grants must come until that is logged and done.
     verify: Read back what was written and compare it, before a file is reported. This takes as long
         as a download.
     fsync: Have the server write a file to its disk, not only to its memory, before the file is
@@ -148,6 +154,9 @@ class SenderConfig(ExchangeConfig):
     )
     timeout: Annotated[float, Meta(gt=0)] = option(default=60.0, example='"2m"')
     limit: int = option(default=0, example='"20Mi"', kind="size")
+    grants: str | None = option(default=None, example='"grant_cloudmech"')
+    grantsMissing: Literal["wait", "send"] = option(default="wait", example='"send"')
+    grantsTimeout: Annotated[float, Meta(ge=1)] = option(default=30.0, example='"2m"')
     verify: bool = option(default=False)
     fsync: bool = option(default=False)
     retry_ttl: float = option(default=86400.0, example='"1d"')
@@ -197,32 +206,6 @@ class SenderConfig(ExchangeConfig):
             yield "acceptUsers", "needs baseDir, which says what these users may have sent"
 
 
-class Src2logConfig(BrokerConfig):
-    """Options of sr_src2log.
-
-    queueName: Queue of the reports of all users. Bind it to each user's exchange when the exchange
-        is created.
-    exchanges: Exchanges to bind the queue to at the start. It may be bound to others at any time.
-    xlog: Exchange that the reports of all users are copied to.
-    xlogStream: Stream that keeps the reports of all users.
-    prefetch: Maximum number of unacknowledged reports from the queue.
-    acceptUnproven: Accept reports without an author that the broker has verified. sr3 sends none.
-    """
-
-    component: ClassVar[str] = "src2log"
-    queueName: str = option(default="q_src2log", example='"q_src2log"')
-    exchanges: list[str] = option(default=[], example='["xac_earnest"]')
-    xlog: str = option(default="xlog", example='"xlog"')
-    xlogStream: str = option(default="q_xlog", example='"q_xlog"')
-    prefetch: Prefetch = option(default=500, example="1000")
-    acceptUnproven: bool = option(default=False)
-
-    def owner_of(self, exchange: str) -> str | None:
-        """Return the user who owns an exchange, None for an exchange without the user prefix."""
-        name = exchange.removeprefix(self.exchangePrefix)
-        return None if name in ("", exchange) else f"{self.userPrefix}{name}"
-
-
 class LogConfig(BrokerConfig):
     """Options of sr_log.
 
@@ -240,5 +223,6 @@ class LogConfig(BrokerConfig):
 
 
 COMMANDS: Final[dict[str, type[BrokerConfig]]] = {
-    config.component: config for config in (PostConfig, SenderConfig, Src2logConfig, LogConfig)
+    config.component: config
+    for config in (PostConfig, SenderConfig, Src2logConfig, QuotaConfig, MonitorConfig, LogConfig)
 }

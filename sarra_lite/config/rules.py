@@ -13,7 +13,7 @@ import msgspec
 from sarra_lite import units
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sarra_lite.messages.v03 import Announcement
 
@@ -108,4 +108,12 @@ def substituted(
 def trusted(template: str) -> str:
     """Return a directory up to its first part with a group of a rule, which can be any text."""
     parts = itertools.takewhile(lambda part: not _GROUP.search(part), template.split("/"))
+    return "/".join(parts) or "/" * template.startswith("/")
+
+
+def constant(template: str, values: Mapping[str, str]) -> str:
+    """Return a directory up to its first part with a variable that has no value in ``values``."""
+    for name, value in values.items():
+        template = template.replace(f"${{{name}}}", value)
+    parts = itertools.takewhile(lambda part: not VARIABLE.search(part), template.split("/"))
     return "/".join(parts) or "/" * template.startswith("/")

@@ -82,6 +82,11 @@ class BrokerConfig(BaseConfig):
             "x-stream-max-segment-size-bytes": max(self.reportMaxBytes // 20, 10**6),
         }
 
+    def owner_of(self, exchange: str) -> str | None:
+        """Return the user who owns an exchange, None for an exchange without the user prefix."""
+        name = exchange.removeprefix(self.exchangePrefix)
+        return None if name in ("", exchange) else f"{self.userPrefix}{name}"
+
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield values that no broker accepts."""
         if self.tlsCaFile is not None and not Path(self.tlsCaFile).is_file():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
-import re
 import stat
 from typing import TYPE_CHECKING, Final
 
+from sarra_lite.delivery import staging
 from sarra_lite.delivery.permitted import check_private
 from sarra_lite.errors import NotPermitted
 from sarra_lite.sftp.client import SftpError
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from sarra_lite.delivery.destination import Destination
     from sarra_lite.sftp.client import SftpClient
 
-_STAGING: Final = re.compile(r"\..*\.[0-9a-f]{8}\.(inflight|blocks)")
 _LEADS_OUT: Final = "a symbolic link at the destination leads out of its directory, or to keys"
 
 
@@ -34,7 +33,7 @@ async def check(destination: Destination) -> None:
     operation = job.announcement.file_op or {}
     paths = [path for path in (job.path, job.old_path) if path is not None]
     for name in {name for path in paths for name in path.split("/")}:
-        if _STAGING.fullmatch(name):
+        if staging.NAME.fullmatch(name):
             raise NotPermitted(403, f"{name} is a name of the sender's own files")
     ways = {way for path in paths for way in _ways(path, job.root)}
     if "remove" in operation:

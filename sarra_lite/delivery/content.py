@@ -11,6 +11,7 @@ from sarra_lite.delivery.destination import StagingGone
 from sarra_lite.delivery.job import Job, Outcome
 from sarra_lite.delivery.markers import Markers
 from sarra_lite.delivery.source import open_source
+from sarra_lite.delivery.space import check_fits
 from sarra_lite.delivery.upload import Upload, remote_identity
 from sarra_lite.errors import TransferError
 from sarra_lite.sftp.client import SftpError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _RECHECK: Final = 0.2  # seconds until markers are read again, for each missing block
 _MAX_RECHECK: Final = 5.0
+_FINISH_EXTRA: Final = 3600.0  # seconds that a finish still waits after twice retry_ttl
 _NOT_COMPARED: Final = "a file of this size and time is there; its content was not compared"
 _MODE_SET: Final = "mode and time set; content was not sent"
 
@@ -33,6 +35,7 @@ async def send_file(destination: Destination, hooks: Hooks) -> Outcome:
     async with open_source(job) as source:
         if (outcome := await _without_content(destination)) is not None:
             return outcome
+        await check_fits(destination.client, job.path, source.allocated)
         async with await destination.create() as file:
             identity = await Upload(destination, file, hooks).send(source, 0, source.size)
             await destination.finish(file, source.size, source.check_name)
@@ -45,10 +48,11 @@ async def send_block(destination: Destination, hooks: Hooks) -> Outcome:
     piece, number = job.announcement.blocks, job.announcement.block
     assert piece is not None  # noqa: S101  for the type checker: deliver() has checked it
     assert number is not None  # noqa: S101
-    complete, marked, started = await asyncio.gather(
+    complete, marked, started, staged = await asyncio.gather(
         destination.complete(),
         destination.client.stat(destination.marker(number)),
         destination.client.stat(destination.marker_directory),
+        destination.client.stat(destination.staging_file),
     )
     if complete:
         if started is not None:
@@ -58,6 +62,8 @@ async def send_block(destination: Destination, hooks: Hooks) -> Outcome:
         return await _finish_after_last(destination, Outcome(304, f"block {number + 1} is there"))
     claim = BlockClaim(destination, number)
     async with open_source(job) as source:
+        if staged is None:
+            await check_fits(destination.client, job.path, source.allocated)
         if started is None:
             await begin_blocks(destination)
         async with claim.held() as file:
@@ -97,6 +103,11 @@ async def finish(destination: Destination) -> Outcome:
             await destination.finish(file, job.announcement.size or 0, source.check_name)
     await destination.discard()
     return _finished(job)
+
+
+def longest_wait(retry_ttl: float) -> float:
+    """Return the seconds without a write after which a finish waits for no block any more."""
+    return 2 * retry_ttl + _FINISH_EXTRA
 
 
 def _seconds_until_finish(job: Job, markers: Markers, source: Source) -> float:

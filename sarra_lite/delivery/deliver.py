@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from sarra_lite.delivery import containment, content, operations, permitted
+from sarra_lite.delivery import containment, content, operations, permitted, space
 from sarra_lite.delivery.claim import discard_unless_held, mark_failed
 from sarra_lite.delivery.destination import Destination, StagingGone
 from sarra_lite.errors import (
@@ -48,7 +48,7 @@ async def deliver(client: SftpClient, job: Job, hooks: Hooks) -> Outcome:
     except (DestinationDown, NotPermitted):
         raise
     except SftpError as status:
-        error = await _explain(client, job.path, status)
+        error = await _explain(client, job, status)
     except TransferError as failed:
         error = failed
     # A file in blocks is retried when there is space again, and keeps the blocks it has.
@@ -111,30 +111,31 @@ async def _send(destination: Destination, hooks: Hooks) -> Outcome:
     return await content.send_file(destination, hooks)
 
 
-async def _explain(client: SftpClient, path: str, status: SftpError) -> TransferError:
+async def _explain(client: SftpClient, job: Job, status: SftpError) -> TransferError:
     """Return the error to report for a status of the SFTP server."""
     if status.denied:
         return TransferError(403, f"destination: {str(status).lower()}")
     if status.missing:
         return TransferError(404, "destination: a directory vanished")
     if status.failed:
-        return await _explain_failure(client, path, status)
+        return await _explain_failure(client, job, status)
     return TransferError(499, f"destination: {str(status).lower()}")
 
 
-async def _explain_failure(client: SftpClient, path: str, status: SftpError) -> TransferError:
+async def _explain_failure(client: SftpClient, job: Job, status: SftpError) -> TransferError:
     """Return the error to report for a status that may have any cause.
 
     statvfs shows a full disk and a read-only file system.  Otherwise the user may be over quota, or
     the host of the server may have lost its file system.
     """
-    space = None
-    for directory in PurePosixPath(path).parents:  # the innermost ones may not exist yet
-        space = space or await client.statvfs(str(directory))
-    if space is not None and space.f_flag & os.ST_RDONLY:
+    directory, found = await space.innermost(client, job.path)
+    if found is not None and found.f_flag & os.ST_RDONLY:
         return TransferError(403, "destination: read-only file system")
-    if space is not None and (space.f_bavail == 0 or space.f_favail == 0):
-        return DestinationFull("destination: no space left")
+    if found is not None and space.is_used_up(found):
+        return await space.full(client, directory, found)
+    # Others that found the disk full may have removed what they had written.
+    if status.writing and found is not None and space.has_less(found, job.content_bytes):
+        return await space.full(client, directory, found, job.content_bytes)
     if status.writing:
         text = "destination: write refused: over quota, or its disk failed"
         return ServerFailure(507, text, client.opened_at, file_may_be_cause=False)
@@ -142,7 +143,7 @@ async def _explain_failure(client: SftpClient, path: str, status: SftpError) -> 
         499,
         f"destination: {str(status).lower()}",
         client.opened_at,
-        file_may_be_cause=await _answers_for_directory(client, path),
+        file_may_be_cause=await _answers_for_directory(client, job.path),
     )
 
 

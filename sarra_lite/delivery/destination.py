@@ -9,14 +9,11 @@ both; each attempt to send a whole file has a staging file of its own.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import hashlib
-import os
 import stat
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeGuard, TypeVar
 
-from sarra_lite.delivery import directories
+from sarra_lite.delivery import directories, staging
 from sarra_lite.delivery.attributes import AttributeSetter
 from sarra_lite.delivery.markers import Markers
 from sarra_lite.errors import TransferError
@@ -30,8 +27,6 @@ if TYPE_CHECKING:
 
 _STAGING_MODE: Final = 0o600  # nobody else may read content that is not complete
 _MARKERS_MODE: Final = 0o700
-_MAX_NAME_BYTES: Final = 255  # NAME_MAX of every common file system
-_MAX_ATTEMPTS: Final = 8
 Result = TypeVar("Result")
 
 
@@ -51,24 +46,14 @@ class Destination:
         self.client = client
         self.job = job
         self.setter = AttributeSetter(client)
-        self.directory, slash, name = job.path.rpartition("/")
-        version = job.announcement.version
-        prefix_bytes = _MAX_NAME_BYTES - len(f"..{version}.gone.blocks")
-        prefix = os.fsdecode(os.fsencode(name)[:prefix_bytes])
-        self._stem = f"{self.directory}{slash}.{prefix}."
-        self.marker_directory = f"{self._stem}{version}.blocks"
-        self._removed_markers = f"{self._stem}{version}.gone.blocks"
+        self.directory = job.path.rpartition("/")[0]
+        self._stem = staging.stem(job.path, job.announcement.version)
+        self.marker_directory = self._stem + staging.MARKERS
         self.staging_file = (
-            self._own_staging_file(job.attempt)
+            staging.own_file(job.path, job.announcement, job.attempt)
             if job.announcement.blocks is None
-            else f"{self._stem}{version}.inflight"
+            else self._stem + staging.FILE
         )
-
-    def _own_staging_file(self, attempt: int) -> str:
-        """Return the staging file of an attempt to send a whole file, or to make a link."""
-        one = self.job.announcement
-        seed = f"{one.version}\0{one.pub_time}\0{attempt % _MAX_ATTEMPTS}"
-        return f"{self._stem}{hashlib.sha256(seed.encode()).hexdigest()[:8]}.inflight"
 
     def marker(self, name: int | str) -> str:
         """Return the path of a name in the marker directory; a number: that of a written block."""
@@ -202,40 +187,22 @@ class Destination:
         try:
             await self.client.rename(self.staging_file, self.job.path)
         except SftpError:
-            staging, existing = await asyncio.gather(
+            found, existing = await asyncio.gather(
                 self.client.stat(self.staging_file, follow_symlinks=False),
                 self.client.stat(self.job.path, follow_symlinks=False),
             )
-            if staging is None:
+            if found is None:
                 raise StagingGone from None
             if existing is None or not stat.S_ISDIR(existing.mode or 0):
                 raise
             raise TransferError(409, "a directory is in the way at the destination") from None
 
     async def discard(self) -> None:
-        """Remove the staging file and all markers, as far as they exist.
-
-        The marker directory is renamed first, at once with the removal of the staging file: from
-        then on no connection can mark a block that it has written into the removed file.
-        """
-        if self.job.announcement.blocks is None:
-            attempts = range(_MAX_ATTEMPTS) if self.job.redelivered else (self.job.attempt,)
-            await self.client.remove_all(map(self._own_staging_file, attempts))
+        """Remove the staging file and all markers, as far as they exist."""
+        job = self.job
+        if job.announcement.blocks is not None:
+            await staging.discard(self.client, self._stem)
             return
-        for _ in range(2):  # again, if an earlier attempt ended before all markers were removed
-            _, renamed, names = await asyncio.gather(
-                self.client.remove_all([self.staging_file]),
-                self.client.rename(self.marker_directory, self._removed_markers),
-                self.client.listdir(self._removed_markers),
-                return_exceptions=True,
-            )
-            for error in (renamed, names):
-                if isinstance(error, BaseException) and not isinstance(error, SftpError):
-                    raise error
-            if not isinstance(names, list):
-                return
-            await self.client.remove_all(f"{self._removed_markers}/{name}" for name in names)
-            with contextlib.suppress(SftpError):
-                await self.client.rmdir(self._removed_markers)
-            if not isinstance(renamed, SftpError) or renamed.missing:
-                return
+        attempts = range(staging.ATTEMPTS) if job.redelivered else (job.attempt,)
+        own = (staging.own_file(job.path, job.announcement, attempt) for attempt in attempts)
+        await self.client.remove_all(own)

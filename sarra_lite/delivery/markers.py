@@ -4,6 +4,7 @@
 ``<number>.<bytes>.<token>.claim`` belongs to a connection that is writing a block, and
 ``<number>.<bytes>.<token>.part`` is left by one that was told to stop: so many bytes at the
 beginning of the block are written.  The claim of a connection that was lost stays.
+``<token>.probe`` is there for a moment, to read the server's clock.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 FAILED: Final = ".failed"
 _PARTIAL: Final = re.compile(r"(\d+)\.(\d+)\.\w+\.(claim|part)", re.ASCII)
+_OTHER: Final = re.compile(r"\d+(\.failed)?|[0-9a-f]+\.probe", re.ASCII)
 
 
 class Markers:
@@ -48,3 +50,8 @@ class Markers:
 def partial_name(number: int, written: int, token: str, kind: str) -> str:
     """Return a name for a block that is written in part; ``kind``: "claim" or "part"."""
     return f"{number}.{written}.{token}.{kind}"
+
+
+def is_marker(name: str) -> bool:
+    """Return whether a name is one that senders make in a marker directory."""
+    return bool(_PARTIAL.fullmatch(name) or _OTHER.fullmatch(name))

@@ -1,12 +1,15 @@
-"""Rate limit of a sender (option ``limit``), shared by all its connections."""
+"""Rate limit of a sender (options ``limit`` and ``grants``), shared by all its connections."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sarra_lite.delivery.grants import Grants
 
 _BURST: Final = 0.1  # seconds: after a pause, at most so much unused rate is sent at once
 _MIN_CHUNK: Final = 1024  # bytes
@@ -15,14 +18,33 @@ _MIN_CHUNK: Final = 1024  # bytes
 class RateLimit:
     """Limits the bytes a second that all connections of a process send together."""
 
-    def __init__(self, rate: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """``rate``: bytes a second; 0 is unlimited."""
+    def __init__(
+        self,
+        rate: int,
+        clock: Callable[[], float] = time.monotonic,
+        grants: Grants | None = None,
+    ) -> None:
+        """``rate``: bytes a second; 0 is unlimited.  ``grants``: what is taken to send, too."""
         self.rate = rate
+        self.grants = grants
         self._clock = clock
         self._next_free = clock()
 
+    @property
+    def unlimited(self) -> bool:
+        """Whether nothing ever waits."""
+        return not self.rate and self.grants is None
+
+    async def wait(self, count: int) -> None:
+        """Return when ``count`` bytes may be sent."""
+        if self.grants is not None:
+            await self.grants.take(count)
+        if seconds := self.reserve(count):
+            await asyncio.sleep(seconds)
+
     def chunk_bytes(self, most: int) -> int:
         """Return the bytes to send in one write: those of a tenth of a second, at most ``most``."""
+        most = most if self.grants is None else self.grants.chunk_bytes(most)
         return min(most, max(_MIN_CHUNK, self.rate // 10)) if self.rate else most
 
     def reserve(self, count: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sarra_lite.delivery.destination import Destination
+from sarra_lite.delivery import staging
 from sarra_lite.delivery.job import Outcome
 from sarra_lite.delivery.permitted import any_state
 from sarra_lite.delivery.source import Source
@@ -63,9 +63,7 @@ def start(
 
     always = announced is None or job.announcement.overwrite == "always"
     unless = None if always else job.mtime
-    staging = Destination(client, job).staging_file
+    path = staging.own_file(job.path, job.announcement, job.attempt)
     current = partial(is_current, job.source, job.announcement)
-    client.upload_small(
-        SmallFile(staging, job.path, content, job.attributes, unless, ended, current)
-    )
+    client.upload_small(SmallFile(path, job.path, content, job.attributes, unless, ended, current))
     return True

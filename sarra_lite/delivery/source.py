@@ -85,7 +85,8 @@ class Source:
             _check_beneath(self._fd, root)
         found = self._check()
         self.size, self.mtime_ns = found.st_size, found.st_mtime_ns
-        self.sparse = found.st_blocks * 512 < found.st_size  # or compressed
+        self.allocated = min(found.st_blocks * 512, found.st_size)  # bytes without the holes
+        self.sparse = self.allocated < found.st_size  # or compressed
 
     def release(self) -> None:
         """Close the file; it stays open while ranges of it wait to be sent."""

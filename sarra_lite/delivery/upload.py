@@ -148,8 +148,8 @@ class Upload:
                 await self._file.skip(data, source.size if at_end else None)
                 await asyncio.sleep(0)  # nothing is waited for: let others go on
             else:
-                if wait := self._hooks.rate_limit.reserve(len(data)):
-                    await asyncio.sleep(wait)
+                if not self._hooks.rate_limit.unlimited:
+                    await self._hooks.rate_limit.wait(len(data))
                 await self._file.write(offset, data if content is None else content)
             if time.monotonic() - self._recorded_at > _RECORD_EVERY:
                 await self._record(source)

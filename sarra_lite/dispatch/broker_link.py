@@ -105,11 +105,11 @@ class BrokerLink:
         self._adapt_prefetch()
 
     async def find_final_reports(self, announcements: Iterable[Announcement]) -> set[Key]:
-        """Return the keys of these announcements on which the stream has final reports."""
+        """Return the keys of these announcements on which senders of this user have reported."""
         if self._broker is None:
             return set()
-        stream = self._config.report_stream
-        return await report_stream.find_final_reports(self._broker, stream, announcements)
+        stream, author = self._config.report_stream, self._config.broker.user
+        return await report_stream.find_final_reports(self._broker, stream, announcements, author)
 
     def report(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sarra_lite.delivery.content import longest_wait
 from sarra_lite.errors import DestinationFull, ServerFailure
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ _FAILED_MAX: Final = 60.0
 _OVER_QUOTA: Final = 507  # or a disk that failed: the server does not tell
 _MOST_FAILURES: Final = 5
 _MOST_DOUBLINGS: Final = 10
-_FINISH_EXTRA: Final = 3600.0  # seconds that a finish still waits after twice retry_ttl
 
 
 def seconds_until_retry(
@@ -44,5 +44,5 @@ def is_overdue(pending: Pending, idle: float, retry_ttl: float) -> bool:
 
     Both times outlive the sender: that of the announcement, and that at the destination.
     """
-    longest = 2 * retry_ttl + _FINISH_EXTRA
+    longest = longest_wait(retry_ttl)
     return idle > longest and pending.older_than(longest)

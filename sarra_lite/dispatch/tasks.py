@@ -96,7 +96,7 @@ class RunningTasks:
     def start(self, job: Job) -> None:
         """Start a job."""
         self._alone = job.suspect
-        unlimited = not self._pool.rate_limit.rate
+        unlimited = self._pool.rate_limit.unlimited
         if self._client.error or not (unlimited and small_files.is_small(self._client, job)):
             self._start_deliver(job)
             return

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 MAX_BODY: Final = 8 * 1024 * 1024  # bytes; sr3's manifest of 1 TiB in 50 MiB blocks has 2.7 MB
 REPORT_ROOM: Final = 64 * 1024  # bytes of it that are left for the report on an announcement
+# Bytes of a report that is written.  What is more are fields unknown here, such as sr3's list of
+# all blocks, which the announcement has: paths and texts are shorter.
+MAX_REPORT: Final = 64 * 1024
 MAX_DEPTH: Final = 50  # levels of nesting in an unknown field
 MAX_PATH: Final = 4096  # bytes; PATH_MAX of Linux
 MAX_NAME: Final = 255  # bytes; NAME_MAX of every common file system

@@ -62,7 +62,17 @@ def check_path(rel_path: str) -> str:
 
 
 def encode(message: Announcement) -> bytes:
-    """Return the message body of an announcement or report."""
+    """Return the message body of an announcement or report.
+
+    A report that would be larger than ``limits.MAX_REPORT`` is written without unknown fields.
+    """
+    body = _encode(message)
+    if message.report is not None and len(body) > limits.MAX_REPORT and message.extra:
+        return _encode(msgspec.structs.replace(message, extra={}))
+    return body
+
+
+def _encode(message: Announcement) -> bytes:
     fields = msgspec.to_builtins(message)
     fields.update(fields.pop("extra", {}))
     if message.mode is not None:

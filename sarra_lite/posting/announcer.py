@@ -59,7 +59,12 @@ class Announcer:
         return next(iter(self._pending), self.published + 1) - 1
 
     def attach(self, broker: Broker) -> None:
-        """Publish on a new connection, first what is unconfirmed, in its order."""
+        """Publish on a new connection, first what is unconfirmed, in its order.
+
+        Raise BrokerRefused when the broker rejected an announcement before.
+        """
+        if self._refused is not None:
+            raise self._refused
         self._broker = broker
         for number in list(self._pending):
             self._publish(number)
@@ -79,6 +84,8 @@ class Announcer:
         for announcement in announcements:
             self.published += 1
             self._pending[self.published] = announcement
+        if self._broker.lost.is_set():
+            raise self.loss()
         for number in range(first, self.published + 1):
             self._publish(number)
 
@@ -99,11 +106,15 @@ class Announcer:
             if self._stop.is_set() and self._pending:
                 raise self.interrupted()
             if self._broker.lost.is_set():
-                raise BrokerError(self._broker.close_reason)
+                raise self.loss()
             if len(self._pending) <= all_but:
                 return
             self._answered.clear()
             await runtime.wait_for_any(1.0, self._answered, self._stop, self._broker.lost)
+
+    def loss(self) -> BrokerError:
+        """Return why the connection is lost: BrokerRefused if it took an announcement with it."""
+        return self._refused or BrokerError(self._broker.close_reason)
 
     def interrupted(self) -> Interrupted:
         """Return the error that ends a command which was asked to stop."""

@@ -126,11 +126,15 @@ class SftpClient(Session):
 
     async def realpath(self, path: str) -> str:
         """Return the absolute path without symbolic links, as OpenSSH does (section 6.11)."""
-        return unpack_names(await self.send(constants.CMD_REALPATH, pack_path(path)))[0]
+        return unpack_names(await self.send(constants.CMD_REALPATH, pack_path(path)))[0][0]
 
     async def listdir(self, path: str) -> list[str]:
         """Return the names in a directory, without . and .. (section 6.7)."""
-        names: dict[str, None] = {}
+        return list(await self.scandir(path))
+
+    async def scandir(self, path: str) -> dict[str, Attributes]:
+        """Return the attributes of each name in a directory; those of a link are its own."""
+        names: dict[str, Attributes] = {}
         opened = await self.send(constants.CMD_OPENDIR, pack_path(path))
         handle = pack_string(opened.get_string())
         try:
@@ -138,7 +142,7 @@ class SftpClient(Session):
                 sending = [self.send(constants.CMD_READDIR, handle) for _ in range(_READDIRS)]
                 before = len(names)
                 for future in sending:
-                    names |= dict.fromkeys(unpack_names(await future))
+                    names.update(unpack_names(await future))
                 if len(names) == before:  # the server does not tell the end, as it should
                     break
         except SftpError as error:
@@ -146,7 +150,7 @@ class SftpClient(Session):
                 raise
         finally:
             self.send(constants.CMD_CLOSE, handle)
-        return [name for name in names if name not in (".", "..")]
+        return {name: found for name, found in names.items() if name not in (".", "..")}
 
     async def statvfs(self, path: str) -> os.statvfs_result | None:
         """Return the state of a path's file system (PROTOCOL 4.4), None for an error status."""
@@ -157,7 +161,7 @@ class SftpClient(Session):
         if len(message.get_remainder()) < _STATVFS_BYTES:
             return None
         values = [message.get_int64() for _ in range(11)]
-        del values[8]  # f_fsid, which Python has at another place
+        values.append(values.pop(8))  # f_fsid, which Python has last
         return os.statvfs_result(values)
 
     async def touch(self, path: str) -> None:

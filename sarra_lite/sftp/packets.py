@@ -161,12 +161,12 @@ def pack_path(path: str) -> bytes:
     return pack_string(os.fsencode(path))
 
 
-def unpack_names(message: Message) -> list[str]:
-    """Return the names in an SSH_FXP_NAME response (section 7)."""
+def unpack_names(message: Message) -> list[tuple[str, Attributes]]:
+    """Return names and their attributes in an SSH_FXP_NAME response (section 7)."""
     names = []
     most = len(message.asbytes()) // 12  # bytes of a name at least, whatever the server counts
     for _ in range(min(message.get_int(), most)):
-        names.append(os.fsdecode(message.get_string()))
+        name = os.fsdecode(message.get_string())
         message.get_string()  # the same as a line of "ls -l"
-        Attributes.unpack(message)
+        names.append((name, Attributes.unpack(message)))
     return names

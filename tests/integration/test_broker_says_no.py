@@ -156,3 +156,27 @@ def test_watch_keeps_trying_when_there_is_no_broker_or_it_cuts_connections_being
     relay.join()
     for word in ("AddressFamily", "prev_state", "pika", "Error"):
         assert word not in watch.said()
+
+
+def test_a_message_that_is_too_large_for_the_broker_is_told_in_one_line(site: Site) -> None:
+    fill(site, 3000)  # others are read and published while the broker refuses the first
+    site.run("sr_sender", "--declare")
+    site.configure("post", f'[header]\nnote = "{"x" * 200_000}"\n')
+    old = site.rabbit.evaluate("element(2, application:get_env(rabbit, max_message_size))")
+    site.rabbit.evaluate("application:set_env(rabbit, max_message_size, 100000)")
+    try:
+        done = site.run("sr_post", site.source, status=77)
+    finally:
+        site.rabbit.evaluate(f"application:set_env(rabbit, max_message_size, {old})")
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "larger than configured max size 100000" in done.stderr
+
+
+def test_too_many_connections_of_a_user_are_told_in_one_line(site: Site) -> None:
+    fill(site, 1)
+    site.rabbit.ctl("set_user_limits", site.user, '{"max-connections": 1}')
+    with site.rabbit.channel(site.user, site.password):
+        done = site.run("sr_post", site.source, status=77)
+    [line] = done.stderr.splitlines()
+    assert "the broker does not let this user in: NOT_ALLOWED" in line
+    assert "limit (1) is reached" in line

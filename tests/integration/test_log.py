@@ -63,9 +63,9 @@ def test_user_shows_only_that_users_files(reported: Site) -> None:
 
 
 def test_follow_shows_new_reports_and_ends_on_sigterm(reported: Site) -> None:
-    with reported.running("sr_log", "--follow", "--since", "0s") as log:
+    with reported.running("sr_log", "--follow") as log:
+        log.wait_for("good")  # it follows
         (reported.source / "next").write_text("z")
-        time.sleep(1)
         reported.run("sr_post", reported.source / "next")
         reported.drain()
         log.wait_for("next")

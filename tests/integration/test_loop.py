@@ -121,18 +121,19 @@ def test_sr_post_stops_at_once_while_it_hashes_a_large_file(site: Site, number: 
     large.touch()
     os.truncate(large, 200 << 30)
     with site.running("sr_post", "--block-size", "1", large) as post:
-        time.sleep(1.5)
+        wait_until(lambda: post.has_open(large))
         post.send_signal(number)
         assert post.wait(3) == 75, post.said()
 
 
 def test_sr_post_stops_at_once_while_it_waits_for_paths(site: Site) -> None:
+    site.run("sr_sender", "--declare")
     reader, writer = os.pipe()
     with site.running("sr_post", "-", stdin=reader) as post:
         os.close(reader)
         (site.source / "a").touch()
         os.write(writer, os.fsencode(site.source / "a") + b"\n")
-        time.sleep(1.5)
+        wait_until(lambda: site.queued() == 1, tell=post.said)
         post.terminate()
         assert post.wait(3) == 75, post.said()
     os.close(writer)
@@ -163,7 +164,7 @@ def test_the_first_interrupt_ends_sr_log_while_the_broker_pauses(own_site: Site)
     try:
         site.run("sr_sender", "--declare")
         with site.running("sr_log", "--follow") as log:
-            time.sleep(2)
+            time.sleep(2)  # the broker does not count consumers of streams
             site.rabbit.freeze()
             log.send_signal(signal.SIGINT)
             assert log.wait(4) == 0, log.said()

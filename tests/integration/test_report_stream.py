@@ -126,7 +126,7 @@ def test_a_lookup_leaves_the_loop_to_others_and_decodes_only_what_it_asks_for(
         asked = replace(report(7), pub_time=v03.now())
         await publish(broker, asked)
         beating = asyncio.ensure_future(beat())
-        found = await report_stream.find_final_reports(broker, STREAM, [asked])
+        found = await report_stream.find_final_reports(broker, STREAM, [asked], "admin")
         beating.cancel()
         assert found == {asked.key}
         assert len(decoded) == 1
@@ -150,7 +150,9 @@ def test_a_lookup_reads_since_the_time_of_what_it_asks_for(
     async def scene(broker: Broker) -> None:
         asked = replace(report(7), pub_time=v03.now())
         await publish(broker, asked)
-        assert await report_stream.find_final_reports(broker, STREAM, [asked]) == {asked.key}
+        assert await report_stream.find_final_reports(broker, STREAM, [asked], "admin") == {
+            asked.key
+        }
         assert (datetime.now(UTC) - since[0]).total_seconds() < 120
 
     in_stream(scene)

@@ -8,6 +8,7 @@ import signal
 import pika
 import pytest
 
+from tests.lab.demo_checks import queue_state
 from tests.lab.rabbitmq import User
 from tests.lab.scope import Scope
 from tests.lab.site import Site, wait_until
@@ -88,6 +89,16 @@ def test_the_exchange_of_a_new_user_is_copied_without_a_restart(scope: Scope) ->
     assert (report["code"], report["source"]) == (201, user)
 
 
+def test_a_report_is_not_lost_when_the_stream_is_not_bound_to_xlog_any_more(scope: Scope) -> None:
+    with scope.site.running("sr_src2log") as copier:
+        wait_until(scope.is_consumed)
+        with scope.site.rabbit.channel() as admin:
+            admin.queue_unbind(scope.stream, scope.xlog, "v03.report.#")
+        scope.publish(json.dumps(REPORT).encode(), scope.site.user, scope.site.password)
+        wait_until(scope.copied)
+        copier.wait_for(f"no queue is bound to exchange {scope.xlog}")
+
+
 def test_a_missing_exchange_does_not_stop_the_copier(scope: Scope) -> None:
     with scope.site.running("sr_src2log", "--exchanges", "xac_none") as copier:
         copier.wait_for("exchange xac_none is not bound")
@@ -95,21 +106,44 @@ def test_a_missing_exchange_does_not_stop_the_copier(scope: Scope) -> None:
 
 
 def test_copiers_that_are_killed_or_disconnected_copy_each_report_once(scope: Scope) -> None:
-    site, count = scope.site, 3000
+    site, count = scope.site, 2000
     bodies = [json.dumps({**REPORT, "relPath": f"{n}"}).encode() for n in range(count)]
-    with site.running("sr_src2log") as first, site.running("sr_src2log"):
+    with site.running("sr_src2log") as first, site.running("sr_src2log") as second:
         wait_until(scope.is_consumed)
         properties = pika.BasicProperties(user_id=site.user, content_type="application/json")
         with site.rabbit.channel(site.user, site.password) as channel:
+            # RabbitMQ may lose the last messages of a channel that closes without their confirms.
+            channel.confirm_delivery()
             for number, body in enumerate(bodies):
                 channel.basic_publish(site.exchange, "v03.report", body, properties)
                 if number == count // 3:
                     first.send_signal(signal.SIGKILL)
         site.rabbit.close_all_connections()
         with site.running("sr_src2log") as third:
-            wait_until(lambda: len(scope.copied()) >= count, 60)
+            wait_until(lambda: len(scope.copied()) >= count, 60, second.said)
             third.terminate()
             assert third.wait(5) == 0
     names = [report["relPath"] for report in scope.copied()]
     assert len(set(names)) == count
     assert len(names) == count
+
+
+def test_one_users_reports_leave_room_for_those_of_others(scope: Scope) -> None:
+    site, count = scope.site, 300
+    body = json.dumps({**REPORT, "text": "x" * 10_000}).encode()
+    properties = pika.BasicProperties(user_id=site.user, content_type="application/json")
+    for _ in range(2):  # the second process knows what the first has copied
+        with site.running("sr_src2log", "--report-max-bytes", "10Mi") as copier:
+            wait_until(scope.is_consumed)
+            with site.rabbit.channel(site.user, site.password) as channel:
+                for _ in range(count):
+                    channel.basic_publish(site.exchange, "v03.report", body, properties)
+            copier.wait_for(f"reports of {site.user}")
+            wait_until(lambda: queue_state(site.rabbit, scope.queue).ready == 0)
+            copier.terminate()
+            assert copier.wait(5) == 0, copier.said()
+    reports = scope.copied()
+    assert len([report for report in reports if report["code"] == 201]) < 110
+    summaries = [report for report in reports if report["code"] == 429]
+    assert len(summaries) == 2
+    assert "beyond 1.0 MiB a day (maxUserShare)" in summaries[0]["rejected"]

@@ -131,7 +131,9 @@ def test_links_inside_the_directory_are_followed(others: Site) -> None:
     assert (others.dest / "l").is_symlink()
 
 
-@pytest.mark.parametrize("name", [".f.0123abcd.inflight", ".f.0123abcd.blocks/1"])
+@pytest.mark.parametrize(
+    "name", [".f.0123abcd.inflight", ".f.0123abcd.blocks/1", ".f.0123abcd.gone.blocks/1"]
+)
 def test_others_announce_no_names_of_the_senders_own_files(others: Site, name: str) -> None:
     publish(others, {"relPath": name, "fileOp": {"link": "g"}})
     others.drain(status=1)

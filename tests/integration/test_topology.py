@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
 from sarra_lite.broker.client import Broker
 from sarra_lite.config.credentials import parse_url
+from tests.lab.rabbitmq import User
 
 if TYPE_CHECKING:
     from tests.lab.rabbitmq import Rabbit
@@ -47,3 +50,37 @@ def test_two_that_declare_a_queue_at_once_with_other_arguments_both_use_it(rabbi
     finally:
         with rabbit.channel() as channel:
             channel.queue_delete("q_contested")
+
+
+@pytest.fixture
+def in_a_scope(site: Site) -> Site:
+    """A site with the permissions and the exchange that the role broker_objects makes."""
+    own = f"^(q_{site.user}[._].*|{site.exchange})$"
+    create = f"^q_{site.user}[._](default|reports)$"
+    site.rabbit.add_users(User(site.user, site.password, create, own, own))
+    with site.rabbit.channel() as channel:
+        channel.exchange_declare(site.exchange, "topic", durable=True)
+    return site
+
+
+def test_a_user_who_may_not_configure_his_exchange_sends_and_waits(in_a_scope: Site) -> None:
+    site = in_a_scope
+    (site.source / "f").write_text("x")
+    with site.running("sr_sender"):
+        site.run("sr_post", "--wait", site.source / "f")
+    assert (site.dest / "f").read_text() == "x"
+
+
+@pytest.mark.parametrize(
+    ("option", "kind"), [("--queue-name", "queue"), ("--exchange", "exchange")]
+)
+def test_who_may_not_create_what_is_missing_is_told_whom_to_ask(
+    in_a_scope: Site, option: str, kind: str
+) -> None:
+    site = in_a_scope
+    (site.source / "f").touch()
+    name = f"q_{site.user}_more"
+    done = site.run("sr_post", option, name, site.source / "f", status=77)
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert f"access to {kind} '{name}'" in done.stderr
+    assert "it does not exist: ask the operators of the broker" in done.stderr

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs from Debian what the lab runs, where it is missing; with the word `containers`, what
-# the scope in containers needs, too.  The services of the machine are neither started nor
-# configured: the lab starts its own.
+# the scope in containers needs, too, and with `audit`, what audits it.  The services of the machine
+# are neither started nor configured: the lab starts its own.
 set -eu
 
 missing=""
@@ -12,14 +12,24 @@ need /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
 need /usr/sbin/sshd openssh-server
 need /usr/bin/ssh openssh-client
 need /usr/bin/man man-db
+need /usr/bin/promtool prometheus
 need /usr/share/i18n/locales/fr_CA locales
-if [ "${1:-}" = containers ]; then
+case " $* " in *" containers "*)
     need /usr/bin/podman podman
     need /usr/sbin/runc runc
     need /usr/lib/podman/netavark netavark
     need /usr/sbin/iptables iptables
     need /usr/bin/mmdebstrap mmdebstrap
-fi
+    ;;
+esac
+case " $* " in *" audit "*)
+    need /usr/bin/nmap nmap
+    need /usr/bin/testssl testssl.sh
+    need /usr/bin/hexdump bsdextrautils
+    need /usr/bin/dig bind9-dnsutils
+    need /usr/sbin/lynis lynis
+    ;;
+esac
 python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
 [ -n "$missing" ] || exit 0
 

@@ -204,6 +204,13 @@ class Rabbit:
             raise LabError(f"{expression}: {output}")
         return output.removesuffix("{ok, ok}")
 
+    def save_tables(self) -> None:
+        """Write to disk what the node keeps in tables, which it does every few seconds itself.
+
+        Among them is what the members of quorum queues and streams have promised each other.
+        """
+        self.evaluate("[ok = dets:sync(Table) || Table <- dets:all()]")
+
     def ctl(self, *args: str) -> str:
         """Run rabbitmqctl and return its output; takes half a second."""
         return self._run([self._home.program("rabbitmqctl"), "--quiet", *args])

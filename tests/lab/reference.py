@@ -28,7 +28,15 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[2]
 MAN: Final = "docs/man"
 REFERENCE: Final = "docs/reference"
-PROGRAMS: Final = ("sr_post", "sr_sender", "sr_src2log", "sr_log", "sr_config")
+PROGRAMS: Final = (
+    "sr_post",
+    "sr_sender",
+    "sr_src2log",
+    "sr_quota",
+    "sr_monitor",
+    "sr_log",
+    "sr_config",
+)
 NOTICE: Final = "<!-- made from the code by `make docs`; do not edit -->"
 
 

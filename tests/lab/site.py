@@ -8,7 +8,7 @@ import secrets
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,10 +48,25 @@ class Running(subprocess.Popen[str]):
         """Return its output so far."""
         return self.log.read_text(errors="surrogateescape")
 
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit status; after ``timeout`` seconds, fail with the output."""
+        try:
+            return super().wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"not ended within {timeout} s\n{self.said()}") from None
+
     def wait_for(self, text: str, seconds: float = 20.0) -> None:
         """Return when the output contains ``text``; fail when it does not in time."""
         wait_until(lambda: text in self.said() or self.poll() is not None, seconds, self.said)
         assert text in self.said(), self.said()
+
+    def has_open(self, path: Path) -> bool:
+        """Return whether it has a file open."""
+        for fd in Path(f"/proc/{self.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                if os.readlink(fd) == str(path):
+                    return True
+        return False
 
     def cpu_seconds(self) -> float:
         """Return the processor time that it has used."""

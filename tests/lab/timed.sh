@@ -14,7 +14,7 @@ seconds=$(($(date +%s) - began))
 if [ "$status" != 0 ]; then
     echo "$what, in short:"
     sed 's/\x1b\[[0-9;]*m//g' "$said" |
-        grep -E '^ *(E  |(FAILED|ERROR) tests/|tests/.*: [A-Z][A-Za-z]*|fatal: |.*│ +(E  |(FAILED|ERROR) tests/|fatal: ))' |
+        grep -E '^ *(E  |(FAILED|ERROR) tests/|tests/.*: [A-Z][A-Za-z]*|fatal: |.*│ +(E  |(FAILED|ERROR) tests/|fatal: |failed: |\[ERROR\]|msg: ))' |
         cut -c1-500 | tail -n 60
 fi
 echo "$what: $((seconds / 60)) min $((seconds % 60)) s, exit status $status"

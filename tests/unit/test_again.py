@@ -23,14 +23,26 @@ def test_it(number):
 """
 
 
-def session(directory: Path, count: int, *, works: bool) -> subprocess.CompletedProcess[str]:
+def session(
+    directory: Path, count: int, *options: str, works: bool
+) -> subprocess.CompletedProcess[str]:
     """Run a session of tests that fail at first, and later if they do not work."""
     (directory / "tests/integration").mkdir(parents=True)
     (directory / "conftest.py").write_text("from tests.lab.again import *\n")
     file = directory / "tests/integration/test_it.py"
     file.write_text(TESTS.format(count=count, works=works))
     return subprocess.run(
-        [sys.executable, "-P", "-m", "pytest", "-q", "tests/integration", "--rootdir", directory],
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "pytest",
+            "-q",
+            *options,
+            "tests/integration",
+            "--rootdir",
+            directory,
+        ],
         cwd=directory,
         env=os.environ | {"CI": "1", "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -39,10 +51,13 @@ def session(directory: Path, count: int, *, works: bool) -> subprocess.Completed
     )
 
 
-@pytest.mark.parametrize(("count", "works", "status"), [(3, True, 0), (4, True, 1), (1, False, 1)])
+@pytest.mark.parametrize(
+    ("count", "works", "processes", "status"),
+    [(3, True, 0, 0), (4, True, 0, 1), (1, False, 0, 1), (2, True, 2, 0)],
+)
 def test_few_tests_that_pass_alone_do_not_fail_the_session(
-    tmp_path: Path, *, count: int, works: bool, status: int
+    tmp_path: Path, *, count: int, works: bool, processes: int, status: int
 ) -> None:
-    done = session(tmp_path, count, works=works)
+    done = session(tmp_path, count, f"--numprocesses={processes}", works=works)
     assert done.returncode == status, done.stdout
-    assert ("flaky: passed" in done.stdout) == (count == 3)
+    assert ("flaky: passed" in done.stdout) == (status == 0)

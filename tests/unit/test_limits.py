@@ -27,11 +27,10 @@ NAMED_AS_LIMIT = re.compile(
 
 def modules(package: str) -> Iterator[tuple[str, str]]:
     """Yield the name and source of each module of a package, or of the module itself."""
-    for path in sorted((ROOT / "sarra_lite").glob(f"{package}/*.py")) or [
-        ROOT / "sarra_lite" / f"{package}.py"
-    ]:
+    for path in sorted((ROOT / "sarra_lite").rglob("*.py")):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        yield name, path.read_text(encoding="utf-8")
+        if name.split(".")[1] == package:
+            yield name, path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("value", "package", "name"), CONSTANTS)
@@ -50,11 +49,11 @@ def test_a_default_on_the_page_is_that_of_the_option(
 
 def named_as_limits() -> Iterator[tuple[str, str]]:
     """Yield package and name of each constant that its name calls a limit."""
-    for path in sorted((ROOT / "sarra_lite").iterdir()):
-        if path.stem != "sr3":  # what sr3's limits become in a configuration
-            for _, text in modules(path.stem) if path.suffix in ("", ".py") else ():
+    for package in {path.stem for path in (ROOT / "sarra_lite").iterdir()}:
+        if package != "sr3":  # what sr3's limits become in a configuration
+            for _, text in modules(package):
                 for name in NAMED_AS_LIMIT.findall(text):
-                    yield path.stem, name
+                    yield package, name
 
 
 @pytest.mark.parametrize(("package", "name"), sorted(set(named_as_limits())))

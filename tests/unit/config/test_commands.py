@@ -10,9 +10,10 @@ import pytest
 
 from sarra_lite.commands import arguments, post, sender
 from sarra_lite.config import files
-from sarra_lite.config.commands import COMMANDS, LogConfig, PostConfig, SenderConfig, Src2logConfig
+from sarra_lite.config.commands import COMMANDS, LogConfig, PostConfig, SenderConfig
 from sarra_lite.config.credentials import parse_url
 from sarra_lite.config.schema import check, options
+from sarra_lite.config.src2log import Src2logConfig
 from sarra_lite.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -123,6 +124,17 @@ def test_a_sender_configuration_that_cannot_work_is_refused(
     (line,) = problems(SenderConfig, **{"broker": BROKER, "sendTo": SEND_TO, **values})
     assert line.startswith(text)
     assert "geheim" not in line
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--tidy", "--drain"], ["--dry-run"], ["--older-than", "1d"], ["--declare", "--drain"]],
+)
+def test_flags_of_a_sender_that_contradict_each_other_are_one_line_with_status_2(
+    flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sender.main(flags) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("component", COMMANDS)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from sarra_lite.delivery import small_files
+from sarra_lite.messages.v03 import Identity
 from tests.lab.jobs import job_of
 
 if TYPE_CHECKING:
@@ -46,6 +49,15 @@ def test_a_file_of_one_write_is_uploaded_at_once(tmp_path: Path, size: int) -> N
     (tmp_path / "file").write_bytes(b"x" * size)
     (file,) = started(job_of(tmp_path / "file"))
     assert bytes(file.content) == b"x" * size
+
+
+def test_content_that_is_not_what_was_announced_is_left_to_deliver(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    job = job_of(tmp_path / "file")
+    for value, uploads in (("AAAA", 0), ("ndTkYSaMgDT1yFZOFVxnpg==", 1)):
+        identity = Identity("md5", value)
+        announcement = msgspec.structs.replace(job.announcement, identity=identity)
+        assert len(started(replace(job, announcement=announcement))) == uploads
 
 
 def test_it_looks_at_the_source_again(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import os
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -253,6 +255,24 @@ def test_content_that_is_not_what_was_announced_is_not_renamed(path: Path, disk:
 
     run(send())
     assert disk.nodes == {}
+
+
+def test_a_file_that_is_there_with_other_content_is_sent(path: Path, disk: Disk) -> None:
+    digest = base64.b64encode(hashlib.md5(path.read_bytes()).digest()).decode()  # noqa: S324
+
+    async def send() -> None:
+        async with connected(disk) as [client]:
+            job = job_of(path)
+            identity = Identity("md5", digest)
+            announcement = msgspec.structs.replace(job.announcement, identity=identity)
+            job = replace(job, announcement=announcement)
+            assert (await deliver(client, job, quiet_hooks())).code == 201
+            assert (await deliver(client, job, quiet_hooks())).code == 304
+            disk.nodes[b"file"].content[0] ^= 1  # size and mtime stay
+            assert (await deliver(client, job, quiet_hooks())).code == 201
+
+    run(send())
+    assert disk.nodes[b"file"].content == path.read_bytes()
 
 
 @pytest.mark.parametrize("blocks", [None, BLOCK], ids=["whole", "block"])

@@ -275,7 +275,8 @@ def test_a_report_on_the_largest_announcement_can_be_read() -> None:
     )
     report = limits.clean(Report(code=500, time_completed=v03.now(), **texts))
     reported = msgspec.structs.replace(largest, report=report)
-    assert v03.decode(v03.encode(reported)) == reported
+    small = msgspec.structs.replace(reported, extra={})
+    assert v03.decode(v03.encode(reported)) == small
 
 
 @pytest.mark.parametrize("field", ["message", "host", "user", "instance", "rejected"])

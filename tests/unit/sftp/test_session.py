@@ -289,7 +289,9 @@ def test_a_status_without_a_code_ends_the_session() -> None:
 
 
 def test_a_server_cannot_count_more_names_than_it_sends() -> None:
-    assert unpack_names(Message(struct.pack(">I", 2**32 - 1) + bytes(30))) == ["", ""]
+    assert (
+        unpack_names(Message(struct.pack(">I", 2**32 - 1) + bytes(30))) == [("", Attributes())] * 2
+    )
 
 
 def operate(

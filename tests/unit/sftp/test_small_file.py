@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from paramiko import sftp as constants
+from paramiko.message import Message
 
 from sarra_lite.errors import DestinationDown
 from sarra_lite.sftp.packets import Attributes
@@ -75,6 +76,20 @@ def test_it_takes_three_round_trips() -> None:
         constants.CMD_CLOSE,
     ]
     assert kinds == [constants.CMD_OPEN, *together, constants.CMD_EXTENDED]
+
+
+def test_nobody_else_may_read_it_until_it_is_complete() -> None:
+    files, modes = Files(), []
+
+    def script(request: Request) -> bytes | None:
+        if request.kind == constants.CMD_OPEN:
+            arguments = Request(b"\0" * 5 + request.rest)
+            arguments.string()
+            modes.append(Attributes.unpack(Message(arguments.rest[4:])).mode)
+        return files(request)
+
+    assert upload(script)[0] is End.UPLOADED
+    assert modes == [0o600]
 
 
 def test_the_name_is_looked_at_first_where_the_file_may_exist() -> None:

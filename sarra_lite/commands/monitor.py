@@ -1,0 +1,121 @@
+"""Keep the history of all users' files, and metrics for Prometheus.
+
+Reads the reports of all users from the stream of xlog, and the announcements from another stream
+if there is one.  Each file is one row of a store on this host.  Several instances on several hosts
+keep the same history, each by itself: either may be lost.  --show answers from the store.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from sarra_lite import process, runtime, units
+from sarra_lite.broker import topology
+from sarra_lite.commands import arguments, connections
+from sarra_lite.config.monitor import MonitorConfig
+from sarra_lite.errors import EX_FAILED, EX_OK, ConfigError, UsageError
+from sarra_lite.monitor import history
+from sarra_lite.monitor.history import Wanted
+from sarra_lite.monitor.metrics import Metrics
+from sarra_lite.monitor.reader import Reader
+from sarra_lite.monitor.records import DAY
+from sarra_lite.monitor.store import Store
+
+if TYPE_CHECKING:
+    import argparse
+
+_QUERY: Final = ("user", "day", "path", "code")
+EXAMPLES: Final = (
+    ("Run the configuration default, as systemd does:", "sr_monitor"),
+    (
+        "Show what a user has sent on a day (UTC):",
+        "sr_monitor --show --user uearnest --day 2026-11-28",
+    ),
+    ("Show what became of a file:", "sr_monitor --show --path data/big.bin"),
+)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the command line of sr_monitor."""
+    parser = arguments.make_parser("sr_monitor", __doc__, MonitorConfig, EXAMPLES)
+    parser.add_argument(
+        "--show", action="store_true", help="only show files of the history, the latest first"
+    )
+    parser.add_argument("--user", help="with --show: only files of this user")
+    parser.add_argument("--day", help="with --show: only what ended on this day (UTC): 2026-11-28")
+    parser.add_argument("--path", help="with --show: only the file of this path, as announced")
+    parser.add_argument("--code", type=int, help="with --show: only files with this report code")
+    parser.add_argument(
+        "--limit", type=int, default=100, help="with --show: maximum number of files (100)"
+    )
+    parser.add_argument("--json", action="store_true", help="with --show: one JSON object per line")
+    return parser
+
+
+@runtime.command
+def main(argv: list[str] | None = None) -> int:
+    """Run sr_monitor; return its exit status."""
+    args, config = arguments.configured(make_parser(), argv, MonitorConfig, _check)
+    if args.show:
+        return _show(config, args)
+    return runtime.run_loop(_monitor(config))
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raise UsageError for flags that do not go together."""
+    if not args.show and (args.json or any(vars(args)[name] is not None for name in _QUERY)):
+        raise UsageError("--user, --day, --path, --code and --json need --show")
+    if args.limit < 1:
+        raise UsageError("--limit is less than 1")
+    _day(args.day)
+
+
+def _day(text: str | None) -> int | None:
+    """Return a day as days since 1970."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.strptime(f"{text}Z", "%Y-%m-%d%z")
+    except ValueError:
+        raise UsageError(f"--day: not a day like 2026-11-28: {text}") from None
+    return int(moment.timestamp()) * 1000 // DAY
+
+
+async def _monitor(config: MonitorConfig) -> int:
+    """Read until a signal; return the exit status."""
+    stop = runtime.stop_on_signals()
+    with closing(Store(config.history_file, config.retention, config.member)) as store:
+        metrics = Metrics(config)
+        metrics.serve()
+        reader = Reader(config, store, metrics, stop)
+        await connections.keep_connected(
+            config, topology.declare_for_monitoring, reader.serve, stop
+        )
+        runtime.notify_systemd("STOPPING=1")
+    return EX_OK
+
+
+def _show(config: MonitorConfig, args: argparse.Namespace) -> int:
+    """Print files of the history; return 1 when there are none."""
+    if not config.history_file.exists():
+        raise ConfigError(f"{config.history_file}: no history; see stateDir")
+    wanted = Wanted(args.user, _day(args.day), args.path, args.code, args.limit)
+    found = history.files(config.history_file, wanted)
+    for entry in found:
+        process.write((json.dumps(entry) if args.json else _line(entry)) + "\n")
+    return EX_OK if found else EX_FAILED
+
+
+def _line(entry: dict[str, Any]) -> str:
+    """Return an entry for people."""
+    ended = datetime.fromtimestamp(entry["ended"], UTC)
+    rate = "-" if entry["rate"] is None else f"{units.show_size(entry['rate'])}/s"
+    user = units.printable(entry["user"])
+    reason = "" if entry["code"] < 300 else f": {entry['text']}"  # noqa: PLR2004  HTTP's classes
+    return (
+        f"{ended:%Y-%m-%d %H:%M:%S} {entry['code']} {units.show_size(entry['size']):>10} {rate:>12}"
+        f" {user:<12} {units.printable(entry['path'])}{reason}"
+    )
