@@ -8,7 +8,7 @@ STAMP := $(VENV)/installed
 PLAYBOOK := PATH=$(CURDIR)/$(RUN):$$PATH CONTAINERS_CONF=$(CURDIR)/molecule/containers.conf \
 	ansible-playbook --inventory inventories/lab
 
-.PHONY: help venv demo scope scope-down test lint unit policy integration interop molecule docs bench clean
+.PHONY: help venv demo scope scope-down test lint unit policy integration interop molecule security docs bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,9 @@ scope: venv ## the whole scope in containers, from one playbook, and a file thro
 scope-down: venv ## remove the containers of the scope
 	@$(PLAYBOOK) molecule/shared/destroy.yml
 
-test: lint unit policy integration interop molecule ## everything that CI runs, the slowest part last
+test: ## everything that CI runs, the slowest part last
+	@$(MAKE) --jobs=2 --output-sync=target lint unit policy
+	@$(MAKE) integration interop molecule
 
 lint: venv ## types, style, layers, documentation in step with the code
 	$(RUN)/ruff check .
@@ -48,14 +50,16 @@ lint: venv ## types, style, layers, documentation in step with the code
 	PATH=$(CURDIR)/$(RUN):$$PATH $(RUN)/ansible-lint
 
 unit: venv ## tests of what is pure
-	PATH=$(CURDIR)/$(RUN):$$PATH $(RUN)/python -m pytest tests/unit
+	PATH=$(CURDIR)/$(RUN):$$PATH $(RUN)/python -m pytest tests/unit --numprocesses=auto
 
 policy: venv ## what holds for all roles, playbooks and inventories; mistakes in an inventory
-	PATH=$(CURDIR)/$(RUN):$$PATH $(RUN)/python -m pytest tests/policy tests/playbooks
+	@tests/lab/packages.sh
+	PATH=$(CURDIR)/$(RUN):$$PATH $(RUN)/python -m pytest tests/policy tests/playbooks --numprocesses=auto
 
+# These mostly wait for other programs, so three processes suit two processors.
 integration: venv ## tests with a real broker and a real SFTP server
 	@tests/lab/packages.sh
-	CI=1 $(RUN)/python -m pytest tests/integration --durations=10
+	CI=1 $(RUN)/python -m pytest tests/integration --numprocesses=3 --dist=worksteal --durations=10
 
 interop: venv ## tests beside the real sr3 (metpx-sr3, installed into a venv of its own)
 	@tests/lab/packages.sh
@@ -65,6 +69,14 @@ molecule: venv ## the scope in containers: converge, idempotence, specification,
 	@tests/lab/packages.sh containers
 	PATH=$(CURDIR)/$(RUN):$$PATH tests/lab/timed.sh "the scope on one host" molecule test -s single
 	PATH=$(CURDIR)/$(RUN):$$PATH tests/lab/timed.sh "the scope on nine hosts" molecule test -s default
+
+# Needs the containers of "make scope"; the quick audits are in "make molecule", too.  A run of
+# everything writes its result into docs/security.
+security: venv ## audit the scope in containers with ssh-audit, testssl.sh, lynis, nmap, as hostile users; a table
+	@tests/lab/packages.sh containers audit
+	CONTAINERS_CONF=$(CURDIR)/molecule/containers.conf PATH=$(CURDIR)/$(RUN):$$PATH $(RUN)/python -m pytest \
+		tests/scope --ansible-inventory inventories/lab --security --destructive --rate-seconds 60 \
+		$(or $(ARGS),--security-report docs/security/last-run.md)
 
 docs: venv ## write manual pages and the reference anew from the code
 	$(RUN)/python -m tests.lab.reference

@@ -26,6 +26,7 @@ NEEDED: Final = (
     "scope_broker_vip",
     "scope_vip_prefix",
     "scope_admin_networks",
+    "accounts",
 )
 DNS_NAME: Final = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]+")
 HOST_NAME: Final = re.compile(r"[a-zA-Z]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
@@ -40,8 +41,10 @@ def scope_mistakes(groups: Groups, hostvars: HostVars) -> list[str]:
     return [
         *_names(everybody),
         *_addresses(everybody, groups, hostvars),
+        *_admin_networks(everybody, groups, hostvars),
         *_membership(groups),
         *_unknown_variables(groups, hostvars),
+        *_hidden_clients(everybody, groups, hostvars),
     ]
 
 
@@ -61,25 +64,44 @@ def _addresses(everybody: Mapping[str, Any], groups: Groups, hostvars: HostVars)
     for key in ("scope_sftp_vip", "scope_broker_vip"):
         yield from _address(key, str(everybody[key]), owners)
     for host in sorted(groups.get("scope", [])):
-        yield from _address(
-            f"scope_address of {host}", str(hostvars[host]["scope_address"]), owners
-        )
-    for network in everybody["scope_admin_networks"]:
-        try:
-            ip_network(network)
-        except ValueError as error:
-            yield f"scope_admin_networks: {error}"
+        own = str(hostvars[host]["scope_address"])
+        yield from _address(f"scope_address of {host}", own, owners)
+        public = str(hostvars[host].get("scope_public_address", own))
+        if public != own:
+            yield from _address(f"scope_public_address of {host}", public, owners)
 
 
 def _address(key: str, text: str, owners: dict[str, str]) -> Iterator[str]:
     try:
-        ip_address(text)
+        version = ip_address(text).version
     except ValueError:
         yield f"{key}: {text!r} is not an IP address"
         return
+    if version != 4:  # noqa: PLR2004
+        yield f"{key}: {text} is an IPv6 address: the hosts of a scope use IPv4"
     if text in owners:
         yield f"{key}: {text} is {owners[text]}, too"
     owners[text] = key
+
+
+def _admin_networks(
+    everybody: Mapping[str, Any], groups: Groups, hostvars: HostVars
+) -> Iterator[str]:
+    """Yield mistakes in the networks that may connect as administrators, of all hosts once."""
+    given = {"scope_admin_networks": everybody["scope_admin_networks"]} | {
+        f"base_admin_networks of {host}": hostvars[host]["base_admin_networks"]
+        for host in sorted(groups.get("scope", []))
+        if "base_admin_networks" in hostvars[host]
+    }
+    for key, networks in given.items():
+        if not isinstance(networks, list) or not networks:
+            yield f"{key}: a list of at least one network is needed, else nobody can administer"
+            continue
+        for network in networks:
+            try:
+                ip_network(str(network))
+            except ValueError as error:
+                yield f"{key}: {error}"
 
 
 def _membership(groups: Groups) -> Iterator[str]:
@@ -129,6 +151,23 @@ def _passwords(everybody: Mapping[str, Any]) -> Iterator[str]:
     if lacking:
         names = ", ".join(lacking[:5]) + (" ..." if len(lacking) > 5 else "")  # noqa: PLR2004
         yield f"the secret scope_broker_passwords lacks {names}; {makes}"
+
+
+def _hidden_clients(
+    everybody: Mapping[str, Any], groups: Groups, hostvars: HostVars
+) -> Iterator[str]:
+    """Yield settings that hide clients' addresses from nodes, if accounts are bound to some."""
+    accounts = everybody.get("accounts")
+    users = (accounts.get("users") if isinstance(accounts, dict) else None) or []
+    if not any(isinstance(user, dict) and "from" in user for user in users):
+        return
+    for host in sorted(groups.get("scope", [])):
+        for name in ("haproxy_ssh_transparent", "sftp_server_client_addresses"):
+            if hostvars[host].get(name) is False:
+                yield (
+                    f"{name} (host {host}) is false: SFTP nodes see the load balancers' addresses,"
+                    " and would refuse accounts that have from"
+                )
 
 
 def _yaml(path: Path) -> Any:

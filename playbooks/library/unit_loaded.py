@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,42 +12,60 @@ DOCUMENTATION = """
 module: unit_loaded
 short_description: Run units with the current content of their files
 description:
-  - Starts units that do not run, and restarts or reloads those that this module last loaded with
-    other content of their files.  A hash of the loaded content is kept in /run.  So the next run of
-    the playbook completes an interrupted one, and none depends on a handler.
+  - Starts units that do not run, and restarts or reloads those that were started or reloaded before
+    one of their files was last changed, whoever did either.  systemd and the file system know both
+    times.  So the next run of the playbook completes an interrupted one, and none depends on a
+    handler.
 options:
   units: {description: "Names of the units, in order.", type: list, elements: str, required: true}
   files: {description: Files that the units read., type: list, elements: path, required: true}
   how:
-    description: The systemctl command that loads a unit with changed files.
+    description:
+      - The systemctl command that loads a unit with changed files.  C(start) leaves a unit
+        that runs as it is.
     type: str
     choices: [restart, reload-or-restart, start]
     default: restart
   wait: {description: Whether to wait until the units are up., type: bool, default: true}
 """
-REMEMBERED = Path("/run/units-loaded")
+PROPERTIES = ("ActiveState", "UnitFileState", "NeedDaemonReload", "ReloadResult")
+# Of a unit that is active, the second is the time of its last start or reload.
+STARTED, LOADED = "ActiveEnterTimestamp", "StateChangeTimestamp"
 
 
-def fingerprint(files: list[Path]) -> str:
-    """Return a hash of the files' paths, with symbolic links resolved, and content."""
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(str(path.resolve()).encode() + b"\0")
-        digest.update(path.read_bytes() if path.is_file() else b"")
-    return digest.hexdigest()
+def last_change(files: list[Path]) -> datetime:
+    """Return when one of the files, or a symbolic link to it, was last written, renamed or set."""
+    found = [path for path in files if path.is_symlink() or path.exists()]
+    # Of a directory behind a link only the link matters: which version it names.
+    stats = [path.lstat() for path in found] + [path.stat() for path in found if path.is_file()]
+    return datetime.fromtimestamp(max((stat.st_ctime for stat in stats), default=0), UTC)
 
 
-def loaded(module: AnsibleModule, unit: str, wanted: str) -> bool:
-    """Return whether the unit runs, and was last loaded with the fingerprint ``wanted``."""
-    stamp = REMEMBERED / unit
-    if not stamp.exists() or stamp.read_text() != wanted:
+def state(module: AnsibleModule, unit: str) -> dict[str, str]:
+    """Return what systemd knows of the unit; times are in UTC, with microseconds."""
+    names = f"--property={','.join((*PROPERTIES, STARTED, LOADED))}"
+    command = ["systemctl", "show", "--timestamp=us+utc", names, unit]
+    _, out, _ = module.run_command(command, check_rc=True)
+    return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+
+
+def loaded(module: AnsibleModule, unit: str, changed: datetime) -> bool:
+    """Return whether the unit runs with files that were last changed at this time."""
+    known = state(module, unit)
+    runs = ["active", "reloading", *([] if module.params["wait"] else ["activating"])]
+    if known["ActiveState"] not in runs or known["NeedDaemonReload"] == "yes":
         return False
-    code, _, _ = module.run_command(["systemctl", "--quiet", "is-active", unit])
-    return bool(code == 0)
+    # systemd counts a reload that failed as a change of state, too.
+    if known["UnitFileState"] == "disabled" or known.get("ReloadResult", "success") != "success":
+        return False
+    how = module.params["how"]
+    active = known["ActiveState"] != "activating"
+    _, day, clock, _ = known[STARTED if how == "restart" and active else LOADED].split()
+    return how == "start" or changed < datetime.fromisoformat(f"{day} {clock}+00:00")
 
 
-def load(module: AnsibleModule, unit: str, wanted: str) -> None:
-    """Enable and load the unit, and record the fingerprint ``wanted`` for the next run."""
+def load(module: AnsibleModule, unit: str) -> None:
+    """Enable the unit, and start, reload or restart it."""
     given: dict[str, Any] = module.params
     module.run_command(["systemctl", "daemon-reload"], check_rc=True)
     module.run_command(["systemctl", "--quiet", "enable", unit], check_rc=True)
@@ -56,8 +74,6 @@ def load(module: AnsibleModule, unit: str, wanted: str) -> None:
     if code:
         _, log, _ = module.run_command(["journalctl", "--no-pager", "-n", "15", "-u", unit])
         module.fail_json(msg=f"{unit} does not start: {(err or out).strip()}", journal=log)
-    REMEMBERED.mkdir(exist_ok=True)
-    (REMEMBERED / unit).write_text(wanted)
 
 
 def main() -> None:
@@ -72,11 +88,11 @@ def main() -> None:
         supports_check_mode=True,
     )
     given: dict[str, Any] = module.params
-    wanted = fingerprint([Path(name) for name in given["files"]])
-    stale = [unit for unit in given["units"] if not loaded(module, unit, wanted)]
+    changed = last_change([Path(name) for name in given["files"]])
+    stale = [unit for unit in given["units"] if not loaded(module, unit, changed)]
     if not module.check_mode:
         for unit in stale:
-            load(module, unit, wanted)
+            load(module, unit)
     module.exit_json(changed=bool(stale), loaded=stale)
 
 

@@ -189,14 +189,18 @@ def amqp(url: str, ca: str, other: str) -> dict[str, str]:
     parameters.ssl_options = pika.SSLOptions(context, parameters.host)
     exchange, queue = f"xac_{other}", f"q_u{other}_default"
     user = url.partition("//")[2].partition(":")[0]
-    mine = f"q_{user}_try"
+    mine = f"q_{user}_default"  # the user may create it, as a sender does
+    kind = {"x-queue-type": "quorum", "x-delivery-limit": 10**9}
     attempts: dict[str, Callable[[Any], Any]] = {
         "publish": lambda c: c.basic_publish(exchange, "v03.post.x", b"{}", mandatory=True),
         "read": lambda c: c.basic_get(queue),
         "declare": lambda c: c.queue_declare(f"q_u{other}_intruder", durable=True),
         "delete": lambda c: c.queue_delete(queue),
         "delete exchange": lambda c: c.exchange_delete(exchange),
-        "bind": lambda c: (c.queue_declare(mine, durable=True), c.queue_bind(mine, exchange, "#")),
+        "bind": lambda c: (
+            c.queue_declare(mine, durable=True, arguments=kind),
+            c.queue_bind(mine, exchange, "#"),
+        ),
         "read xlog": lambda c: c.queue_bind(mine, "xlog", "#"),
     }
     found = {}

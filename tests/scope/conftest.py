@@ -9,10 +9,13 @@ kill services; use it for a lab only.
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import os
 import shlex
 import subprocess
 import sys
+import time
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,31 +28,81 @@ from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar
 from ansible.vars.manager import VariableManager
 
+from tests.lab.processes import free_port
+from tests.lab.site import wait_until
+from tests.scope.audit import Findings, waivers
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-CLIENT = Path(__file__).with_name("client.py")
+LOCAL_UID = 45999
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("scope")
     group.addoption("--destructive", action="store_true", help="kill services, too")
+    group.addoption("--security", action="store_true", help="audits that take minutes, too")
+    text = "leave out what says the same on {} host{}, which another scope is tested for"
+    group.addoption("--several-hosts", action="store_true", help=text.format("one", ""))
+    group.addoption("--one-host", action="store_true", help=text.format("several", "s"))
     group.addoption("--file-size", default="2G", help="size of the large file (default: 2G)")
+    text = "seconds for which rates are measured, from 60 with a tolerance of 10 %% (default: 8)"
+    group.addoption("--rate-seconds", type=int, default=8, help=text)
+    text = "with --security, write the findings of all tools to this file, as Markdown"
+    group.addoption("--security-report", type=Path, metavar="FILE", help=text)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "destructive: kills services; only with --destructive")
+    config.addinivalue_line("markers", "security: takes minutes; only with --security")
+    config.addinivalue_line("markers", "one_host: the same on one host; not with --several-hosts")
+    config.addinivalue_line("markers", "several_hosts: the same on several; not with --one-host")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip destructive tests unless --destructive is given, and run them last."""
-    if not config.getoption("--destructive"):
-        skip = pytest.mark.skip(reason="only with --destructive")
-        for item in items:
-            if item.get_closest_marker("destructive"):
-                item.add_marker(skip)
+    """Skip tests whose marker is not given as an option, and run destructive ones last."""
+    for marker in ("destructive", "security"):
+        if not config.getoption(f"--{marker}"):
+            skip = pytest.mark.skip(reason=f"only with --{marker}")
+            for item in items:
+                if item.get_closest_marker(marker):
+                    item.add_marker(skip)
+    for option, marker in (("--several-hosts", "one_host"), ("--one-host", "several_hosts")):
+        if config.getoption(option):
+            skip = pytest.mark.skip(reason=f"not with {option}")
+            for item in items:
+                if item.get_closest_marker(marker):
+                    item.add_marker(skip)
     items.sort(key=lambda item: item.get_closest_marker("destructive") is not None)
+
+
+FINDINGS = pytest.StashKey[Findings]()
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """After --security, print what tools found as a table, and write it to --security-report."""
+    found = config.stash.get(FINDINGS, None)
+    if found is None or not config.getoption("--security"):
+        return
+    failed = [*terminalreporter.getreports("failed"), *terminalreporter.getreports("error")]
+    found.add("pytest", [report.nodeid for report in failed], pytest.__version__)
+    terminalreporter.write_line(f"\n{found.table()}")
+    if path := config.getoption("--security-report"):
+        outcomes = ("passed", "failed", "error", "skipped")
+        counts = {each: len(terminalreporter.getreports(each)) for each in outcomes}
+        chosen = config.getoption("keyword")
+        command = f"make security{f', only -k {chosen!r}' if chosen else ''}"
+        path.write_text(found.report(command, counts))
+
+
+@pytest.fixture(scope="session")
+def findings(request: pytest.FixtureRequest) -> Findings:
+    """What audit tools find, for the table at the end."""
+    today = dt.datetime.now(tz=dt.UTC).date()
+    return request.config.stash.setdefault(FINDINGS, Findings(waivers(), today))
 
 
 class Scope:
@@ -84,6 +137,30 @@ class Scope:
             config = str(self._ssh_config)
             self._hosts[name] = testinfra.get_host(spec, ssh_config=config, sudo=sudo)
         return self._hosts[name]
+
+    def feed(self, name: str, command: str, text: str) -> str:
+        """Run a command on a host with ``text`` as its input, and return what it prints."""
+        root = "sudo " if self.var("ansible_user", name) not in (None, "root") else ""
+        return subprocess.run(
+            ["ssh", "-F", str(self._ssh_config), name, f"{root}sh -c {shlex.quote(command)}"],
+            input=text,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    @contextmanager
+    def forwarded(self, name: str, address: str, port: int) -> Iterator[int]:
+        """Yield a local port from which connections go to an address, as from a host."""
+        local, socket = free_port(), self._directory / "forward"
+        ssh = ["ssh", "-F", str(self._ssh_config), "-S", str(socket)]
+        begin = ["-M", "-f", "-N", "-o", "ExitOnForwardFailure=yes"]  # returns when it forwards
+        forward = f"127.0.0.1:{local}:{address}:{port}"
+        subprocess.run([*ssh, *begin, "-L", forward, name], check=True)
+        try:
+            yield local
+        finally:
+            subprocess.run([*ssh, "-O", "exit", name], check=True, capture_output=True)
 
     def playbook(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a playbook on this inventory."""
@@ -175,9 +252,24 @@ class Client:
         assert result.rc == 0, f"{command}\n{result.stdout}\n{result.stderr}"
         return str(result.stdout)
 
-    def python(self, *arguments: str, user: str | None = None) -> str:
-        """Run client.py as the user, with the Python of the package; return what it prints."""
-        code = base64.b64encode(CLIENT.read_bytes()).decode()
+    def open_session(self, login: str, user: str) -> str:
+        """Open a session of sftp as a user of this host; return a command to look for it.
+
+        The command exits with 0 while the session is connected: sftp itself, which waits for
+        input, does not end with its connection.
+        """
+        command = f"sftp -q {login}@{self.sftp_name}"
+        self.ok(f"{{ {{ echo pwd; sleep 300; }} | {command}; }} > session 2>&1 &", user=user)
+        wait_until(
+            lambda: self.run("grep Remote session", user=user).rc == 0,
+            60,
+            lambda: self.ok("cat session", user=user),
+        )
+        return f"pgrep -x ssh --parent $(pgrep --newest -x sftp --uid {user})"
+
+    def python(self, *arguments: str, user: str | None = None, program: str = "client.py") -> str:
+        """Run a program of this directory as the user, with the package's Python."""
+        code = base64.b64encode(Path(__file__).with_name(program).read_bytes()).decode()
         words = shlex.join(arguments)
         return self.ok(
             f"echo {code} | base64 -d > /tmp/client-$(id -un).py;"
@@ -203,6 +295,66 @@ def client(scope: Scope) -> Client:
     pytest.skip("the inventory has no user at a host in the group sources")
 
 
+@pytest.fixture
+def neighbour(scope: Scope) -> Iterator[list[str]]:
+    """A host on the hosts' own network that is not of the scope: words that run a command there."""
+    if not scope.var("lab_networks"):
+        pytest.skip("only in a lab")
+    first = next(iter(scope.addresses("scope").values()))
+    route = subprocess.run(
+        ["ip", "-oneline", "route", "get", first], check=True, capture_output=True, text=True
+    )
+    words = route.stdout.split()
+    bridge = words[words.index("dev") + 1]
+    with subprocess.Popen(["unshare", "--net", "sleep", "900"]) as host:
+        enter = ["nsenter", "--target", str(host.pid), "--net"]
+        own = Path("/proc/self/ns/net").readlink()
+        while Path(f"/proc/{host.pid}/ns/net").readlink() == own:
+            time.sleep(0.01)
+        far = ["peer", "name", "eth0", "netns", str(host.pid)]
+        try:
+            for command in (
+                ["ip", "link", "add", "spec-neighbour", "type", "veth", *far],
+                ["ip", "link", "set", "spec-neighbour", "master", bridge, "up"],
+                [
+                    *enter,
+                    "ip",
+                    "address",
+                    "add",
+                    f"{first.rpartition('.')[0]}.250/24",
+                    "dev",
+                    "eth0",
+                ],
+                [*enter, "ip", "link", "set", "eth0", "up"],
+            ):
+                subprocess.run(command, check=True)
+            yield enter
+        finally:
+            host.kill()
+
+
+@pytest.fixture(scope="session")
+def rate_seconds(request: pytest.FixtureRequest) -> int:
+    return int(request.config.getoption("--rate-seconds"))
+
+
 @pytest.fixture(scope="session")
 def file_size(request: pytest.FixtureRequest) -> str:
     return str(request.config.getoption("--file-size"))
+
+
+@pytest.fixture
+def local_user(scope: Scope) -> Iterator[None]:
+    """A local user of the nodes, no account, with a process; another has the last account's uid."""
+    nodes = [scope.host(name) for name in scope.group("sftp_nodes")]
+    uids = (LOCAL_UID, scope.var("accounts")["users"][-1]["uid"])
+    for node in nodes:
+        node.check_output(f"useradd --uid {LOCAL_UID} --no-create-home local7")
+        for uid in uids:
+            node.check_output(
+                f"systemd-run --quiet --unit spec-{uid} --property=User={uid} sleep 300"
+            )
+    yield
+    for node in nodes:
+        units = " ".join(f"spec-{uid}" for uid in uids)
+        node.run(f"systemctl stop {units}; userdel local7")

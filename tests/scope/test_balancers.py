@@ -69,3 +69,19 @@ def test_checks_do_not_flood_the_brokers_log(scope: Scope) -> None:
         lines = scope.host(name).check_output(f"tail -n 500 {log}").splitlines()
         checks = [line for line in lines if "accepting AMQP connection" in line]
         assert not checks, name
+
+
+@pytest.mark.destructive
+def test_a_restart_of_the_firewall_takes_nothing_from_clients(scope: Scope, client: Client) -> None:
+    """An update of Debian's package restarts nftables, which removes all tables first."""
+    names = dict.fromkeys(scope.group("load_balancers") + scope.group("sftp_nodes"))
+
+    def tables() -> list[str]:
+        listed = (scope.host(name).check_output("nft list tables").splitlines() for name in names)
+        return [" ".join(sorted(lines)) for lines in listed]
+
+    before = tables()
+    for host in map(scope.host, names):
+        host.check_output("systemctl start nftables && systemctl restart nftables")
+    assert until(lambda: tables() == before, 20), tables()
+    client.ok("echo 1 > behind; sr_post --quiet --wait --timeout 60s behind")

@@ -99,6 +99,19 @@ def test_a_balancer_without_haproxy_gives_its_addresses_away(scope: Scope, clien
     assert scope.holders(scope.var("scope_sftp_vip")) == others
 
 
+def test_a_balancer_whose_keepalived_is_killed_holds_no_address(
+    scope: Scope, client: Client
+) -> None:
+    several(scope, "load_balancers")
+    (holder,) = scope.holders(scope.var("scope_sftp_vip"))
+    others = [name for name in scope.group("load_balancers") if name != holder]
+    scope.host(holder).check_output("systemctl kill --kill-who=all --signal=KILL keepalived")
+    addresses = [scope.var(variable) for variable in ("scope_sftp_vip", "scope_broker_vip")]
+    assert until(lambda: all(scope.holders(each) == others for each in addresses), 20)
+    client.ok("echo 3 > killed; sr_post --quiet --wait killed")
+    assert until(lambda: scope.host(holder).service("keepalived").is_running, 20)
+
+
 def test_a_drained_node_gets_no_connections_until_it_is_back(scope: Scope, client: Client) -> None:
     node = several(scope, "sftp_nodes")[-1]
     arguments = ("-e", f"node={node}", "-e", "drain_wait=60")

@@ -11,6 +11,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.scope.conftest import Client, Scope
 
+pytestmark = pytest.mark.several_hosts
+
 FORBIDDEN = [
     "shell",
     "exec",

@@ -9,12 +9,13 @@ import pytest
 if TYPE_CHECKING:
     from tests.scope.conftest import Scope
 
+ALERTS = ["prometheus", "prometheus-alertmanager"]
 UNITS = {
-    "scope": ["ssh"],
+    "scope": ["ssh", "prometheus-node-exporter"],
     "load_balancers": ["haproxy", "keepalived", "haproxy-client-addresses"],
     "broker_members": ["rabbitmq-server"],
     "sftp_nodes": ["sshd-transfer", "sftp-client-addresses"],
-    "monitoring": ["sr_src2log@1", "sr_src2log@2"],
+    "monitoring": ["sr_src2log@1", "sr_src2log@2", "sr_quota", "sr_monitor", *ALERTS],
 }
 
 

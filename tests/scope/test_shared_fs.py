@@ -54,7 +54,8 @@ def test_accounts_have_the_same_numbers_on_every_node(scope: Scope) -> None:
 
 
 def test_homes_are_their_users_own(scope: Scope) -> None:
+    """The user is the only member of the group; root owns it, so that no chmod opens it."""
     for user in scope.var("accounts")["users"]:
         for name in scope.group("sftp_nodes"):
             home = scope.host(name).file(f"{scope.var('scope_homes')}/{user['login']}")
-            assert (home.uid, home.mode) == (user["uid"], 0o700), name
+            assert (home.uid, home.gid, home.mode) == (0, user["uid"], 0o770), name

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import re
 import time
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.scope.test_failover import until
+
 if TYPE_CHECKING:
     from tests.scope.conftest import Client, Scope
+
+GET = """import urllib.request as r; print(r.urlopen("http://127.0.0.1:9411/metrics").read())"""
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +96,22 @@ def test_the_nodes_log_what_is_written(scope: Scope, client: Client, crossed: st
 def test_one_host_identity_through_fifty_connections(client: Client) -> None:
     arguments = (client.sftp_name, client.login, ".ssh/id_ed25519", "identities", "50")
     assert len(json.loads(client.python(*arguments))) == 1
+
+
+def test_operators_find_the_file_in_the_history_of_each_monitoring_host(
+    scope: Scope, client: Client, crossed: str
+) -> None:
+    path = f"{crossed}/large.bin"
+    show = f"sr_monitor --show --json --user {client.broker_user} --path {path}"
+    for host in map(scope.host, scope.group("monitoring")):
+        assert until(partial(_succeeds, host, show), 20), host.run(show)
+        (line,) = host.check_output(show).splitlines()
+        entry = json.loads(line)
+        assert entry["code"] == 201
+        assert entry["size"] == int(client.ok(f"stat -c %s {path}"))
+        metrics = host.check_output(f"python3 -c '{GET}'")
+        assert f'user="{client.broker_user}"' in metrics
+
+
+def _succeeds(host: Any, command: str) -> bool:
+    return bool(host.run(command).rc == 0)

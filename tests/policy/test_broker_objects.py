@@ -1,0 +1,90 @@
+"""What the module rabbitmq_objects deletes, of a broker that others use, too."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODULE: Final = runpy.run_path(
+    str(ROOT / "roles/broker_objects/library/rabbitmq_objects.py"), run_name="module"
+)
+GIVEN: Final = {"user_prefix": "u", "exchange_prefix": "xac_"}
+NOTHING: Final[dict[str, Any]] = {"users": [], "exchanges": []}
+
+
+def broker(user: str, tags: list[str], allowed: str, **more: Any) -> dict[str, Any]:
+    """Return what a broker with one user exports."""
+    kinds = ("configure", "write", "read")
+    row = {"user": user, "vhost": "/", **dict.fromkeys(kinds, allowed)}
+    return {"users": [{"name": user, "tags": tags}], "permissions": [row], **more}
+
+
+def exchange(name: str, bound_to: str) -> dict[str, Any]:
+    """Return an exchange and its binding, as a broker exports them."""
+    return {
+        "exchanges": [{"name": name, "type": "topic"}],
+        "bindings": [{"source": name, "destination": bound_to}],
+    }
+
+
+def removed(live: dict[str, Any], wanted: dict[str, Any] = NOTHING) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = MODULE["unwanted"](wanted, live, GIVEN)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("user", "tags", "allowed"),
+    [
+        ("uptimekuma", [], ".*"),
+        ("uptimekuma", ["monitoring"], "^(q_uptimekuma[._].*|xac_ptimekuma)$"),
+        ("unoc", [], "^(q_ubob[._].*|xac_bob)$"),
+        ("admin", ["administrator"], ".*"),
+    ],
+)
+def test_a_user_whom_others_have_made_stays(user: str, tags: list[str], allowed: str) -> None:
+    assert removed(broker(user, tags, allowed))["users"] == []
+
+
+@pytest.mark.parametrize("tags", [["scope"], []], ids=["tagged", "made before there were tags"])
+def test_a_user_of_the_scope_goes_with_the_account(tags: list[str]) -> None:
+    live = broker("ubob", tags, "^(q_ubob[._].*|xac_bob)$")
+    assert removed(live)["users"] == ["ubob"]
+    assert removed(live, {"users": [{"name": "ubob"}], "exchanges": []})["users"] == []
+
+
+def test_guest_goes() -> None:
+    assert removed(broker("guest", ["administrator"], ".*"))["users"] == ["guest"]
+
+
+@pytest.mark.parametrize(
+    ("name", "bound_to", "goes"),
+    [("xac_bob", "q_src2log", True), ("xac_other", "q_other", False), ("xs", "q_src2log", False)],
+)
+def test_only_exchanges_of_the_scope_go(name: str, bound_to: str, *, goes: bool) -> None:
+    assert removed(exchange(name, bound_to))["exchanges"] == ([name] if goes else [])
+
+
+def test_an_exchange_of_another_type_is_made_anew_with_its_bindings() -> None:
+    live = exchange("xac_bob", "q_src2log")
+    live["exchanges"][0]["type"] = "fanout"
+    wanted = {"exchanges": [{"name": "xac_bob", "type": "topic"}]}
+    assert MODULE["without_others"](wanted, live) == ["xac_bob"]
+    assert live == {"exchanges": [], "bindings": []}
+
+
+def test_a_group_without_a_rate_loses_its_queue_of_grants_and_the_limit_of_it() -> None:
+    bound = ("grant_cloudmech", "grant_gone", "q_quota")
+    rows = [("operator_policy", name) for name in bound] + [("shovel", "grant_by_others")]
+    live = {
+        "bindings": [{"source": "xgrant", "destination": name} for name in bound]
+        + [{"source": "xother", "destination": "grant_by_others"}],
+        "parameters": [{"component": kind, "name": name} for kind, name in rows],
+    }
+    kept = {"queues": [{"name": "grant_cloudmech"}], "parameters": [{"name": "grant_cloudmech"}]}
+    gone = removed(live, NOTHING | kept)
+    assert gone["queues"] == ["grant_gone"]
+    assert gone["parameters"] == ["grant_gone"]
