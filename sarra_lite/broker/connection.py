@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from pika import ConnectionParameters, PlainCredentials, SSLOptions
 
 from sarra_lite import runtime
+from sarra_lite.broker.io_services import IOServices
 from sarra_lite.broker.pika_errors import translate_error
 from sarra_lite.broker.properties import accept_any_headers
 from sarra_lite.broker.publisher import BatchingConnection, OnResult, Publisher, PublishOutcome
@@ -91,7 +92,7 @@ class Connection:
             on_open_callback=on_open,
             on_open_error_callback=lambda _, error: self._end(error),
             on_close_callback=lambda _, error: self._end(error),
-            custom_ioloop=asyncio.get_running_loop(),
+            custom_ioloop=IOServices(asyncio.get_running_loop()),
         )
         self._connection.add_on_connection_blocked_callback(self._on_blocked)
         self._connection.add_on_connection_unblocked_callback(self._on_unblocked)

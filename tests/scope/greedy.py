@@ -109,7 +109,8 @@ class Greedy:
         for _ in range(20):
             try:
                 return pika.BlockingConnection(self.parameters)
-            except (ConnectionResetError, AMQPConnectionError) as error:
+            # pika's ValueError: the connection was reset before pika looked at its other end.
+            except (ConnectionResetError, ValueError, AMQPConnectionError) as error:
                 if "limit" in repr(error):
                     raise
                 time.sleep(1)
