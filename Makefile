@@ -8,7 +8,7 @@ STAMP := $(VENV)/installed
 PLAYBOOK := PATH=$(CURDIR)/$(RUN):$$PATH CONTAINERS_CONF=$(CURDIR)/molecule/containers.conf \
 	ansible-playbook --inventory inventories/lab
 
-.PHONY: help venv demo scope scope-down test lint unit policy integration interop molecule security docs bench clean
+.PHONY: help venv demo scope scope-down test lint unit policy integration interop molecule faults security docs bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,14 @@ molecule: venv ## the scope in containers: converge, idempotence, specification,
 	@tests/lab/packages.sh containers
 	PATH=$(CURDIR)/$(RUN):$$PATH tests/lab/timed.sh "the scope on one host" molecule test -s single
 	PATH=$(CURDIR)/$(RUN):$$PATH tests/lab/timed.sh "the scope on nine hosts" molecule test -s default
+
+# Writes its result into docs/faults.
+faults: venv ## as "make molecule", with the faults that take minutes; a table
+	@tests/lab/packages.sh containers
+	PATH=$(CURDIR)/$(RUN):$$PATH SARRA_FAULTS=true SARRA_FAULTS_REPORT=$(CURDIR)/docs/faults/one-host.md \
+		tests/lab/timed.sh "faults on one host" molecule test -s single
+	PATH=$(CURDIR)/$(RUN):$$PATH SARRA_FAULTS=true SARRA_FAULTS_REPORT=$(CURDIR)/docs/faults/several-hosts.md \
+		tests/lab/timed.sh "faults on nine hosts" molecule test -s default
 
 # Needs the containers of "make scope"; the quick audits are in "make molecule", too.  A run of
 # everything writes its result into docs/security.

@@ -73,6 +73,21 @@ class BrokerConfig(BaseConfig):
         return self.topicPrefix.partition(".")[0] + ".finish"
 
     @property
+    def block_topic(self) -> str:
+        """Prefix of the topics of all blocks of a file but the first one."""
+        return self.topicPrefix.partition(".")[0] + ".block"
+
+    def topic_prefix(self, announcement: Announcement) -> str:
+        """Return the prefix of the topic of an announcement.
+
+        Whoever wants to know which files are announced, and not their blocks, binds to the topics
+        of announcements and of finishes.
+        """
+        if announcement.is_finish:
+            return self.finish_topic
+        return self.block_topic if announcement.block else self.topicPrefix
+
+    @property
     def report_arguments(self) -> dict[str, Any]:
         """Queue arguments of a stream of reports, the same whichever command declares it."""
         return {
@@ -154,10 +169,10 @@ class ExchangeConfig(BrokerConfig):
 
     @property
     def binding_keys(self) -> list[str]:
-        """Binding keys of the queue: topics of announcements and of their finishes."""
-        prefixes = dict.fromkeys([self.topicPrefix, self.finish_topic])
-        if self.finish_topic.startswith(f"{self.topicPrefix}.") and self.subtopic == ["#"]:
-            prefixes.pop(self.finish_topic)  # the key v03.# matches finishes, too
+        """Binding keys of the queue: topics of announcements, of blocks and of finishes."""
+        prefixes = dict.fromkeys([self.topicPrefix, self.block_topic, self.finish_topic])
+        if "." not in self.topicPrefix and self.subtopic == ["#"]:
+            prefixes = {self.topicPrefix: None}  # the key v03.# matches the others, too
         return [f"{prefix}.{subtopic}" for prefix in prefixes for subtopic in self.subtopic]
 
     @property

@@ -128,9 +128,8 @@ class BrokerLink:
 
     def announce_blocks(self, delivery: Delivery, announcement: Announcement) -> None:
         """Announce the blocks of a large file that was announced whole, instead of it."""
-        prefixes = {True: self._config.finish_topic, False: self._config.topicPrefix}
         pieces = blocks.split(announcement, self._config.blockSize)
-        self._publish([(prefixes[piece.is_finish], piece) for piece in pieces], delivery)
+        self._publish([(self._config.topic_prefix(piece), piece) for piece in pieces], delivery)
 
     def _publish(
         self,

@@ -135,7 +135,7 @@ class Announcer:
 
     def _publish(self, number: int) -> None:
         announcement, config = self._pending[number], self._config
-        prefix = config.finish_topic if announcement.is_finish else config.topicPrefix
+        prefix = config.topic_prefix(announcement)
         self._broker.publish(
             config.exchange_name,
             v03.topic(prefix, announcement.rel_path),

@@ -15,6 +15,7 @@ from tests.lab.monitor import Monitor
 from tests.lab.processes import free_port
 from tests.lab.site import Site, wait_until
 
+TOPICS = ("v03.post.#", "v03.finish.#")  # of the stream of announcements
 NONE = {"group": "", "user": ""}  # of the labels of a metric
 
 
@@ -41,7 +42,7 @@ def test_a_file_is_seen_from_its_announcement_to_its_report(site: Site) -> None:
     (site.source / "blocks").write_bytes(b"x" * 300_000)
     site.run("sr_sender", "--declare")
     with site.rabbit.channel() as channel:
-        for topic in ("v03.post.#", "v03.finish.#"):
+        for topic in TOPICS:
             channel.queue_bind(monitor.posts, site.exchange, topic)
     with site.running("sr_monitor"), site.running("sr_src2log"):
         site.run("sr_post", "--block-size", "100k", site.source / "f", site.source / "blocks")
@@ -59,6 +60,24 @@ def test_a_file_is_seen_from_its_announcement_to_its_report(site: Site) -> None:
         assert monitor.metric("sarra_bytes_total") == 301_000
         assert monitor.metric("sarra_delivery_seconds_count", user="") == 2
         assert monitor.metric("sarra_stream_lag_messages", **NONE, stream=monitor.stream) == 0
+
+
+def test_the_topics_of_the_stream_of_announcements_have_one_block_of_a_file_and_its_finish(
+    site: Site,
+) -> None:
+    (site.source / "f").write_bytes(b"x" * 1000)
+    (site.source / "blocks").write_bytes(b"x" * 300_000)
+    site.run("sr_sender", "--declare")
+    counted = f"q_counted_{site.name}"
+    with site.rabbit.channel() as channel:
+        channel.queue_declare(counted)
+        for topic in TOPICS:
+            channel.queue_bind(counted, site.exchange, topic)
+        site.run("sr_post", "--block-size", "10k", site.source / "f", site.source / "blocks")
+        assert channel.queue_declare(counted, passive=True).method.message_count == 1 + 2
+        channel.queue_delete(counted)
+    site.drain()
+    assert (site.dest / "blocks").stat().st_size == 300_000
 
 
 def test_killed_and_started_again_it_counts_each_file_once(monitor: Monitor) -> None:

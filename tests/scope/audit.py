@@ -66,7 +66,7 @@ class Findings:
     def table(self) -> str:
         """Return the findings as a table in Markdown."""
         rows = [("tool", "finding", "waiver"), ("---", "---", "---"), *self.rows]
-        return _markdown(rows)
+        return markdown(rows)
 
     def report(self, command: str, counts: dict[str, int]) -> str:
         """Return a page: date, command, versions of tools, numbers of tests, and the table.
@@ -77,11 +77,12 @@ class Findings:
         tests = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
         return (
             f"# Last result of {command}\n\n{self.today}; tests: {tests}. Accepted findings are"
-            f" in [waivers.toml](waivers.toml).\n\n{self.table()}\n{_markdown(versions)}"
+            f" in [waivers.toml](waivers.toml).\n\n{self.table()}\n{markdown(versions)}"
         )
 
 
-def _markdown(rows: Iterable[tuple[str, ...]]) -> str:
+def markdown(rows: Iterable[tuple[str, ...]]) -> str:
+    """Return rows of cells as a table."""
     return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |\n" for row in rows)
 
 

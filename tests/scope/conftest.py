@@ -30,6 +30,7 @@ from ansible.vars.manager import VariableManager
 
 from tests.lab.processes import free_port
 from tests.lab.site import wait_until
+from tests.scope import faults
 from tests.scope.audit import Findings, waivers
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("scope")
     group.addoption("--destructive", action="store_true", help="kill services, too")
     group.addoption("--security", action="store_true", help="audits that take minutes, too")
+    group.addoption("--faults", action="store_true", help="faults that take minutes, too")
     text = "leave out what says the same on {} host{}, which another scope is tested for"
     group.addoption("--several-hosts", action="store_true", help=text.format("one", ""))
     group.addoption("--one-host", action="store_true", help=text.format("several", "s"))
@@ -51,18 +53,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--rate-seconds", type=int, default=8, help=text)
     text = "with --security, write the findings of all tools to this file, as Markdown"
     group.addoption("--security-report", type=Path, metavar="FILE", help=text)
+    text = "write the outcome of all destructive tests to this file, as Markdown"
+    group.addoption("--faults-report", type=Path, metavar="FILE", help=text)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "destructive: kills services; only with --destructive")
     config.addinivalue_line("markers", "security: takes minutes; only with --security")
+    config.addinivalue_line("markers", "faults: takes minutes; only with --faults")
     config.addinivalue_line("markers", "one_host: the same on one host; not with --several-hosts")
     config.addinivalue_line("markers", "several_hosts: the same on several; not with --one-host")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip tests whose marker is not given as an option, and run destructive ones last."""
-    for marker in ("destructive", "security"):
+    for marker in ("destructive", "security", "faults"):
         if not config.getoption(f"--{marker}"):
             skip = pytest.mark.skip(reason=f"only with --{marker}")
             for item in items:
@@ -83,7 +88,9 @@ FINDINGS = pytest.StashKey[Findings]()
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """After --security, print what tools found as a table, and write it to --security-report."""
+    """Print what tools found, and write the reports that are asked for."""
+    if path := config.getoption("--faults-report"):
+        path.write_text(faults.report(terminalreporter))
     found = config.stash.get(FINDINGS, None)
     if found is None or not config.getoption("--security"):
         return

@@ -34,6 +34,7 @@ def changed(output: str) -> dict[str, int]:
     return {host: int(number) for host, number, _, _ in RECAP.findall(output)}
 
 
+@pytest.mark.faults
 @pytest.mark.one_host
 def test_check_mode_on_hosts_that_are_as_they_should_be_finds_nothing(scope: Scope) -> None:
     done = scope.playbook("site", "--check")
@@ -204,6 +205,7 @@ def test_a_host_that_does_not_answer_stops_the_run_before_anything_is_touched(
     assert set(changed(done.stdout).values()) == {0}
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(1200)
 def test_a_purge_leaves_users_files_and_site_brings_all_back(scope: Scope, client: Client) -> None:
     if len(scope.group("scope")) > 1:

@@ -159,7 +159,7 @@ def test_show_prints_each_value_in_effect_and_its_origin(home: Path, capsys: Out
         '# exchange = "xac_earnest"  # by default',
         '# queueName = "q_uearnest_science"  # by default',
         "# knownHosts is not set",
-        "# topics bound to the queue: v03.post.# v03.finish.#",
+        "# topics bound to the queue: v03.post.# v03.block.# v03.finish.#",
         f"# {home}/credentials.conf has a password for {BROKER}",
         f"# {home}/credentials.conf has no password for sftp://ear001@sftp.science.gc.ca/",
     ):

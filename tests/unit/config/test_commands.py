@@ -49,7 +49,7 @@ def test_names_on_the_broker_are_derived_from_user_and_configuration() -> None:
     assert config.exchange_name == "xac_earnest"
     assert config.queue == "q_uearnest_science"
     assert config.report_stream == "q_uearnest_reports"
-    assert config.binding_keys == ["v03.post.#", "v03.finish.#"]
+    assert config.binding_keys == ["v03.post.#", "v03.block.#", "v03.finish.#"]
     assert LogConfig(broker=parse_url(BROKER, ["amqps"])).queue == "q_uearnest_reports"
 
 
