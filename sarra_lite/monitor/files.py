@@ -35,6 +35,7 @@ _HOUR_OF: Final = (
     "SELECT f.ended, t.value FROM file_{0} f JOIN text_{0} t ON t.id = f.grp WHERE f.id = ?"
 )
 _CORRECT: Final = "UPDATE file_{0} SET code = ?, text = ?, size = ?, took = ? WHERE id = ?"
+_DROP_OLDER: Final = "DELETE FROM pending WHERE user = ? AND path = ? AND announced < ?"
 _ADD_PENDING: Final = (
     "INSERT INTO pending (id, user, path, announced, size, seen, state, done, attempts)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0)"
@@ -83,6 +84,8 @@ class FileTables:
             if known is None:
                 self._note(ident, record, now, is_new=pending is None)
             return False
+        # Older announcements of the path that nobody has reported: this report settles them, too.
+        self._database.execute(_DROP_OLDER, (record.user, record.path, record.announced))
         if known is not None:
             return self._correct(record, outcome, *known)
         if pending is not None:

@@ -28,6 +28,9 @@ _USER: Final = "user = (SELECT id FROM text_{0} WHERE value = ?)"
 _DIRECTORY: Final = "dir = (SELECT id FROM text_{0} WHERE value = ?)"
 
 
+_GIVEN_UP: Final = 7 * DAY  # after this time, nobody waits for a file that is not reported
+
+
 class Wanted(NamedTuple):
     """Which files; what is None is not asked for.  ``day``: days since 1970, of the end."""
 
@@ -39,12 +42,15 @@ class Wanted(NamedTuple):
 
 
 class Unreported(NamedTuple):
-    """How many files of a user have no final report, and when the oldest was announced."""
+    """How many files of a user have no final report, and when the oldest was announced.
+
+    ``oldest``: milliseconds since 1970; None when all were announced more than a week ago.
+    """
 
     user: str
     state: int
     files: int
-    oldest: int  # milliseconds since 1970
+    oldest: int | None
 
 
 class Figures(NamedTuple):
@@ -134,8 +140,12 @@ def figures(file: Path) -> Figures:
 
 def unreported(database: sqlite3.Connection) -> list[Unreported]:
     """Return how many files without a final report each user has, by state."""
-    query = "SELECT user, state, count(*), min(announced) FROM pending GROUP BY user, state"
-    return [Unreported(*row) for row in database.execute(query)]
+    query = (
+        "SELECT user, state, count(*), min(CASE WHEN announced >= ? THEN announced END)"
+        " FROM pending GROUP BY user, state"
+    )
+    first = time.time_ns() // 10**6 - _GIVEN_UP
+    return [Unreported(*row) for row in database.execute(query, (first,))]
 
 
 def failed(database: sqlite3.Connection) -> dict[str, int]:

@@ -135,7 +135,7 @@ class Shown(Collector):
         files, ages = self._files()
         text = "Files without a final report, by state, and those that failed in 24 hours."
         yield _gauge("sarra_files_now", text, (*user, "state"), files.items())
-        text = "Age of the oldest announcement without a report."
+        text = "Age of the oldest announcement of a week without a report."
         yield _gauge("sarra_oldest_unreported_seconds", text, user, ages.items())
         text = "Messages of a stream that are not read yet."
         lags = [((stream,), count) for stream, count in self.lag.items()]
@@ -151,7 +151,7 @@ class Shown(Collector):
         for entry in figures.unreported:
             labels = self._metrics.labels(entry.user)
             files[*labels, _STATES[entry.state]] += entry.files
-            if entry.state == WAITING:
+            if entry.state == WAITING and entry.oldest is not None:
                 ages[labels] = max(now - entry.oldest / 1000, ages.get(labels, 0.0))
         for name, count in figures.failed.items():
             files[*self._metrics.labels(name), _FAILED] += count

@@ -37,9 +37,10 @@ CREATE TABLE pending (
 CREATE INDEX pending_state ON pending (user, state, announced);
 CREATE INDEX pending_seen ON pending (seen);
 """
+_PATHS: Final = "CREATE INDEX pending_path ON pending (user, path, announced);"
 # What each version adds to the one before.  A step that changes the tables of each day must do it
 # for all of days().
-STEPS: list[str] = [_FIRST]
+STEPS: list[str] = [_FIRST, _PATHS]
 
 # ``ended`` is in milliseconds of the day, ``waited`` milliseconds from the announcement to it.
 # Most files are sent: the index of codes leaves these out.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from aiosmtpd.smtp import SMTP, Envelope, Session
 
-    from tests.scope.conftest import Scope
+    from tests.scope.conftest import Client, Scope
 
 RULES = Path(__file__).parents[2] / "roles/prometheus/files/rules"
 JOBS = {
@@ -36,8 +36,9 @@ JOBS = {
 }
 # Asked by the Prometheus on the same host only.
 LOCAL_JOB = "sr_monitor"
-# Counters that have no value before the first event; Prometheus knows that they may come.
-EVENTS = ("sarra_files", "sarra_rejected_reports", "sarra_stream_gaps")
+# They have no value before the first event; Prometheus knows that they may come.
+COUNTERS = ("sarra_files", "sarra_rejected_reports", "sarra_stream_gaps")
+GAUGES = ("sarra_oldest_unreported_seconds",)
 
 
 def rules() -> list[dict[str, Any]]:
@@ -106,7 +107,8 @@ def test_the_metrics_of_which_rules_speak_are_collected(
     lacking: list[str] = []
 
     def complete() -> bool:
-        known = {f"{name}_total" for name in prometheus.get("metadata").keys() & set(EVENTS)}
+        told = prometheus.get("metadata").keys()
+        known = {f"{name}_total" for name in told & set(COUNTERS)} | (told & set(GAUGES))
         lacking[:] = [name for name in sorted(names - known) if not prometheus.count(name)]
         return not lacking
 
@@ -126,6 +128,22 @@ def test_labels_mark_the_virtual_addresses_and_the_homes(
 
 def test_metrics_that_programs_write_can_be_read(prometheus: Prometheus) -> None:
     assert until(lambda: prometheus.count("node_textfile_scrape_error == 1") == 0, 60)
+
+
+@pytest.mark.destructive
+def test_a_file_that_no_sender_sends_is_seen_waiting_until_it_is_reported(
+    client: Client, prometheus: Prometheus
+) -> None:
+    waiting = f'sarra_oldest_unreported_seconds{{user="{client.broker_user}"}}'
+    listed = f"systemctl list-units --plain --no-legend 'sr_sender-{client.user}@*'"
+    senders = client.host.check_output(f"{listed} | cut -d ' ' -f 1 | xargs")
+    client.host.check_output(f"systemctl stop {senders}")
+    try:
+        client.ok("date > unsent; sr_post --quiet unsent")
+        assert until(lambda: prometheus.count(waiting) == 1, 60)
+    finally:
+        client.host.check_output(f"systemctl start {senders}")
+    assert until(lambda: prometheus.count(waiting) == 0, 60)
 
 
 class Mailbox:

@@ -248,6 +248,25 @@ def test_a_file_that_nobody_reports_is_forgotten_after_the_retention(
     assert states(store) == {}
 
 
+def test_a_report_settles_older_announcements_of_the_same_path(store: Store) -> None:
+    lost, other = record(announced=BEGUN - 9), record(b"other", announced=BEGUN - 9)
+    take(store, lost, other, record(announced=BEGUN + 9))
+    take(store, record(result=outcome()))
+    with closing(schema.connect(store.file)) as database:
+        left = database.execute("SELECT path, announced FROM pending ORDER BY path").fetchall()
+    assert left == [(b"data/f", BEGUN + 9), (b"other", BEGUN - 9)]
+
+
+def test_what_was_announced_more_than_a_week_ago_is_counted_but_not_waited_for(
+    store: Store,
+) -> None:
+    take(store, record(announced=NOW - 8 * DAY), record(b"g", announced=NOW - 6 * DAY))
+    take(store, record(b"h", announced=NOW - 8 * DAY)._replace(user="ubob"))
+    with closing(schema.connect(store.file)) as database:
+        found = {entry.user: (entry.files, entry.oldest) for entry in history.unreported(database)}
+    assert found == {"uearnest": (2, NOW - 6 * DAY), "ubob": (1, None)}
+
+
 def test_a_newer_store_is_refused_and_not_touched(tmp_path: Path) -> None:
     file = tmp_path / "monitor.sqlite"
     Store(file, 90, {}).close()
@@ -267,7 +286,7 @@ def test_an_older_store_gets_what_later_versions_have(
     with pytest.raises(ConfigError, match="start sr_monitor first"):
         files(store.file, Wanted())
     with closing(Store(store.file, 90, {})) as newer:
-        assert newer.database.execute("PRAGMA user_version").fetchone() == (2,)
+        assert newer.database.execute("PRAGMA user_version").fetchone() == (len(schema.STEPS),)
         assert newer.database.execute("SELECT b FROM gaps, more").fetchall() == []
         assert newer.offset("q_xlog") == 3
         assert len(files(store.file, Wanted())) == 1
