@@ -116,9 +116,18 @@ def test_a_drained_node_gets_no_connections_until_it_is_back(scope: Scope, clien
     node = several(scope, "sftp_nodes")[-1]
     arguments = ("-e", f"node={node}", "-e", "drain_wait=60")
     client.host.run("systemctl stop 'sr_sender-*'")
+
+    def silences() -> set[str]:
+        name = scope.group("monitoring")[0]
+        manager = f"http://{scope.var('scope_address', name)}:9093"
+        listed = f"amtool --alertmanager.url={manager} --output=json silence query"
+        found = json.loads(scope.host(name).check_output(listed))
+        return {" ".join(sorted(m["value"] for m in one["matchers"])) for one in found}
+
     try:
         drained = scope.playbook("drain", *arguments)
         assert drained.returncode == 0, drained.stdout
+        assert silences() == {node, f"ServerDown {node}"}
         since = scope.host(node).check_output("date +%s")
         for _ in range(6):
             client.ok(f"echo pwd | sftp -q -b - {client.login}@{client.sftp_name}")
@@ -137,6 +146,7 @@ def test_a_drained_node_gets_no_connections_until_it_is_back(scope: Scope, clien
         back = scope.playbook("drain", *arguments, "-e", "state=ready")
         client.host.run("systemctl start 'sr_sender-*' --all")
     assert back.returncode == 0, back.stdout
+    assert silences() == set()
 
 
 def test_the_witness_may_be_away(scope: Scope, client: Client) -> None:
