@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
@@ -85,3 +86,45 @@ def test_a_restart_of_the_firewall_takes_nothing_from_clients(scope: Scope, clie
         host.check_output("systemctl start nftables && systemctl restart nftables")
     assert until(lambda: tables() == before, 20), tables()
     client.ok("echo 1 > behind; sr_post --quiet --wait --timeout 60s behind")
+
+
+@pytest.mark.destructive
+def test_rules_that_another_program_removes_come_back(scope: Scope, client: Client) -> None:
+    names = dict.fromkeys(scope.group("load_balancers") + scope.group("sftp_nodes"))
+
+    def rules() -> list[str]:
+        return [scope.host(name).check_output("ip -4 rule") for name in names]
+
+    before = rules()
+    for host in map(scope.host, names):
+        host.check_output("for n in 100 101 102; do ip -4 rule delete priority $n; done; true")
+    assert rules() != before
+    assert until(lambda: rules() == before, 30), rules()
+    client.ok("echo 2 > behind; sr_post --quiet --wait --timeout 60s behind")
+
+
+@pytest.mark.destructive
+@pytest.mark.several_hosts
+def test_routes_come_back_when_a_link_was_down(scope: Scope, client: Client) -> None:
+    name = scope.group("sftp_nodes")[-1]
+    host, address = scope.host(name), scope.var("scope_address", name)
+    numbers = [101 + number for number, _ in enumerate(scope.group("load_balancers"))]
+
+    def routes() -> list[str]:
+        return [host.run(f"ip -4 route show table {number}").stdout for number in numbers]
+
+    before = routes()
+    assert all(before)
+    link = host.check_output(f"ip -4 -brief address | grep ' {address}/' | cut -d ' ' -f 1")
+    # The host's own default route is not the scope's to bring back.
+    flap = (
+        f"own=$(ip -4 route show default); ip link set {link} down; ip -4 route show table 101;"
+        f' ip link set {link} up; [ -z "$own" ] || ip route replace $own'
+    )
+    left = host.check_output(f"systemd-run --quiet --wait --pipe sh -c {shlex.quote(flap)}")
+    assert "via" not in left
+    assert until(lambda: routes() == before, 30), routes()
+    assert "was gone, and is set again: route" in host.check_output(
+        "journalctl -u sftp-client-addresses --since -60s"
+    )
+    client.ok("echo 3 > behind; sr_post --quiet --wait --timeout 60s behind")
