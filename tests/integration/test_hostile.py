@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import time
@@ -88,6 +89,16 @@ def refused(messages: list[Message]) -> Counter[str]:
     return paths
 
 
+def twins(messages: list[Message]) -> int:
+    """Return how many messages without a path have the time of another one."""
+    times: list[str] = []
+    for message in messages:
+        with contextlib.suppress(MessageError):
+            announcement = v03.decode(message.body, message.content_type)
+            times += [] if announcement.rel_path else [announcement.pub_time]
+    return len(times) - len(set(times))
+
+
 def check_log(program: Running) -> None:
     """Fail when a program met a bug, had to connect again, or logged what a stranger wrote raw."""
     said = program.said()
@@ -124,8 +135,12 @@ def test_a_sender_reports_each_hostile_announcement_and_sends_the_file_after_it(
         assert sender.wait(10) == 0
     codes = site.codes()
     expected = refused(messages)
-    assert codes[""].count(417) == len(codes[""]) == expected[""]
-    assert all(codes[path].count(417) >= count for path, count in expected.items())
+    # Without a path, two announcements of the same time are one; redelivered, it is reported once
+    # if the first report is there when the second one is looked up.
+    least = expected[""] - (twins(messages) if again else 0)
+    assert least <= codes[""].count(417) == len(codes[""]) <= expected[""]
+    named = {path: count for path, count in expected.items() if path}
+    assert all(codes[path].count(417) >= count for path, count in named.items())
     assert sum(expected.values()) > 400
     assert all(codes[name] == [201] for name in names)
     assert site.leftovers() == []
