@@ -63,6 +63,7 @@ def test_a_service_that_runs_with_a_hand_edit_is_loaded_again(scope: Scope) -> N
     assert until(lambda: host.check_output(LIMIT) == "8000")
 
 
+@pytest.mark.faults
 @pytest.mark.one_host
 def test_a_run_that_was_killed_is_completed_by_the_next(scope: Scope) -> None:
     """HAProxy still runs with the old file, and no handler of the killed run will reload it."""
