@@ -5,8 +5,13 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+import pytest
+
+from tests.scope.test_balancers import seen_by
+from tests.scope.test_failover import until
+
 if TYPE_CHECKING:
-    from tests.scope.conftest import Scope
+    from tests.scope.conftest import Client, Scope
 
 
 def test_it_is_mounted_by_a_unit(scope: Scope) -> None:
@@ -59,3 +64,22 @@ def test_homes_are_their_users_own(scope: Scope) -> None:
         for name in scope.group("sftp_nodes"):
             home = scope.host(name).file(f"{scope.var('scope_homes')}/{user['login']}")
             assert (home.uid, home.gid, home.mode) == (0, user["uid"], 0o770), name
+
+
+@pytest.mark.destructive
+@pytest.mark.several_hosts
+def test_a_node_whose_mount_hangs_gets_no_users_until_it_answers(
+    scope: Scope, client: Client
+) -> None:
+    if scope.var("scope_shared_fs") != "glusterfs":
+        pytest.skip("stops GlusterFS's client")
+    name, balancer = scope.group("sftp_nodes")[-1], scope.group("load_balancers")[0]
+    mounted = f"pkill -{{}} --full '^/usr/sbin/glusterfs .*{scope.var('scope_homes')}$'"
+    scope.host(name).check_output(mounted.format("STOP"))
+    try:
+        assert until(lambda: f"ssh,{name},DOWN" in seen_by(scope, balancer), 60)
+        for _ in range(len(scope.group("sftp_nodes"))):
+            client.ok(f"echo ls | sftp -q -b - {client.login}@{client.sftp_name}")
+    finally:
+        scope.host(name).check_output(mounted.format("CONT"))
+    assert until(lambda: f"ssh,{name},UP" in seen_by(scope, balancer), 60)
