@@ -66,6 +66,11 @@ def test_homes_are_their_users_own(scope: Scope) -> None:
             assert (home.uid, home.gid, home.mode) == (0, user["uid"], 0o770), name
 
 
+def mounting(scope: Scope) -> str:
+    """Return words of a shell for the process of GlusterFS that has mounted the homes."""
+    return f"$(pgrep --full '^/usr/sbin/glusterfs .*{scope.var('scope_homes')}$')"
+
+
 @pytest.mark.destructive
 @pytest.mark.several_hosts
 def test_a_node_whose_mount_hangs_gets_no_users_until_it_answers(
@@ -74,12 +79,40 @@ def test_a_node_whose_mount_hangs_gets_no_users_until_it_answers(
     if scope.var("scope_shared_fs") != "glusterfs":
         pytest.skip("stops GlusterFS's client")
     name, balancer = scope.group("sftp_nodes")[-1], scope.group("load_balancers")[0]
-    mounted = f"pkill -{{}} --full '^/usr/sbin/glusterfs .*{scope.var('scope_homes')}$'"
-    scope.host(name).check_output(mounted.format("STOP"))
+    host, found = scope.host(name), mounting(scope)
+    host.check_output(f"kill -STOP {found}")
     try:
         assert until(lambda: f"ssh,{name},DOWN" in seen_by(scope, balancer), 60)
         for _ in range(len(scope.group("sftp_nodes"))):
             client.ok(f"echo ls | sftp -q -b - {client.login}@{client.sftp_name}")
     finally:
-        scope.host(name).check_output(mounted.format("CONT"))
+        host.check_output(f"kill -CONT {found}")
     assert until(lambda: f"ssh,{name},UP" in seen_by(scope, balancer), 60)
+
+
+@pytest.mark.destructive
+@pytest.mark.several_hosts
+def test_a_mount_whose_program_has_ended_is_mounted_again(scope: Scope, client: Client) -> None:
+    if scope.var("scope_shared_fs") != "glusterfs":
+        pytest.skip("ends GlusterFS's client")
+    name, balancer = scope.group("sftp_nodes")[-1], scope.group("load_balancers")[0]
+    host, homes = scope.host(name), scope.var("scope_homes")
+    host.check_output(f"kill -KILL {mounting(scope)}")
+    assert until(lambda: host.run(f"stat {homes}/{client.login}").rc == 0, 60)
+    assert until(lambda: host.service("sshd-transfer").is_running, 30)
+    assert until(lambda: f"ssh,{name},UP" in seen_by(scope, balancer), 60)
+
+
+@pytest.mark.destructive
+@pytest.mark.several_hosts
+def test_the_service_for_transfers_stops_and_starts_with_the_mount(scope: Scope) -> None:
+    if scope.var("scope_shared_fs") == "local":
+        pytest.skip("nothing is mounted")
+    host = scope.host(scope.group("sftp_nodes")[-1])
+    unit = scope.var("scope_homes")[1:].replace("/", "-") + ".mount"
+    host.check_output(f"systemctl stop {unit}")
+    try:
+        assert not host.service("sshd-transfer").is_running
+    finally:
+        host.check_output(f"systemctl start {unit}")
+    assert until(lambda: host.service("sshd-transfer").is_running, 30)
