@@ -9,6 +9,9 @@ share the queue.  Exchanges that are bound to the queue later need no restart.
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import platformdirs
@@ -21,7 +24,7 @@ from sarra_lite.commands import arguments, connections
 from sarra_lite.commands.user_shares import UserShares
 from sarra_lite.config.src2log import Src2logConfig
 from sarra_lite.errors import EX_OK, BrokerError, BrokerRefused, MessageError, TransferError
-from sarra_lite.messages import v03
+from sarra_lite.messages import chain, v03
 from sarra_lite.messages.limits import MAX_REPORT, clean_text
 from sarra_lite.messages.v03 import Announcement, Report
 from sarra_lite.runtime import log
@@ -95,7 +98,7 @@ def _checked(delivery: Delivery, owner: str | None, config: Src2logConfig) -> _C
         return _rejection(message, error, owner)
     copy = replace(message, source=owner, report=report)
     body = v03.encode(copy)
-    if len(body) > MAX_REPORT:
+    if len(body) > MAX_REPORT - chain.ROOM:
         large = MessageError(f"report of {len(body)} bytes; at most {MAX_REPORT} are copied")
         named = replace(_unreadable(), pub_time=message.pub_time, rel_path=message.rel_path)
         return _rejection(named, large, owner)
@@ -139,12 +142,16 @@ class _Copier:
         self._config = config
         self._shares = shares
         self._stop = stop
+        self._writer = f"{socket.gethostname()}/{config.name}/{os.getpid()}-{int(time.time())}"
+        self._connections = 0
 
     async def serve(self, broker: Broker) -> None:
         """Copy reports with one connection; raise BrokerError when it is lost."""
         self._broker = broker
         self._failure = failure = runtime.Failure()
         self._redelivered: list[Delivery] = []
+        self._connections += 1
+        self._chain = chain.Chain(f"{self._writer}-{self._connections}")
         await broker.consume(
             self._config.queueName,
             failure.guard(self._receive),
@@ -216,5 +223,9 @@ class _Copier:
 
         topic = v03.topic(self._config.report_topic, copy.announcement.rel_path)
         self._broker.publish(
-            self._config.xlog, topic, copy.body, on_result=on_result, mandatory=True
+            self._config.xlog,
+            topic,
+            self._chain.link(copy.body),
+            on_result=on_result,
+            mandatory=True,
         )

@@ -21,6 +21,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from sarra_lite.errors import ConfigError
+from sarra_lite.monitor import chains
 from sarra_lite.monitor.files import RETRYING, RUNNING, WAITING
 from sarra_lite.monitor.history import Figures
 from sarra_lite.monitor.records import DAY, FILE_SENT
@@ -71,6 +72,14 @@ class Metrics:
         self._gaps = Total(
             "sarra_stream_gaps", "Times that messages were missing.", ("stream",), registry=registry
         )
+        self._chains = Total(
+            "sarra_chain_breaks",
+            "Reports that do not fit the one before.",
+            ("kind",),
+            registry=registry,
+        )
+        for kind in chains.KINDS:
+            self._chains.labels(kind)
         self.shown = Shown(self)
         registry.register(self.shown)
 
@@ -109,6 +118,10 @@ class Metrics:
     def count_rejected(self, user: str | None) -> None:
         """Count a report that sr_src2log has rejected."""
         self._rejected.labels(*self.labels(user or "")).inc()
+
+    def count_broken_chain(self, kind: str) -> None:
+        """Count a report that does not fit the one before it; ``kind`` is one of chains.KINDS."""
+        self._chains.labels(kind).inc()
 
     def count_unusable(self, stream: str) -> None:
         """Count a message that nothing could be learned from."""

@@ -14,6 +14,7 @@ from sarra_lite.broker import streams
 from sarra_lite.errors import BrokerError, BrokerRefused, MessageError
 from sarra_lite.messages import v03
 from sarra_lite.monitor import history
+from sarra_lite.monitor.chains import Chains
 from sarra_lite.monitor.records import record_of
 from sarra_lite.monitor.schema import StoreFull
 from sarra_lite.monitor.store import Batch
@@ -63,12 +64,14 @@ class Reader:
         self._batch = Batch()
         self._ready = asyncio.Event()  # there is enough for a batch
         self._told_absent = False
+        self._chains = Chains(store.chains())
 
     async def serve(self, broker: Broker) -> None:
         """Read with one connection until ``stop``; raise BrokerError when it is lost."""
         self._broker = broker
         self._failure = failure = runtime.Failure()
         self._batch = Batch()
+        self._chains = Chains(await asyncio.to_thread(self._store.chains))
         self._posts.consumed = False
         await self._consume(self._reports)
         await self._consume_posts()
@@ -146,11 +149,16 @@ class Reader:
             log.warning("%s is a new stream: what the old one had is lost", stream.name)
         else:
             log.warning("%s no longer has the offsets %d to %d", stream.name, first, last)
+        if stream is self._reports:
+            self._chains = Chains({})
         self._metrics.count_gap(stream.name)
         self._batch.gaps.append((stream.name, first, last))
 
     def _learn(self, stream: _Stream, delivery: Delivery) -> None:
         """Add to the batch what a message says."""
+        if stream is self._reports and (wrong := self._chains.check(delivery.body)):
+            log.warning("%s: the report at offset %s is %s", stream.name, delivery.offset, wrong)
+            self._metrics.count_broken_chain(wrong)
         try:
             message = v03.decode(delivery.body, delivery.content_type)
         except MessageError:
@@ -185,6 +193,7 @@ class Reader:
         What is not stored is not acknowledged either, so that no more than the prefetch comes.
         """
         batch, self._batch = self._batch, Batch()
+        batch.chains = self._chains.moved()
         last = [stream.last for stream in (self._reports, self._posts) if stream.last is not None]
         self._reports.last = self._posts.last = None
         self._ready.clear()

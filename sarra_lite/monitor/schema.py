@@ -38,9 +38,14 @@ CREATE INDEX pending_state ON pending (user, state, announced);
 CREATE INDEX pending_seen ON pending (seen);
 """
 _PATHS: Final = "CREATE INDEX pending_path ON pending (user, path, announced);"
+_CHAINS: Final = """
+CREATE TABLE chains (
+  writer TEXT PRIMARY KEY, number INTEGER NOT NULL, hash TEXT NOT NULL, seen INTEGER NOT NULL
+);
+"""
 # What each version adds to the one before.  A step that changes the tables of each day must do it
 # for all of days().
-STEPS: list[str] = [_FIRST, _PATHS]
+STEPS: list[str] = [_FIRST, _PATHS, _CHAINS]
 
 # ``ended`` is in milliseconds of the day, ``waited`` milliseconds from the announcement to it.
 # Most files are sent: the index of codes leaves these out.

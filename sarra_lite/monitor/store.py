@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from sarra_lite.monitor.chains import Ends
     from sarra_lite.monitor.records import Record
 
 _EXPIRED: Final = 10_000  # files without a report that one transaction removes
@@ -30,12 +31,14 @@ class Batch:
     """What was read from the streams since the last batch, in order.
 
     ``offsets``: of each stream the last message.  ``gaps``: stream, first and last offset that the
-    stream no longer had, the last one None where it is not known.
+    stream no longer had, the last one None where it is not known.  ``chains``: the last report of
+    each writer of which there are any.
     """
 
     records: list[Record] = field(default_factory=list)
     offsets: dict[str, int] = field(default_factory=dict)
     gaps: list[tuple[str, int, int | None]] = field(default_factory=list)
+    chains: Ends = field(default_factory=dict)
 
 
 class Store:
@@ -71,6 +74,12 @@ class Store:
             row = self.database.execute(query, (stream,)).fetchone()
         return None if row is None else int(row[0])
 
+    def chains(self) -> Ends:
+        """Return the last report of each writer that was taken."""
+        with self._lock:
+            rows = self.database.execute("SELECT writer, number, hash FROM chains").fetchall()
+        return {writer: (number, last) for writer, number, last in rows}
+
     def take(self, batch: Batch) -> list[Record]:
         """Store a batch, all or nothing; return the first final report on each file.
 
@@ -85,6 +94,10 @@ class Store:
                 self.database.execute("INSERT INTO gaps VALUES (?, ?, ?, ?)", gap)
             for progress in batch.offsets.items():
                 self.database.execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", progress)
+            if batch.gaps:
+                self.database.execute("DELETE FROM chains")  # they begin anew
+            ends = [(writer, *end, now) for writer, end in batch.chains.items()]
+            self.database.executemany("INSERT OR REPLACE INTO chains VALUES (?, ?, ?, ?)", ends)
         return final
 
     @contextmanager
@@ -118,6 +131,7 @@ class Store:
                 schema.drop_day(self.database, day)
             self.database.execute("DELETE FROM hours WHERE hour < ?", (oldest // HOUR,))
             self.database.execute("DELETE FROM gaps WHERE noticed < ?", (oldest,))
+            self.database.execute("DELETE FROM chains WHERE seen < ?", (oldest,))
             removed = self.database.execute(
                 "DELETE FROM pending WHERE id IN (SELECT id FROM pending WHERE seen < ? LIMIT ?)",
                 (oldest, _EXPIRED),

@@ -80,6 +80,30 @@ def test_the_topics_of_the_stream_of_announcements_have_one_block_of_a_file_and_
     assert (site.dest / "blocks").stat().st_size == 300_000
 
 
+def test_reports_that_are_missing_changed_or_of_another_program_are_counted(site: Site) -> None:
+    monitor = Monitor(site)
+    copying(site, monitor.stream)
+    for name in ("a", "b", "c"):
+        (site.source / name).write_text(name)
+    site.run("sr_sender", "--declare")
+    with site.running("sr_src2log"):
+        site.run("sr_post", site.source)
+        site.drain()
+        with site.running("sr_monitor"):
+            wait_until(lambda: len(monitor.files()) == 3)
+    copies = monitor.bodies(3)
+    changed = copies[1].replace(b'"size":1', b'"size":2')
+    monitor.publish(*copies, changed, monitor.report("d"))
+    with site.running("sr_monitor"):
+        wait_until(lambda: monitor.files("--path", "d"))
+        breaks = {kind: broken(monitor, kind) for kind in ("changed", "missing", "unlinked")}
+        assert breaks == {"changed": 1, "missing": 0, "unlinked": 1}
+
+
+def broken(monitor: Monitor, kind: str) -> float:
+    return monitor.metric("sarra_chain_breaks_total", **NONE, kind=kind)
+
+
 def test_killed_and_started_again_it_counts_each_file_once(monitor: Monitor) -> None:
     names = [f"d/{number}" for number in range(3000)]
     monitor.publish(*map(monitor.report, names[:1500]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 import urllib.request
@@ -50,6 +51,14 @@ class Monitor:
             channel.queue_declare(
                 stream, durable=True, arguments={"x-queue-type": "stream"} | arguments
             )
+
+    def bodies(self, count: int) -> list[bytes]:
+        """Return the first messages of the stream of reports."""
+        with self.site.rabbit.channel() as channel:
+            channel.basic_qos(prefetch_count=count)
+            first = {"x-stream-offset": "first"}
+            found = channel.consume(self.stream, arguments=first, inactivity_timeout=10)
+            return [body or b"" for _, _, body in itertools.islice(found, count)]
 
     def publish(self, *messages: Message | bytes) -> None:
         """Put messages into the stream of reports, as sr_src2log does; return when they are."""
