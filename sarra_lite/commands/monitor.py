@@ -3,6 +3,9 @@
 Reads the reports of all users from the stream of xlog, and the announcements from another stream
 if there is one.  Each file is one row of a store on this host.  Several instances on several hosts
 keep the same history, each by itself: either may be lost.  --show answers from the store.
+
+Each hour of each user and group is compared with what was usual before at this time of the week;
+--anomalies tells what was not.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from sarra_lite.broker import topology
 from sarra_lite.commands import arguments, connections
 from sarra_lite.config.monitor import MonitorConfig
 from sarra_lite.errors import EX_FAILED, EX_OK, ConfigError, UsageError
-from sarra_lite.monitor import history
+from sarra_lite.monitor import anomalies, history
 from sarra_lite.monitor.history import Wanted
 from sarra_lite.monitor.metrics import Metrics
 from sarra_lite.monitor.reader import Reader
@@ -26,14 +29,15 @@ from sarra_lite.monitor.store import Store
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
-_QUERY: Final = ("user", "day", "path", "code")
 EXAMPLES: Final = (
     ("Run the configuration default, as systemd does:", "sr_monitor"),
     (
         "Show what a user has sent on a day (UTC):",
         "sr_monitor --show --user uearnest --day 2026-11-28",
     ),
+    ("Tell what was unusual on a day:", "sr_monitor --anomalies --day 2026-11-28"),
     ("Show what became of a file:", "sr_monitor --show --path data/big.bin"),
 )
 
@@ -41,17 +45,20 @@ EXAMPLES: Final = (
 def make_parser() -> argparse.ArgumentParser:
     """Return the command line of sr_monitor."""
     parser = arguments.make_parser("sr_monitor", __doc__, MonitorConfig, EXAMPLES)
-    parser.add_argument(
+    add = parser.add_argument
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument(
         "--show", action="store_true", help="only show files of the history, the latest first"
     )
-    parser.add_argument("--user", help="with --show: only files of this user")
-    parser.add_argument("--day", help="with --show: only what ended on this day (UTC): 2026-11-28")
-    parser.add_argument("--path", help="with --show: only the file of this path, as announced")
-    parser.add_argument("--code", type=int, help="with --show: only files with this report code")
-    parser.add_argument(
-        "--limit", type=int, default=100, help="with --show: maximum number of files (100)"
+    only.add_argument(
+        "--anomalies", action="store_true", help="only tell what was unusual, the latest first"
     )
-    parser.add_argument("--json", action="store_true", help="with --show: one JSON object per line")
+    add("--user", help="with --show or --anomalies: only of this user")
+    add("--day", help="with --show or --anomalies: only what ended on this day (UTC): 2026-11-28")
+    add("--path", help="with --show: only the file of this path, as announced")
+    add("--code", type=int, help="with --show: only files with this report code")
+    add("--limit", type=int, default=100, help="with --show or --anomalies: maximum number (100)")
+    add("--json", action="store_true", help="with --show or --anomalies: one JSON object per line")
     return parser
 
 
@@ -61,13 +68,18 @@ def main(argv: list[str] | None = None) -> int:
     args, config = arguments.configured(make_parser(), argv, MonitorConfig, _check)
     if args.show:
         return _show(config, args)
+    if args.anomalies:
+        return _tell(config, args)
     return runtime.run_loop(_monitor(config))
 
 
 def _check(args: argparse.Namespace) -> None:
     """Raise UsageError for flags that do not go together."""
-    if not args.show and (args.json or any(vars(args)[name] is not None for name in _QUERY)):
-        raise UsageError("--user, --day, --path, --code and --json need --show")
+    if not args.show and (args.path is not None or args.code is not None):
+        raise UsageError("--path and --code need --show")
+    asked = args.json or args.user is not None or args.day is not None
+    if asked and not args.show and not args.anomalies:
+        raise UsageError("--user, --day and --json need --show or --anomalies")
     if args.limit < 1:
         raise UsageError("--limit is less than 1")
     _day(args.day)
@@ -100,13 +112,26 @@ async def _monitor(config: MonitorConfig) -> int:
 
 def _show(config: MonitorConfig, args: argparse.Namespace) -> int:
     """Print files of the history; return 1 when there are none."""
-    if not config.history_file.exists():
-        raise ConfigError(f"{config.history_file}: no history; see stateDir")
     wanted = Wanted(args.user, _day(args.day), args.path, args.code, args.limit)
-    found = history.files(config.history_file, wanted)
+    found = history.files(_existing(config), wanted)
     for entry in found:
         process.write((json.dumps(entry) if args.json else _line(entry)) + "\n")
     return EX_OK if found else EX_FAILED
+
+
+def _tell(config: MonitorConfig, args: argparse.Namespace) -> int:
+    """Print what was unusual; return 1 when nothing was."""
+    found = anomalies.events(_existing(config), args.user, _day(args.day), args.limit)
+    for entry in found:
+        process.write((json.dumps(entry) if args.json else anomalies.sentence(entry)) + "\n")
+    return EX_OK if found else EX_FAILED
+
+
+def _existing(config: MonitorConfig) -> Path:
+    """Return the file with the history; raise ConfigError when there is none."""
+    if not config.history_file.exists():
+        raise ConfigError(f"{config.history_file}: no history; see stateDir")
+    return config.history_file
 
 
 def _line(entry: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite.monitor import schema
+from sarra_lite.monitor.directories import DirectoryTable
 from sarra_lite.monitor.records import DAY, FILE_SENT
 from sarra_lite.monitor.schema import suffix
 
@@ -43,7 +44,8 @@ _ADD_PENDING: Final = (
 # A report may come twice, so no more than the file's size is done.
 _ADD_PROGRESS: Final = (
     "UPDATE pending SET state = ?, done = min(done + ?, size), attempts = max(attempts, ?),"
-    " begun = min(ifnull(begun, ?), ?), code = ?, text = ?, sender = ?, host = ? WHERE id = ?"
+    " begun = min(ifnull(begun, ?), ?), moved = max(ifnull(moved, 0), ?), code = ?, text = ?,"
+    " sender = ?, host = ? WHERE id = ?"
 )
 # SQLite adds what exceeds 64 bits as inexact numbers, so no sum exceeds 2**62.
 _ADD_HOUR: Final = (
@@ -63,6 +65,7 @@ class FileTables:
         self._database = database
         self._groups = groups
         self._secret = schema.secret(database)
+        self._directories = DirectoryTable(database)
         self._texts: dict[tuple[int, bytes], int] = {}
         # Files, bytes and milliseconds, by hour, user, group and code.
         self._hours: defaultdict[tuple[int, str, str, int], list[int]]
@@ -109,7 +112,8 @@ class FileTables:
             return
         state, done = (RUNNING, outcome.done) if record.block else (RETRYING, 0)
         begun = outcome.ended - outcome.took
-        progress = (state, done, outcome.attempts, begun, begun)
+        moved = outcome.ended if record.block else 0
+        progress = (state, done, outcome.attempts, begun, begun, moved)
         told = (outcome.code, outcome.text, outcome.sender, outcome.host)
         self._database.execute(_ADD_PROGRESS, (*progress, *told, ident))
 
@@ -166,6 +170,8 @@ class FileTables:
         )
         self._database.execute(_ADD_FILE.format(suffix(day)), values)
         self._sum(outcome.ended // HOUR, record, outcome, group)
+        if outcome.code == FILE_SENT:
+            self._directories.add(record.user, directory, outcome.ended // HOUR)
 
     def _sum(self, hour: int, record: Record, outcome: Outcome, group: str) -> None:
         sums = self._hours[hour, record.user, group, outcome.code]

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus.  Their labels are group, user, class of code, state and stream.
+"""Metrics for Prometheus.  Their labels are group, user, class of code, state, kind and stream.
 
 A path is never a label, and the number of users is limited: each label value costs memory for as
 long as Prometheus keeps it.
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from sarra_lite.config.monitor import MonitorConfig
+    from sarra_lite.monitor.anomalies import Event
     from sarra_lite.monitor.records import Record
 
 _STATES: Final = {WAITING: "waiting", RUNNING: "running", RETRYING: "retrying"}
@@ -139,6 +140,7 @@ class Shown(Collector):
         """Start with nothing measured."""
         self._metrics = metrics
         self.figures = Figures([], {})
+        self.anomalies: list[Event] = []
         self.lag: dict[str, int] = {}
         self.store_full = False
 
@@ -150,11 +152,20 @@ class Shown(Collector):
         yield _gauge("sarra_files_now", text, (*user, "state"), files.items())
         text = "Age of the oldest announcement of a week without a report."
         yield _gauge("sarra_oldest_unreported_seconds", text, user, ages.items())
+        text = "What was unusual in the last hour, by kind; of groups with an empty user."
+        yield _gauge("sarra_anomalies", text, (*user, "kind"), self._unusual().items())
         text = "Messages of a stream that are not read yet."
         lags = [((stream,), count) for stream, count in self.lag.items()]
         yield _gauge("sarra_stream_lag_messages", text, ("stream",), lags)
         text = "1: the disk of the history has no room."
         yield _gauge("sarra_store_full", text, (), [((), self.store_full)])
+
+    def _unusual(self) -> Counter[tuple[str, str, str]]:
+        """Return numbers of anomalies by labels."""
+        return Counter(
+            (*(self._metrics.labels(event.user) if event.user else event[:2]), event.kind)
+            for event in self.anomalies
+        )
 
     def _files(self) -> tuple[Counter[tuple[str, str, str]], dict[UserLabels, float]]:
         """Return numbers of files by labels, and seconds since the oldest announcement."""

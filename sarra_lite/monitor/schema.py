@@ -43,9 +43,27 @@ CREATE TABLE chains (
   writer TEXT PRIMARY KEY, number INTEGER NOT NULL, hash TEXT NOT NULL, seen INTEGER NOT NULL
 );
 """
+# For what is unusual: what each hour was, what is known of directories, and what was found.
+_ANOMALIES: Final = """
+CREATE INDEX hours_user ON hours (user);
+CREATE TABLE directories (
+  user TEXT, path BLOB, hour INTEGER NOT NULL, PRIMARY KEY (user, path)
+) WITHOUT ROWID;
+CREATE INDEX directories_hour ON directories (hour);
+CREATE TABLE waits (hour INTEGER, user TEXT, oldest INTEGER, PRIMARY KEY (hour, user))
+WITHOUT ROWID;
+CREATE TABLE judged (hour INTEGER NOT NULL);
+CREATE TABLE anomalies (
+  grp TEXT NOT NULL, user TEXT NOT NULL, kind TEXT NOT NULL, first INTEGER NOT NULL,
+  last INTEGER NOT NULL, score REAL NOT NULL, value REAL NOT NULL, expected REAL NOT NULL,
+  about BLOB NOT NULL
+);
+CREATE INDEX anomalies_last ON anomalies (last);
+ALTER TABLE pending ADD COLUMN moved INTEGER;
+"""
 # What each version adds to the one before.  A step that changes the tables of each day must do it
 # for all of days().
-STEPS: list[str] = [_FIRST, _PATHS, _CHAINS]
+STEPS: list[str] = [_FIRST, _PATHS, _CHAINS, _ANOMALIES]
 
 # ``ended`` is in milliseconds of the day, ``waited`` milliseconds from the announcement to it.
 # Most files are sent: the index of codes leaves these out.

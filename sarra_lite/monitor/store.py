@@ -86,7 +86,7 @@ class Store:
         Raise StoreFull when the disk is full, SarraError for any other failure.
         """
         now = time.time_ns() // 10**6
-        with self._transaction():
+        with self.transaction():
             final = [record for record in batch.records if self._files.take(record, now)]
             self._files.add_hours()
             for stream, first, last in batch.gaps:
@@ -101,12 +101,15 @@ class Store:
         return final
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Make what is done inside one transaction; whatever fails, nothing of it is done."""
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Make what is done inside one transaction; whatever fails, nothing of it is done.
+
+        Raise StoreFull when the disk is full, SarraError for any other failure.
+        """
         with self._lock:
             try:
                 self.database.execute("BEGIN IMMEDIATE")
-                yield
+                yield self.database
                 self.database.execute("COMMIT")
             except sqlite3.Error as error:
                 self._undo()
@@ -126,12 +129,17 @@ class Store:
         Raises as ``take`` does.
         """
         oldest = self.oldest
-        with self._transaction():
+        with self.transaction():
             for day in [day for day in self._files.days if (day + 1) * DAY <= oldest]:
                 schema.drop_day(self.database, day)
             self.database.execute("DELETE FROM hours WHERE hour < ?", (oldest // HOUR,))
             self.database.execute("DELETE FROM gaps WHERE noticed < ?", (oldest,))
             self.database.execute("DELETE FROM chains WHERE seen < ?", (oldest,))
+            self.database.execute("DELETE FROM waits WHERE hour < ?", (oldest // HOUR,))
+            self.database.execute("DELETE FROM anomalies WHERE last < ?", (oldest // HOUR,))
+            self.database.execute(
+                "DELETE FROM directories WHERE user NOT IN (SELECT user FROM hours)"
+            )
             removed = self.database.execute(
                 "DELETE FROM pending WHERE id IN (SELECT id FROM pending WHERE seen < ? LIMIT ?)",
                 (oldest, _EXPIRED),

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from sarra_lite import units
 from tests.lab.monitor import Monitor
 from tests.lab.processes import free_port
 from tests.lab.site import Site, wait_until
@@ -259,3 +260,30 @@ def test_an_address_that_is_taken_and_a_newer_store_are_told_in_one_line(monitor
     done = monitor.site.run("sr_monitor", status=78)
     assert "is of version 99" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_is_unusual_is_told_in_a_sentence_and_as_a_metric(monitor: Monitor) -> None:
+    last = time.time() // 3600 * 3600 - 1 - 3600  # the last hour may not be over for long enough
+    usual = [last - hours * 3600 for hours in range(1, 24 * 40) for _ in range(4)]
+    monitor.publish(
+        *(
+            monitor.report(f"d/{number}", timeCompleted=units.time_string(int(ended) * 10**9))
+            for number, ended in enumerate([*usual, *[last] * 300])
+        )
+    )
+    with monitor.site.running("sr_monitor"):
+        wait_until(lambda: monitor.anomalies("--user", monitor.site.user), 60)
+        [found] = [
+            one for one in monitor.anomalies("--user", monitor.site.user) if one["kind"] == "count"
+        ]
+        assert (found["value"], found["group"]) == (300, monitor.group)
+        assert found["first"] == last + 1 - 3600
+        text = monitor.site.run("sr_monitor", "--anomalies").stdout
+        assert f"user {monitor.site.user} had 300 files in an hour; at most" in text
+        assert f"group {monitor.group} had 300 files in an hour; at most" in text
+    assert monitor.site.run("sr_monitor", "--anomalies", "--user", "nobody", status=1).stdout == ""
+
+
+def test_flags_that_do_not_go_together_are_refused(monitor: Monitor) -> None:
+    for flags in (["--json"], ["--anomalies", "--path", "f"], ["--anomalies", "--show"]):
+        assert monitor.site.run("sr_monitor", *flags, status=2).stdout == ""

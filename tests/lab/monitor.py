@@ -80,6 +80,11 @@ class Monitor:
         done = self.site.run("sr_monitor", "--show", "--json", "--limit=9999", *flags, status=None)
         return [json.loads(line) for line in done.stdout.splitlines()]
 
+    def anomalies(self, *flags: str) -> list[Message]:
+        """Return what was unusual."""
+        done = self.site.run("sr_monitor", "--anomalies", "--json", *flags, status=None)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
     def metrics(self) -> dict[str, float]:
         """Return each metric by its name and labels, as Prometheus gets it; none before it runs."""
         try:

@@ -10,6 +10,7 @@ from prometheus_client import generate_latest
 from sarra_lite.config.monitor import MonitorConfig
 from sarra_lite.config.schema import build
 from sarra_lite.errors import ConfigError
+from sarra_lite.monitor.anomalies import Event
 from sarra_lite.monitor.files import RETRYING, WAITING
 from sarra_lite.monitor.history import Figures, Unreported
 from sarra_lite.monitor.metrics import Metrics
@@ -73,6 +74,18 @@ def test_what_the_store_has_is_shown_by_state() -> None:
     assert found['sarra_stream_lag_messages{stream="q_xlog"}'] == 7
     assert found["sarra_store_full"] == 0
     assert found['sarra_oldest_unreported_seconds{group="",user="other"}'] > 0
+
+
+def test_anomalies_are_shown_by_kind_of_users_and_of_groups() -> None:
+    metrics = Metrics(config(maxUsers=1))
+    events = [Event("g", "ua", "rate"), Event("g", "", "rate"), Event("g", "ub", "count")]
+    metrics.shown.anomalies = [*events, Event("g", "uc", "count")]
+    found = {name: value for name, value in shown(metrics).items() if "anomalies" in name}
+    assert found == {
+        'sarra_anomalies{group="",kind="rate",user="ua"}': 1,
+        'sarra_anomalies{group="g",kind="rate",user=""}': 1,
+        'sarra_anomalies{group="",kind="count",user="other"}': 2,
+    }
 
 
 @pytest.mark.parametrize("address", ["9411", "host", "host:", ":9411", "host:0", "h:99999", "h:x"])
