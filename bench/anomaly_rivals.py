@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from bench.anomaly_kinds import LEARNING
 from bench.anomaly_year import FIRST, HOURS, Hour, User
@@ -18,12 +18,11 @@ from sarra_lite.monitor.past import WEEK
 from sarra_lite.monitor.profile import Profile, Sums
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 #: Score, user and hour, for each kind.
 Scores = dict[str, list[tuple[float, str, int]]]
-_LEAST: Final = {"failures": 0.03}  # scores that matter to no limit are left out
-_QUIET: Final = math.log(2)  # fewer files than one an hour
+_LEAST: Final = {"failures": 0.03, "hours": 0.1}  # scores that matter to no limit are left out
 _ROBUST: Final = {"robust": True, "seasonal_jump": 5, "trend_jump": 20, "low_pass_jump": 20}
 
 
@@ -95,46 +94,44 @@ class _Mean:
 
 
 def seasonal(users: Iterable[User]) -> Scores:
-    """Return what STL leaves over, in units of what it usually leaves over."""
+    """Return what STL leaves over, in units of what it usually leaves over in hours of work.
+
+    Hours without work have the median of the others, since a logarithm of nothing would make all
+    else look alike.  Of "hours", the score is by how much less work is usual at this time.
+    """
     from statsmodels.tsa.seasonal import STL  # noqa: PLC0415  it takes seconds
 
     found: Scores = defaultdict(list)
     for user in users:
-        for kind, series in _series(user).items():
-            fitted = STL(series, period=WEEK, seasonal=13, **_ROBUST).fit()
-            left = [float(value) for value in fitted.resid]
+        for kind, there in _series(user).items():
+            fitted = STL(_filled(kind, there), period=WEEK, seasonal=13, **_ROBUST).fit()
+            left = [float(fitted.resid[number]) for number in there]
             usual = statistics.median(map(abs, left)) * 1.4826
             spread = max(usual, statistics.pstdev(left) / 20, 1e-6)
-            for number in sorted(user.hours):
-                score = left[number] / spread
+            for number, rest in zip(there, left, strict=True):
+                score = rest if kind == "hours" else rest / spread
                 _keep(found, kind, score, user.name, number)
-                if kind == "count" and series[number] - left[number] < _QUIET:
-                    _keep(found, "hours", score, user.name, number)
     return found
 
 
-def _series(user: User) -> dict[str, list[float]]:
-    """Return each number of each hour; where there is none, that of before, of a rate."""
-    found: dict[str, list[Any]] = {
-        kind: [0.0] * HOURS for kind in ("stuck", "count", "volume", "failures", "directory")
-    }
-    found["rate"] = [None] * HOURS
+def _series(user: User) -> dict[str, dict[int, float]]:
+    """Return each number of each hour that has it."""
+    found: defaultdict[str, dict[int, float]] = defaultdict(dict)
     known: set[str] = set()
     for number in sorted(user.hours):
         for kind, value in numbers(user.hours[number]).items():
             found[kind][number] = value
-        new = {path for one in user.hours[number].directories for path in ancestors(one)} - known
-        found["directory"][number] = float(len(new))
-        known |= new
-    found["rate"] = list(_filled(found["rate"]))
+        if user.hours[number].sent:
+            new = {path for one in user.hours[number].directories for path in ancestors(one)}
+            found["directory"][number] = float(len(new - known))
+            known |= new
+            found["hours"][number] = 1.0
     return found
 
 
-def _filled(values: list[float | None]) -> Iterator[float]:
-    last = next((value for value in values if value is not None), 0.0)
-    for value in values:
-        last = last if value is None else value
-        yield last
+def _filled(kind: str, there: dict[int, float]) -> list[float]:
+    usual = 0.0 if kind == "hours" else statistics.median(there.values())
+    return [there.get(number, usual) for number in range(HOURS)]
 
 
 def _keep(found: Scores, kind: str, score: float, user: str, hour: int) -> None:

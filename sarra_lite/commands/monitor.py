@@ -5,19 +5,20 @@ if there is one.  Each file is one row of a store on this host.  Several instanc
 keep the same history, each by itself: either may be lost.  --show answers from the store.
 
 Each hour of each user and group is compared with what was usual before at this time of the week;
---anomalies tells what was not.
+--anomalies tells what was not.  --expected shows whether the files that expectFile names came in
+time; its exit status is 1 when some did not.
 """
 
 from __future__ import annotations
 
 import json
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from sarra_lite import process, runtime, units
 from sarra_lite.broker import topology
-from sarra_lite.commands import arguments, connections
+from sarra_lite.commands import arguments, connections, monitor_expected
 from sarra_lite.config.monitor import MonitorConfig
 from sarra_lite.errors import EX_FAILED, EX_OK, ConfigError, UsageError
 from sarra_lite.monitor import anomalies, history
@@ -38,6 +39,7 @@ EXAMPLES: Final = (
         "sr_monitor --show --user uearnest --day 2026-11-28",
     ),
     ("Tell what was unusual on a day:", "sr_monitor --anomalies --day 2026-11-28"),
+    ("Show which expected files came in time on a day:", "sr_monitor --expected --day 2026-11-28"),
     ("Show what became of a file:", "sr_monitor --show --path data/big.bin"),
 )
 
@@ -53,12 +55,25 @@ def make_parser() -> argparse.ArgumentParser:
     only.add_argument(
         "--anomalies", action="store_true", help="only tell what was unusual, the latest first"
     )
-    add("--user", help="with --show or --anomalies: only of this user")
-    add("--day", help="with --show or --anomalies: only what ended on this day (UTC): 2026-11-28")
+    only.add_argument(
+        "--expected",
+        action="store_true",
+        help="only show which expected files came in time, as a calendar of two weeks",
+    )
+    add("--user", help="with --show, --anomalies or --expected: only of this user")
+    add(
+        "--day",
+        help="with --show, --anomalies or --expected: only what ended or went on on this day: "
+        "2026-11-28, in UTC, with --expected in the time zone of each",
+    )
     add("--path", help="with --show: only the file of this path, as announced")
     add("--code", type=int, help="with --show: only files with this report code")
     add("--limit", type=int, default=100, help="with --show or --anomalies: maximum number (100)")
-    add("--json", action="store_true", help="with --show or --anomalies: one JSON object per line")
+    add(
+        "--json",
+        action="store_true",
+        help="with --show, --anomalies or --expected: one JSON object per line",
+    )
     return parser
 
 
@@ -70,6 +85,8 @@ def main(argv: list[str] | None = None) -> int:
         return _show(config, args)
     if args.anomalies:
         return _tell(config, args)
+    if args.expected:
+        return _expected(config, args)
     return runtime.run_loop(_monitor(config))
 
 
@@ -78,8 +95,8 @@ def _check(args: argparse.Namespace) -> None:
     if not args.show and (args.path is not None or args.code is not None):
         raise UsageError("--path and --code need --show")
     asked = args.json or args.user is not None or args.day is not None
-    if asked and not args.show and not args.anomalies:
-        raise UsageError("--user, --day and --json need --show or --anomalies")
+    if asked and not (args.show or args.anomalies or args.expected):
+        raise UsageError("--user, --day and --json need --show, --anomalies or --expected")
     if args.limit < 1:
         raise UsageError("--limit is less than 1")
     _day(args.day)
@@ -125,6 +142,16 @@ def _tell(config: MonitorConfig, args: argparse.Namespace) -> int:
     for entry in found:
         process.write((json.dumps(entry) if args.json else anomalies.sentence(entry)) + "\n")
     return EX_OK if found else EX_FAILED
+
+
+def _expected(config: MonitorConfig, args: argparse.Namespace) -> int:
+    """Print whether expected files came in time; return 1 when some did not."""
+    if config.expectFile is None:
+        raise ConfigError("expectFile is not set: nothing is expected")
+    wanted = [one for one in config.expectations() if args.user in (None, one.user)]
+    day = None if args.day is None else date.fromisoformat(args.day)
+    file = _existing(config)
+    return monitor_expected.show(file, config.member, wanted, day, as_json=args.json)
 
 
 def _existing(config: MonitorConfig) -> Path:

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 import platformdirs
 from msgspec import Meta
 
+from sarra_lite.config import expected
 from sarra_lite.config.schema import option
 from sarra_lite.config.shared import BrokerConfig
+from sarra_lite.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sarra_lite.config.expected import Expected
 
 _MAX_PORT: Final = 65535
 
@@ -25,6 +29,9 @@ class MonitorConfig(BrokerConfig):
         nobody has reported. Where it does not exist, only reports are read. Set it to "" to read no
         announcements.
     member: Group of each broker user, for history and metrics.
+    expectFile: File with the files that are expected of users and groups, as tables [[expect]] with
+        user or group, match (a pattern for paths), by (a time of day), timezone, every (day,
+        weekday, weekend, the name of a day, or a list of these), least (how many) and name.
     retention: How many days of history are kept.
     metricsAddress: Host and port where Prometheus gets the metrics, over HTTP without a password.
         Set it to "" for none.
@@ -38,6 +45,9 @@ class MonitorConfig(BrokerConfig):
     xlogStream: str = option(default="q_xlog", example='"q_xlog"')
     postsStream: str = option(default="q_xposts", example='"q_xposts"')
     member: dict[str, str] = option(default={}, example='{ uearnest = "cloudmech" }')
+    expectFile: str | None = option(
+        default=None, example='"/etc/sarra_lite/expected.toml"', kind="file"
+    )
     retention: Annotated[int, Meta(ge=1, le=3650)] = option(default=90, example="30")
     metricsAddress: str = option(default="127.0.0.1:9411", example='"0.0.0.0:9411"')
     maxUsers: Annotated[int, Meta(ge=1, le=10_000)] = option(default=1000, example="200")
@@ -55,9 +65,18 @@ class MonitorConfig(BrokerConfig):
         host, _, port = self.metricsAddress.rpartition(":")
         return (host.strip("[]"), int(port)) if self.metricsAddress else None
 
+    def expectations(self) -> list[Expected]:
+        """Return what is expected; raise ConfigError with one line for each mistake."""
+        return [] if self.expectFile is None else expected.read(Path(self.expectFile))
+
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Add an address that is none."""
+        """Add an address that is none, and mistakes in the file of what is expected."""
         yield from super().problems()
+        try:
+            self.expectations()
+        except ConfigError as error:
+            for line in str(error).splitlines():
+                yield "expectFile", line
         host, _, port = self.metricsAddress.rpartition(":")
         valid = host and port.isdecimal() and 0 < int(port) <= _MAX_PORT
         if self.metricsAddress and not valid:

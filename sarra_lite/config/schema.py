@@ -130,7 +130,7 @@ class Option:
         Raises ValueError with one line for each error.
         """
         if self.kind == "rules":
-            return _rules(value, typing.get_args(self.type)[0])
+            return structs(value, typing.get_args(self.type)[0])
         if self.choices and value not in self.choices:
             raise ValueError(f"not one of {', '.join(self.choices)}")
         if self.schemes:
@@ -218,18 +218,21 @@ def _convert_table(
     return values, errors
 
 
-def _rules(value: Any, rule: type[msgspec.Struct]) -> list[Any]:
-    """Return a ``rule`` for each table of a list; raise ValueError with one line for each error."""
+def structs(value: Any, rule: type[msgspec.Struct], word: str = "rule") -> list[Any]:
+    """Return a ``rule`` for each table of a list; raise ValueError with one line for each error.
+
+    A line begins with the ``word`` for a table and its number, from 1.
+    """
     types = {field.name: field.type for field in msgspec.structs.fields(rule)}
     converters = {key: functools.partial(_convert, wanted=wanted) for key, wanted in types.items()}
     converted, errors = [], []
     for number, table in enumerate(_convert(value, list[Any]), start=1):
         if not isinstance(table, dict):
-            errors.append(f"rule {number}: not a table")
+            errors.append(f"{word} {number}: not a table")
             continue
         values, wrong = _convert_table(table, converters)
         converted.append(rule(**values))
-        errors += [f"rule {number}: {key}: {text}" for key, text in wrong]
+        errors += [f"{word} {number}: {key}: {text}" for key, text in wrong]
     if errors:
         raise ValueError("\n".join(errors))
     return converted

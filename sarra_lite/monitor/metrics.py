@@ -1,4 +1,6 @@
-"""Metrics for Prometheus.  Their labels are group, user, class of code, state, kind and stream.
+"""Metrics for Prometheus.
+
+Their labels are group, user, class of code, state, kind, stream, and name of an expectation.
 
 A path is never a label, and the number of users is limited: each label value costs memory for as
 long as Prometheus keeps it.
@@ -22,6 +24,7 @@ from prometheus_client.registry import Collector
 
 from sarra_lite.errors import ConfigError
 from sarra_lite.monitor import chains
+from sarra_lite.monitor.expected import MISSED, UNKNOWN, WARNING
 from sarra_lite.monitor.files import RETRYING, RUNNING, WAITING
 from sarra_lite.monitor.history import Figures
 from sarra_lite.monitor.records import DAY, FILE_SENT
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
     from sarra_lite.config.monitor import MonitorConfig
     from sarra_lite.monitor.anomalies import Event
+    from sarra_lite.monitor.expected import State
     from sarra_lite.monitor.records import Record
 
 _STATES: Final = {WAITING: "waiting", RUNNING: "running", RETRYING: "retrying"}
@@ -141,6 +145,7 @@ class Shown(Collector):
         self._metrics = metrics
         self.figures = Figures([], {})
         self.anomalies: list[Event] = []
+        self.expected: list[State] = []
         self.lag: dict[str, int] = {}
         self.store_full = False
 
@@ -154,6 +159,7 @@ class Shown(Collector):
         yield _gauge("sarra_oldest_unreported_seconds", text, user, ages.items())
         text = "What was unusual in the last hour, by kind; of groups with an empty user."
         yield _gauge("sarra_anomalies", text, (*user, "kind"), self._unusual().items())
+        yield from self._expected()
         text = "Messages of a stream that are not read yet."
         lags = [((stream,), count) for stream, count in self.lag.items()]
         yield _gauge("sarra_stream_lag_messages", text, ("stream",), lags)
@@ -166,6 +172,30 @@ class Shown(Collector):
             (*(self._metrics.labels(event.user) if event.user else event[:2]), event.kind)
             for event in self.anomalies
         )
+
+    def _expected(self) -> Iterator[Metric]:
+        """Yield what became of expectations; an owner is a group with an empty user."""
+        labels = ("group", "user", "name")
+        missed: dict[tuple[str, str, str], float] = {}
+        warning, files, least = missed.copy(), missed.copy(), missed.copy()
+        now = time.time() * 1000
+        for expected, due, state, count in self.expected:
+            user = expected.user
+            owner = self._metrics.labels(user) if user else (expected.group, "")
+            key = (*owner, expected.title)
+            if due.end <= now and state != UNKNOWN:
+                missed[key] = state == MISSED
+            if due.end > now:
+                warning[key] = state == WARNING
+                files[key], least[key] = count, expected.least
+        text = "1: of the files that were due last, some did not come in time."
+        yield _gauge("sarra_expected_missed", text, labels, missed.items())
+        text = "1: half the expected files are missing at three quarters of the time."
+        yield _gauge("sarra_expected_warning", text, labels, warning.items())
+        text = "Files of those expected next that are there, at most as many as are expected."
+        yield _gauge("sarra_expected_files", text, labels, files.items())
+        text = "Files that are expected next."
+        yield _gauge("sarra_expected_least_files", text, labels, least.items())
 
     def _files(self) -> tuple[Counter[tuple[str, str, str]], dict[UserLabels, float]]:
         """Return numbers of files by labels, and seconds since the oldest announcement."""

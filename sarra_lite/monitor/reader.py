@@ -13,9 +13,9 @@ from sarra_lite import runtime
 from sarra_lite.broker import streams
 from sarra_lite.errors import BrokerError, BrokerRefused, MessageError
 from sarra_lite.messages import v03
-from sarra_lite.monitor import anomalies, history
+from sarra_lite.monitor import history
 from sarra_lite.monitor.chains import Chains
-from sarra_lite.monitor.examiner import Examiner
+from sarra_lite.monitor.judging import Judging
 from sarra_lite.monitor.records import record_of
 from sarra_lite.monitor.schema import StoreFull
 from sarra_lite.monitor.store import Batch
@@ -32,7 +32,6 @@ _BATCH: Final = 1000  # messages that are stored without waiting for more
 _STORED_EVERY: Final = 0.2  # seconds
 _COUNTED_EVERY: Final = 2.0  # seconds
 _LAG_EVERY: Final = 7  # counts
-_EXAMINED_EVERY: Final = 30.0  # seconds
 _EXPIRED_EVERY: Final = 1800  # counts, an hour
 # RabbitMQ gives single offsets to chunks of its own, as at the beginning of each segment.  What it
 # deletes are whole segments, of at least 1 MB, in which there are more messages.
@@ -64,7 +63,7 @@ class Reader:
         self._reports = _Stream(config.xlogStream)
         self._posts = _Stream(config.postsStream)
         self._batch = Batch()
-        self._examiner = Examiner(store, config.member, config.maxUsers)
+        self._judging = Judging(config, store, metrics)
         self._ready = asyncio.Event()  # there is enough for a batch
         self._told_absent = False
         self._chains = Chains(store.chains())
@@ -82,8 +81,8 @@ class Reader:
         ended = asyncio.Event()
         storing = asyncio.ensure_future(self._keep_storing(ended))
         counting = asyncio.ensure_future(self._keep_counting())
-        examining = asyncio.ensure_future(self._keep_examining())
-        for task in (storing, counting, examining):
+        judging = asyncio.ensure_future(self._judging.keep(broker, self._consumed))
+        for task in (storing, counting, judging):
             failure.watch(task)
         try:
             while not await runtime.wait_for_any(1.0, self._stop, failure.event):
@@ -91,7 +90,7 @@ class Reader:
             failure.check()
         finally:
             counting.cancel()
-            examining.cancel()
+            judging.cancel()
             ended.set()
             await asyncio.wait([storing])
 
@@ -233,23 +232,13 @@ class Reader:
                 await self._expire()
             if turn % _LAG_EVERY == 0:
                 await self._consume_posts()
-            if turn % _LAG_EVERY == 0 or any(self._metrics.shown.lag.values()):
                 await self._measure_lag()
             self._metrics.shown.figures = await asyncio.to_thread(history.figures, self._store.file)
             await asyncio.sleep(_COUNTED_EVERY)
             turn += 1
 
-    async def _keep_examining(self) -> None:
-        """Judge each hour that is over, once all that the streams have of it is read."""
-        while True:
-            lag = self._metrics.shown.lag
-            up_to_date = bool(lag) and not any(lag.values())
-            if up_to_date:
-                with contextlib.suppress(StoreFull):
-                    await asyncio.to_thread(self._examiner.examine)
-                found = await asyncio.to_thread(anomalies.now, self._store.file)
-                self._metrics.shown.anomalies = found
-            await asyncio.sleep(_EXAMINED_EVERY if up_to_date else _COUNTED_EVERY)
+    def _consumed(self) -> list[str]:
+        return [stream.name for stream in (self._reports, self._posts) if stream.consumed]
 
     async def _expire(self) -> None:
         more = True

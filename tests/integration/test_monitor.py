@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import signal
 import sqlite3
@@ -287,3 +288,36 @@ def test_what_is_unusual_is_told_in_a_sentence_and_as_a_metric(monitor: Monitor)
 def test_flags_that_do_not_go_together_are_refused(monitor: Monitor) -> None:
     for flags in (["--json"], ["--anomalies", "--path", "f"], ["--anomalies", "--show"]):
         assert monitor.site.run("sr_monitor", *flags, status=2).stdout == ""
+
+
+def test_expected_files_that_came_or_did_not_are_told_and_measured(site: Site) -> None:
+    monitor = Monitor(site, more=f'expectFile = "{site.config}/expected.toml"\n')
+    ended = time.time() // 86400 * 86400 - 1  # at the end of yesterday
+    begin = "[[expect]]\n" + f'user = "{site.user}"\nby = "00:00"\n'
+    text = f'{begin}name = "obs"\nmatch = "obs/*.nc"\nleast = 2\n'
+    text += f'{begin}name = "radar"\nmatch = "radar/*"\n'
+    text += f'[[expect]]\ngroup = "{monitor.group}"\nmatch = "*.nc"\nby = "00:00"\nleast = 2\n'
+    (site.config / "expected.toml").write_text(text)
+    times = [units.time_string(int(ended - days * 86400) * 10**9) for days in (0, 20)]
+    monitor.publish(
+        monitor.report("first", timeCompleted=times[1]),
+        *(monitor.report(f"obs/{number}.nc", timeCompleted=times[0]) for number in range(2)),
+    )
+    with site.running("sr_monitor"):
+        wait_until(lambda: monitor.metric("sarra_expected_missed", name="radar") == 1, 60)
+        assert monitor.metric("sarra_expected_missed", name="obs") == 0
+        assert monitor.metric("sarra_expected_least_files", name="obs") == 2
+        day = time.strftime("%Y-%m-%d", time.gmtime(ended + 1))
+        shown = site.run("sr_monitor", "--expected", "--day", day, status=1).stdout
+        assert f"{day} kept    user {site.user}, obs: 2 of 2 files by 00:00 UTC" in shown
+        assert f"{day} missed  user {site.user}, radar: 0 of 1 files by 00:00 UTC" in shown
+        assert f"{day} kept    group {monitor.group}, *.nc: 2 of 2 files" in shown
+        calendar = site.run("sr_monitor", "--expected", status=1).stdout
+        assert f"user {site.user}, radar" in calendar
+        entries = site.run("sr_monitor", "--expected", "--json", status=1).stdout.splitlines()
+        assert {"kept", "missed"} <= {json.loads(line)["state"] for line in entries}
+    (site.config / "expected.toml").write_text(text.replace('"00:00"', '"0:00"', 1))
+    refused = site.run("sr_monitor", status=78)
+    assert "expectFile" in refused.stderr
+    assert "expected.toml: expect 1: by: not a time of day like 06:00: '0:00'" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1

@@ -95,7 +95,7 @@ class Monitor:
         pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
         return {name: float(value) for name, _, value in pairs}
 
-    def metric(self, name: str, **labels: str) -> float:
+    def metric(self, name: str, /, **labels: str) -> float:
         """Return one metric; its labels are those of the user and others."""
         wanted = {"group": self.group, "user": self.site.user} | labels
         pairs = ",".join(f'{key}="{value}"' for key, value in sorted(wanted.items()) if value)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
 from prometheus_client import generate_latest
 
+from sarra_lite.config.expected import Expected
 from sarra_lite.config.monitor import MonitorConfig
 from sarra_lite.config.schema import build
 from sarra_lite.errors import ConfigError
 from sarra_lite.monitor.anomalies import Event
+from sarra_lite.monitor.due import Due
+from sarra_lite.monitor.expected import State
 from sarra_lite.monitor.files import RETRYING, WAITING
 from sarra_lite.monitor.history import Figures, Unreported
 from sarra_lite.monitor.metrics import Metrics
@@ -85,6 +89,27 @@ def test_anomalies_are_shown_by_kind_of_users_and_of_groups() -> None:
         'sarra_anomalies{group="",kind="rate",user="ua"}': 1,
         'sarra_anomalies{group="g",kind="rate",user=""}': 1,
         'sarra_anomalies{group="",kind="count",user="other"}': 2,
+    }
+
+
+def test_of_expectations_the_last_and_the_next_are_shown_by_owner_and_name() -> None:
+    metrics = Metrics(config())
+    obs = Expected(user="ua", match="obs/*", by="06:00", name="obs", least=4)
+    group = Expected(group="g", match="all/*", by="06:00")
+    over, running = Due(date(2020, 1, 1), 0, 3, 4), Due(date(2099, 1, 1), 0, 3, 10**14)
+    metrics.shown.expected = [State(obs, over, "missed", 1), State(obs, running, "warning", 2)]
+    metrics.shown.expected += [State(group, over, "kept", 1), State(group, running, "kept", 1)]
+    found = {name: value for name, value in shown(metrics).items() if "expected" in name}
+    of_obs, of_group = 'group="",name="obs",user="ua"', 'group="g",name="all/*",user=""'
+    assert found == {
+        f"sarra_expected_missed{{{of_obs}}}": 1,
+        f"sarra_expected_missed{{{of_group}}}": 0,
+        f"sarra_expected_warning{{{of_obs}}}": 1,
+        f"sarra_expected_warning{{{of_group}}}": 0,
+        f"sarra_expected_files{{{of_obs}}}": 2,
+        f"sarra_expected_files{{{of_group}}}": 1,
+        f"sarra_expected_least_files{{{of_obs}}}": 4,
+        f"sarra_expected_least_files{{{of_group}}}": 1,
     }
 
 
