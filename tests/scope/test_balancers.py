@@ -115,7 +115,10 @@ def test_routes_come_back_when_a_link_was_down(scope: Scope, client: Client) -> 
 
     before = routes()
     assert all(before)
-    link = host.check_output(f"ip -4 -brief address | grep ' {address}/' | cut -d ' ' -f 1")
+    # Of eth0@if7, the name of the host's own end.
+    link = host.check_output(
+        f"ip -4 -brief address | grep ' {address}/' | cut -d ' ' -f 1 | cut -d @ -f 1"
+    )
     # The host's own default route is not the scope's to bring back.
     flap = (
         f"own=$(ip -4 route show default); ip link set {link} down; ip -4 route show table 101;"

@@ -78,16 +78,20 @@ def test_a_node_whose_mount_hangs_gets_no_users_until_it_answers(
 ) -> None:
     if scope.var("scope_shared_fs") != "glusterfs":
         pytest.skip("stops GlusterFS's client")
-    name, balancer = scope.group("sftp_nodes")[-1], scope.group("load_balancers")[0]
+    name, balancers = scope.group("sftp_nodes")[-1], scope.group("load_balancers")
     host, found = scope.host(name), mounting(scope)
+
+    def all_see(state: str) -> bool:
+        return all(f"ssh,{name},{state}" in seen_by(scope, balancer) for balancer in balancers)
+
     host.check_output(f"kill -STOP {found}")
     try:
-        assert until(lambda: f"ssh,{name},DOWN" in seen_by(scope, balancer), 60)
+        assert until(lambda: all_see("DOWN"), 60)
         for _ in range(len(scope.group("sftp_nodes"))):
             client.ok(f"echo ls | sftp -q -b - {client.login}@{client.sftp_name}")
     finally:
         host.check_output(f"kill -CONT {found}")
-    assert until(lambda: f"ssh,{name},UP" in seen_by(scope, balancer), 60)
+    assert until(lambda: all_see("UP"), 60)
 
 
 @pytest.mark.destructive
