@@ -73,10 +73,11 @@ def broker_factory(config: BrokerConfig) -> Callable[[], Broker]:
         line = str(endpoint).replace("@", ":PASSWORD@", 1)
         action = "add" if file.exists() else "no such file; make it, mode 0600, with"
         raise ConfigError(f"{file}: no password for {endpoint}; {action} the line: {line}")
-    return partial(Broker, endpoint, f"sr_{config.component} {config.name}", _tls(config))
+    return partial(Broker, endpoint, f"sr_{config.component} {config.name}", tls_context(config))
 
 
-def _tls(config: BrokerConfig) -> ssl.SSLContext | None:
+def tls_context(config: BrokerConfig) -> ssl.SSLContext | None:
+    """Return how to verify the broker; None without TLS.  Raises ConfigError."""
     if config.broker.scheme != "amqps":
         return None
     try:

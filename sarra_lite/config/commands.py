@@ -17,6 +17,7 @@ from sarra_lite.config.quota import QuotaConfig
 from sarra_lite.config.schema import option
 from sarra_lite.config.shared import BrokerConfig, ExchangeConfig, Prefetch
 from sarra_lite.config.src2log import Src2logConfig
+from sarra_lite.config.web import WebConfig
 from sarra_lite.messages import v03
 
 if TYPE_CHECKING:
@@ -224,5 +225,13 @@ class LogConfig(BrokerConfig):
 
 COMMANDS: Final[dict[str, type[BrokerConfig]]] = {
     config.component: config
-    for config in (PostConfig, SenderConfig, Src2logConfig, QuotaConfig, MonitorConfig, LogConfig)
+    for config in (
+        PostConfig,
+        SenderConfig,
+        Src2logConfig,
+        QuotaConfig,
+        MonitorConfig,
+        WebConfig,
+        LogConfig,
+    )
 }

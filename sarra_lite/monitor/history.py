@@ -17,28 +17,46 @@ if TYPE_CHECKING:
 
 _SELECT: Final = """
 SELECT u.value, g.value, d.value, f.name, t.value, s.value, h.value,
-  f.size, f.ended, f.waited, f.took, f.code, f.attempts
+  f.size, f.ended, f.waited, f.took, f.code, f.attempts, f.id
 FROM file_{0} f JOIN text_{0} u ON u.id = f.user JOIN text_{0} g ON g.id = f.grp
   JOIN text_{0} d ON d.id = f.dir JOIN text_{0} t ON t.id = f.text
   JOIN text_{0} s ON s.id = f.sender JOIN text_{0} h ON h.id = f.host
 WHERE f.id IN (SELECT id FROM file_{0} WHERE {1} ORDER BY id DESC LIMIT ?) ORDER BY f.id DESC
 """
 _ANY: Final = "SELECT 1 FROM file_{0} WHERE {1} LIMIT 1"
+_USERS: Final = "user IN (SELECT id FROM text_{{0}} WHERE value IN ({0}))"
+_GROUP: Final = "grp = (SELECT id FROM text_{0} WHERE value = ?)"
+_FAILED: Final = f"code >= 300 AND code <> 304 AND code <> {FILE_SENT}"
 _USER: Final = "user = (SELECT id FROM text_{0} WHERE value = ?)"
 _DIRECTORY: Final = "dir = (SELECT id FROM text_{0} WHERE value = ?)"
-
-
 _GIVEN_UP: Final = 7 * DAY  # after this time, nobody waits for a file that is not reported
 
 
+class Place(NamedTuple):
+    """Where an answer ended: a day, and the number of a file in it."""
+
+    day: int
+    row: int
+
+
 class Wanted(NamedTuple):
-    """Which files; what is None is not asked for.  ``day``: days since 1970, of the end."""
+    """Which files; what is None is not asked for.
+
+    ``day``: days since 1970, of the end.  ``users``: of no others, whatever else is asked for.
+    ``failed``: only what failed.  ``since``: ended after this time, in milliseconds since 1970.
+    ``before``: only what comes after this Place in the order of answers.
+    """
 
     user: str | None = None
     day: int | None = None
     path: str | None = None
     code: int | None = None
     limit: int = 100
+    users: frozenset[str] | None = None
+    group: str | None = None
+    failed: bool = False
+    since: int | None = None
+    before: Place | None = None
 
 
 class Unreported(NamedTuple):
@@ -65,23 +83,48 @@ def files(file: Path, wanted: Wanted) -> list[dict[str, Any]]:
 
     Raise ConfigError when the store cannot be read, or is of another version.
     """
+    return page(file, wanted)[0]
+
+
+def page(file: Path, wanted: Wanted) -> tuple[list[dict[str, Any]], Place | None]:
+    """Return what ``files`` returns, and where to go on, None when there are no more files."""
     found: list[dict[str, Any]] = []
+    last = None
     with schema.reading(file) as database:
         secret = schema.secret(database)
         for day in reversed(schema.days(database)):
-            if wanted.day not in (None, day):
+            if not _may_have(wanted, day):
                 continue
-            where, values = condition(wanted, secret)
-            where = where.format(suffix(day))
-            # Most days have none, and to prepare the whole query takes ten times as long.
-            if database.execute(_ANY.format(suffix(day), where), values).fetchone() is None:
-                continue
-            query = _SELECT.format(suffix(day), where)
-            rows = database.execute(query, (*values, wanted.limit - len(found)))
-            found += [_entry(day, row) for row in rows]
-            if len(found) >= wanted.limit:
-                break
-    return found
+            for row in _rows(database, wanted, secret, day, wanted.limit + 1 - len(found)):
+                if len(found) == wanted.limit:
+                    return found, last
+                found.append(_entry(day, row[:-1]))
+                last = Place(day, row[-1])
+    return found, None
+
+
+def _may_have(wanted: Wanted, day: int) -> bool:
+    if wanted.before is not None and day > wanted.before.day:
+        return False
+    if wanted.since is not None and day < wanted.since // DAY:
+        return False
+    return wanted.day in (None, day)
+
+
+def _rows(
+    database: sqlite3.Connection, wanted: Wanted, secret: bytes, day: int, limit: int
+) -> list[tuple[Any, ...]]:
+    """Return the wanted rows of a day."""
+    where, values = condition(wanted, secret)
+    where = where.format(suffix(day))
+    if wanted.before is not None and wanted.before.day == day:
+        where, values = f"{where} AND id < ?", [*values, wanted.before.row]
+    if wanted.since is not None and wanted.since // DAY == day:
+        where, values = f"{where} AND ended >= ?", [*values, wanted.since % DAY]
+    # Most days have none, and to prepare the whole query takes ten times as long.
+    if database.execute(_ANY.format(suffix(day), where), values).fetchone() is None:
+        return []
+    return database.execute(_SELECT.format(suffix(day), where), (*values, limit)).fetchall()
 
 
 def condition(wanted: Wanted, secret: bytes) -> tuple[str, list[Any]]:
@@ -93,9 +136,15 @@ def condition(wanted: Wanted, secret: bytes) -> tuple[str, list[Any]]:
         directory, name = os.path.split(path)
         terms += ["key = ?", "name = ?", _DIRECTORY]
         values += [schema.path_key(path, secret), name, directory]
-    if wanted.user is not None:
-        terms.append(_USER)
-        values.append(wanted.user.encode(errors="surrogateescape"))
+    if wanted.users is not None:
+        terms.append(_USERS.format(", ".join("?" * len(wanted.users))))
+        values += [user.encode(errors="surrogateescape") for user in wanted.users]
+    for term, value in ((_USER, wanted.user), (_GROUP, wanted.group)):
+        if value is not None:
+            terms.append(term)
+            values.append(value.encode(errors="surrogateescape"))
+    if wanted.failed:
+        terms.append(_FAILED)
     if wanted.code is not None:
         # The second term lets SQLite use the index of codes, which has no files that were sent.
         terms.append(

@@ -115,14 +115,23 @@ def connect(file: Path) -> sqlite3.Connection:
     return database
 
 
+def _connect_to_read(file: Path) -> sqlite3.Connection:
+    """Return a connection that makes no store where there is none."""
+    address = f"{file.absolute().as_uri()}?mode=ro"
+    return sqlite3.connect(
+        address, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False, uri=True
+    )
+
+
 @contextmanager
 def reading(file: Path) -> Iterator[sqlite3.Connection]:
-    """Open a store that exists, to read what it has at this moment.
+    """Open a store that exists, to read what it has at this moment; nothing is written to it.
 
     Raise ConfigError when it cannot be read, or is of another version.
     """
     try:
-        with closing(connect(file)) as database:
+        with closing(_connect_to_read(file)) as database:
+            database.execute("PRAGMA query_only = ON")
             database.execute("BEGIN")  # the tables of a day may be dropped meanwhile
             (version,) = database.execute("PRAGMA user_version").fetchone()
             if version < len(STEPS):

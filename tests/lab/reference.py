@@ -34,6 +34,7 @@ PROGRAMS: Final = (
     "sr_src2log",
     "sr_quota",
     "sr_monitor",
+    "sr_web",
     "sr_log",
     "sr_config",
 )

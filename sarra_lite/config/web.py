@@ -1,0 +1,89 @@
+"""Options of sr_web."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Final
+
+import platformdirs
+
+from sarra_lite.config.schema import option
+from sarra_lite.config.shared import BrokerConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MAX_PORT: Final = 65535
+
+
+class WebConfig(BrokerConfig):
+    """Options of sr_web.
+
+    listenAddress: Address and port of the page.
+    tlsCertFile: File with the certificate of the page and those that lead to its authority.
+        Without it the page speaks plain HTTP, which is possible on a loopback address only.
+    tlsKeyFile: File with the private key of the certificate.
+    proxies: Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
+    netops: Broker users who see the files of all users.
+    member: Group of each broker user.
+    groupsShare: Members of a group see each other's files.
+    sessionLifetime: How long after the login a user must log in again.
+    historyFile: Store of sr_monitor. Default: the one of its configuration default, in
+        sarra_lite in the user's directory for state ($XDG_STATE_HOME or ~/.local/state).
+    """
+
+    component: ClassVar[str] = "web"
+    borrows: ClassVar[tuple[str, ...]] = ("monitor",)
+    listenAddress: str = option(default="127.0.0.1:9443", example='"0.0.0.0:443"')
+    tlsCertFile: str | None = option(default=None, example='"/etc/sarra_lite/web.pem"', kind="file")
+    tlsKeyFile: str | None = option(default=None, example='"/etc/sarra_lite/web.key"', kind="file")
+    proxies: list[str] = option(default=[], example='["192.0.2.1"]')
+    netops: list[str] = option(default=[], example='["unetops"]')
+    member: dict[str, str] = option(default={}, example='{ uearnest = "cloudmech" }')
+    groupsShare: bool = option(default=False)
+    sessionLifetime: float = option(default=8 * 3600.0, example='"1h"')
+    historyFile: str | None = option(
+        default=None, example='"/var/lib/sr_monitor/monitor-default.sqlite"', kind="file"
+    )
+
+    @property
+    def history_file(self) -> Path:
+        """Store of sr_monitor."""
+        if self.historyFile is not None:
+            return Path(self.historyFile)
+        return Path(platformdirs.user_state_path("sarra_lite")) / "monitor-default.sqlite"
+
+    @property
+    def endpoint(self) -> tuple[str, int]:
+        """Address and port of the page."""
+        host, _, port = self.listenAddress.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Add addresses and files that cannot be used."""
+        yield from super().problems()
+        host, _, port = self.listenAddress.rpartition(":")
+        if not (_is_address(host.strip("[]")) and port.isdecimal() and 0 < int(port) <= _MAX_PORT):
+            yield "listenAddress", f"not like 127.0.0.1:9443: {self.listenAddress}"
+        elif self.tlsCertFile is None and not ipaddress.ip_address(host.strip("[]")).is_loopback:
+            yield "listenAddress", "without tlsCertFile only a loopback address is possible"
+        if (self.tlsCertFile is None) != (self.tlsKeyFile is None):
+            yield "tlsKeyFile", "tlsCertFile and tlsKeyFile need each other"
+        for key in ("tlsCertFile", "tlsKeyFile"):
+            file = getattr(self, key)
+            if file is not None and not Path(file).is_file():
+                yield key, f"no such file: {file}"
+        for proxy in self.proxies:
+            if not _is_address(proxy):
+                yield "proxies", f"not an address: {proxy}"
+        if self.sessionLifetime <= 0:
+            yield "sessionLifetime", "is not above 0"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""The web page: what ``sr_monitor`` knows, for each user his own files."""

@@ -1,0 +1,88 @@
+"""How values are shown: names of strangers, times, sizes, links; and the bars of a plot."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
+
+from sarra_lite import units
+
+_HEIGHT: Final = 100.0  # of a plot, in its own units
+_STEP: Final = 10
+
+
+def moment(seconds: float) -> str:
+    """Return a time in UTC, as people and HTML write it."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def ago(seconds: float) -> str:
+    """Return a duration in its largest unit: ``3 h``."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+def rate(value: float | None) -> str:
+    """Return bytes a second."""
+    return "-" if value is None else f"{units.show_size(value)}/s"
+
+
+def left(size: int, done: int, begun: int | None, now: float) -> str:
+    """Return how long a file needs if it goes on as fast as since ``begun`` (milliseconds)."""
+    if begun is None or not done or now * 1000 <= begun:
+        return "-"
+    return ago((size - done) * (now - begun / 1000) / done)
+
+
+def link(page: str, **values: object) -> str:
+    """Return a link with a query; what is None is left out, names may be any bytes."""
+    pairs = [
+        f"{key}={quote(str(value).encode(errors='surrogateescape'), safe='')}"
+        for key, value in values.items()
+        if value is not None
+    ]
+    return "?".join([page, "&".join(pairs)] if pairs else [page])
+
+
+class Bar(NamedTuple):
+    """A bar of a plot: its position and size, and its text."""
+
+    x: int
+    y: float
+    height: float
+    text: str
+
+
+class Plot(NamedTuple):
+    """Bars of the volume by hour; ``summary`` says the same in words."""
+
+    bars: list[Bar]
+    width: int
+    summary: str
+
+
+def volume_plot(first: int, count: int, hours: dict[int, tuple[int, int]]) -> Plot:
+    """Return a plot of ``count`` hours from ``first`` on (since 1970), with bytes and files."""
+    values = [hours.get(hour, (0, 0)) for hour in range(first, first + count)]
+    most = max(size for size, _ in values)
+    bars = []
+    for position, (size, number) in enumerate(values):
+        height = _HEIGHT * size / most if most > 0 else 0.0
+        text = f"{moment((first + position) * 3600)[:16]}: {units.show_size(size)}, {number} files"
+        bars.append(Bar(position * _STEP, round(_HEIGHT - height, 2), round(height, 2), text))
+    total = units.show_size(sum(size for size, _ in values))
+    summary = f"{total} in {count} hours, at most {units.show_size(most)} in one"
+    return Plot(bars, count * _STEP, summary)
+
+
+FILTERS: Final[dict[str, Any]] = {
+    "shown": lambda name: units.printable(name or ""),
+    "moment": moment,
+    "ago": ago,
+    "size": units.show_size,
+    "rate": rate,
+}
+GLOBALS: Final[dict[str, Any]] = {"link": link, "left": left}
