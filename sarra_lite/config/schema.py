@@ -219,10 +219,7 @@ def _convert_table(
 
 
 def structs(value: Any, rule: type[msgspec.Struct], word: str = "rule") -> list[Any]:
-    """Return a ``rule`` for each table of a list; raise ValueError with one line for each error.
-
-    A line begins with the ``word`` for a table and its number, from 1.
-    """
+    """Return a ``rule`` for each table of a list; ValueError has a line ``word 1: …`` an error."""
     types = {field.name: field.type for field in msgspec.structs.fields(rule)}
     converters = {key: functools.partial(_convert, wanted=wanted) for key, wanted in types.items()}
     converted, errors = [], []

@@ -66,7 +66,6 @@ class Reader:
         self._judging = Judging(config, store, metrics)
         self._ready = asyncio.Event()  # there is enough for a batch
         self._told_absent = False
-        self._chains = Chains(store.chains())
 
     async def serve(self, broker: Broker) -> None:
         """Read with one connection until ``stop``; raise BrokerError when it is lost."""
@@ -81,12 +80,16 @@ class Reader:
         ended = asyncio.Event()
         storing = asyncio.ensure_future(self._keep_storing(ended))
         counting = asyncio.ensure_future(self._keep_counting())
-        judging = asyncio.ensure_future(self._judging.keep(broker, self._consumed))
+        read = (self._reports, self._posts)
+        consumed = lambda: [stream.name for stream in read if stream.consumed]  # noqa: E731
+        judging = asyncio.ensure_future(self._judging.keep(broker, consumed))
         for task in (storing, counting, judging):
             failure.watch(task)
         try:
             while not await runtime.wait_for_any(1.0, self._stop, failure.event):
-                runtime.notify_alive("the disk is full" if self._full else "reading the streams")
+                runtime.notify_alive(
+                    "the disk is full" if self._metrics.shown.store_full else "reading the streams"
+                )
             failure.check()
         finally:
             counting.cancel()
@@ -208,43 +211,32 @@ class Reader:
                 taken = await asyncio.to_thread(self._store.take, batch)
                 break
             except StoreFull as error:
-                if not self._full:
+                if not self._metrics.shown.store_full:
                     log.error("%s; what the streams have is read when there is room", error)  # noqa: TRY400
                 self._metrics.shown.store_full = True
             if await runtime.wait_for_any(1.0, ended):
                 return
-        if self._full:
+        if self._metrics.shown.store_full:
             log.info("%s: there is room again", self._store.file)
             self._metrics.shown.store_full = False
         self._metrics.count(taken)
         for delivery in last:
             self._broker.ack(delivery, multiple=True)
 
-    @property
-    def _full(self) -> bool:
-        return self._metrics.shown.store_full
-
     async def _keep_counting(self) -> None:
         """Show what the store has and how far behind it is; drop what is too old."""
         turn = 0
         while True:
             if turn % _EXPIRED_EVERY == 0:
-                await self._expire()
+                with contextlib.suppress(StoreFull):
+                    while await asyncio.to_thread(self._store.expire):
+                        pass
             if turn % _LAG_EVERY == 0:
                 await self._consume_posts()
                 await self._measure_lag()
             self._metrics.shown.figures = await asyncio.to_thread(history.figures, self._store.file)
             await asyncio.sleep(_COUNTED_EVERY)
             turn += 1
-
-    def _consumed(self) -> list[str]:
-        return [stream.name for stream in (self._reports, self._posts) if stream.consumed]
-
-    async def _expire(self) -> None:
-        more = True
-        with contextlib.suppress(StoreFull):
-            while more:
-                more = await asyncio.to_thread(self._store.expire)
 
     async def _measure_lag(self) -> None:
         """Show how many messages of each stream are not read."""
