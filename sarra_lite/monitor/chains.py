@@ -19,6 +19,26 @@ KINDS: Final = (CHANGED, MISSING, UNLINKED)
 Ends = dict[str, tuple[int, str]]  # number and hash of the last report, by writer
 
 
+class _Written:
+    """The hashes of a writer's last reports by number; ``first`` is the lowest one.
+
+    It is kept, since the lowest of thousands is too slow to look for with each report.
+    """
+
+    def __init__(self) -> None:
+        self.hashes: dict[int, str] = {}
+        self.first = 0
+
+    def add(self, number: int, own: str) -> None:
+        """Keep a hash, and drop the first one when there are too many."""
+        self.first = min(self.first, number) if self.hashes else number
+        self.hashes[number] = own
+        if len(self.hashes) > _REPEATED:
+            del self.hashes[self.first]
+            following = self.first + 1
+            self.first = following if following in self.hashes else min(self.hashes)
+
+
 class Chains:
     """The last reports of each writer.
 
@@ -27,41 +47,39 @@ class Chains:
 
     def __init__(self, ends: Mapping[str, tuple[int, str]]) -> None:
         """``ends``: where each writer was, when all before it was checked."""
-        self._hashes: OrderedDict[str, dict[int, str]] = OrderedDict()
+        self._writers: OrderedDict[str, _Written] = OrderedDict()
         self._moved: set[str] = set()
         for writer, (number, last) in ends.items():
-            self._hashes[writer] = {number: last}
+            self._writers.setdefault(writer, _Written()).add(number, last)
 
     def check(self, body: bytes) -> str | None:
         """Take the next report of the stream; return what is wrong with the chain, one of KINDS."""
         link = chain.link_of(body)
         if link is None:
-            return UNLINKED if self._hashes else None
-        known = self._hashes.setdefault(link.writer, {})
-        self._hashes.move_to_end(link.writer)
+            return UNLINKED if self._writers else None
+        known = self._writers.setdefault(link.writer, _Written())
+        self._writers.move_to_end(link.writer)
         self._moved.add(link.writer)
         own = chain.hash_of(body)
         wrong = self._compare(known, link, own)
-        if wrong is None or link.number not in known:
-            known[link.number] = own
-        if len(known) > _REPEATED:
-            del known[min(known)]
-        if len(self._hashes) > _WRITERS:
-            self._hashes.popitem(last=False)
+        if wrong is None or link.number not in known.hashes:
+            known.add(link.number, own)
+        if len(self._writers) > _WRITERS:
+            self._writers.popitem(last=False)
         return wrong
 
     @staticmethod
-    def _compare(known: dict[int, str], link: chain.Link, own: str) -> str | None:
-        if not known or link.number < min(known):  # nothing is known of what was before it
+    def _compare(known: _Written, link: chain.Link, own: str) -> str | None:
+        if not known.hashes or link.number < known.first:  # nothing is known of what was before it
             return None
-        if link.number in known:
-            return None if known[link.number] == own else CHANGED
-        before = known.get(link.number - 1)
+        if link.number in known.hashes:
+            return None if known.hashes[link.number] == own else CHANGED
+        before = known.hashes.get(link.number - 1)
         if before is None:
             return MISSING
         return None if before == link.before else CHANGED
 
     def moved(self) -> Ends:
         """Return the last report of each writer of which there are any since the last call."""
-        moved, self._moved = self._moved & self._hashes.keys(), set()
-        return {writer: max(self._hashes[writer].items()) for writer in moved}
+        moved, self._moved = self._moved & self._writers.keys(), set()
+        return {writer: max(self._writers[writer].hashes.items()) for writer in moved}
