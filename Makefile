@@ -8,7 +8,7 @@ STAMP := $(VENV)/installed
 PLAYBOOK := PATH=$(CURDIR)/$(RUN):$$PATH CONTAINERS_CONF=$(CURDIR)/molecule/containers.conf \
 	ansible-playbook --inventory inventories/lab
 
-.PHONY: help venv demo scope scope-down test lint unit policy integration interop molecule faults security docs bench clean
+.PHONY: help venv demo scope scope-down test lint unit policy image integration interop molecule faults security docs bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +38,9 @@ scope-down: venv ## remove the containers of the scope
 
 test: ## everything that CI runs, the slowest part last
 	@$(MAKE) --jobs=2 --output-sync=target lint unit policy
-	@$(MAKE) integration interop molecule
+	@tests/lab/packages.sh containers
+	@$(MAKE) --jobs=3 image integration interop
+	@$(MAKE) molecule
 
 lint: venv ## types, style, layers, documentation in step with the code
 	$(RUN)/ruff check .
@@ -56,14 +58,19 @@ policy: venv ## what holds for all roles, playbooks and inventories; mistakes in
 	@tests/lab/packages.sh
 	PATH=$(CURDIR)/$(RUN):$$PATH $(RUN)/python -m pytest tests/policy tests/playbooks --numprocesses=auto
 
-# These mostly wait for other programs, so three processes suit two processors.
+# These mostly wait for other programs, so four processes suit two processors.
 integration: venv ## tests with a real broker and a real SFTP server
 	@tests/lab/packages.sh
-	CI=1 $(RUN)/python -m pytest tests/integration --numprocesses=3 --dist=worksteal --durations=10
+	CI=1 $(RUN)/python -m pytest tests/integration --numprocesses=4 --dist=worksteal --durations=10
 
 interop: venv ## tests beside the real sr3 (metpx-sr3, installed into a venv of its own)
 	@tests/lab/packages.sh
 	CI=1 $(RUN)/python -m pytest tests/interop --durations=5
+
+# Mostly waits for downloads, so "make test" builds it beside other tests.
+image:
+	@tests/lab/packages.sh containers
+	@molecule/image/build.sh > /dev/null
 
 molecule: venv ## the scope in containers: converge, idempotence, specification, on one host and on nine
 	@tests/lab/packages.sh containers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -23,7 +24,8 @@ class WebConfig(BrokerConfig):
     listenAddress: Address and port of the page.
     tlsCertFile: File with the certificate of the page and those that lead to its authority.
         Without it the page speaks plain HTTP, which is possible on a loopback address only.
-    tlsKeyFile: File with the private key of the certificate.
+        A name without a directory is a credential of the systemd unit.
+    tlsKeyFile: File with the private key of the certificate, or such a name.
     proxies: Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
     netops: Broker users who see the files of all users.
     member: Group of each broker user.
@@ -60,6 +62,17 @@ class WebConfig(BrokerConfig):
         host, _, port = self.listenAddress.rpartition(":")
         return host.strip("[]"), int(port)
 
+    @property
+    def certificate(self) -> tuple[str, str] | None:
+        """Files of the certificate and of its key; None without them.
+
+        A name without a directory is of the unit's LoadCredential= (systemd.exec(5)).
+        """
+        if self.tlsCertFile is None or self.tlsKeyFile is None:
+            return None
+        unit = os.environ.get("CREDENTIALS_DIRECTORY", "")
+        return os.path.join(unit, self.tlsCertFile), os.path.join(unit, self.tlsKeyFile)  # noqa: PTH118  a path stays as it is written
+
     def problems(self) -> Iterator[tuple[str, str]]:
         """Add addresses and files that cannot be used."""
         yield from super().problems()
@@ -72,13 +85,17 @@ class WebConfig(BrokerConfig):
             yield "tlsKeyFile", "tlsCertFile and tlsKeyFile need each other"
         for key in ("tlsCertFile", "tlsKeyFile"):
             file = getattr(self, key)
-            if file is not None and not Path(file).is_file():
+            if file is not None and not _is_credential(file) and not Path(file).is_file():
                 yield key, f"no such file: {file}"
         for proxy in self.proxies:
             if not _is_address(proxy):
                 yield "proxies", f"not an address: {proxy}"
         if self.sessionLifetime <= 0:
             yield "sessionLifetime", "is not above 0"
+
+
+def _is_credential(name: str) -> bool:
+    return "/" not in name
 
 
 def _is_address(text: str) -> bool:

@@ -175,7 +175,7 @@ class Shown(Collector):
 
     def _expected(self) -> Iterator[Metric]:
         """Yield what became of expectations; an owner is a group with an empty user."""
-        labels = ("group", "user", "name")
+        labels = ("group", "user", "expected")
         missed: dict[tuple[str, str, str], float] = {}
         warning, files, least = missed.copy(), missed.copy(), missed.copy()
         now = time.time() * 1000

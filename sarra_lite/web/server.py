@@ -75,6 +75,7 @@ def _listening(config: WebConfig) -> socket.socket:
 
 
 def _settings(config: WebConfig, pages: Pages) -> uvicorn.Config:
+    certificate, key = config.certificate or (None, None)
     settings = uvicorn.Config(
         pages.application(),
         log_config=None,
@@ -83,8 +84,8 @@ def _settings(config: WebConfig, pages: Pages) -> uvicorn.Config:
         server_header=False,
         proxy_headers=bool(config.proxies),
         forwarded_allow_ips=config.proxies,
-        ssl_certfile=config.tlsCertFile,
-        ssl_keyfile=config.tlsKeyFile,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
         http="h11",
         ws="none",
         h11_max_incomplete_event_size=_MAX_HEAD,

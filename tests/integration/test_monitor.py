@@ -304,9 +304,9 @@ def test_expected_files_that_came_or_did_not_are_told_and_measured(site: Site) -
         *(monitor.report(f"obs/{number}.nc", timeCompleted=times[0]) for number in range(2)),
     )
     with site.running("sr_monitor"):
-        wait_until(lambda: monitor.metric("sarra_expected_missed", name="radar") == 1, 60)
-        assert monitor.metric("sarra_expected_missed", name="obs") == 0
-        assert monitor.metric("sarra_expected_least_files", name="obs") == 2
+        wait_until(lambda: monitor.metric("sarra_expected_missed", expected="radar") == 1, 60)
+        assert monitor.metric("sarra_expected_missed", expected="obs") == 0
+        assert monitor.metric("sarra_expected_least_files", expected="obs") == 2
         day = time.strftime("%Y-%m-%d", time.gmtime(ended + 1))
         shown = site.run("sr_monitor", "--expected", "--day", day, status=1).stdout
         assert f"{day} kept    user {site.user}, obs: 2 of 2 files by 00:00 UTC" in shown

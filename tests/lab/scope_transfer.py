@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import ssl
 import sys
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ import yaml
 
 from tests.lab import LabError
 from tests.lab.demo_stage import Person, Stage, complain
+from tests.lab.web_page import history
 
 ROOT: Final = Path(__file__).parents[2]
 _INVENTORY: Final = "inventories/lab"
@@ -96,6 +98,23 @@ def reports(stage: Stage, name: str) -> None:
     stage.run(person(_WATCHER, "root"), "sr_log", "--since", "1h", f"{name}/big.bin")
 
 
+def page(stage: Stage, name: str) -> None:
+    """Look for the large file at the page as Earnest, and say how to log in there."""
+    variables = yaml.safe_load((ROOT / _INVENTORY / "group_vars/all/10-lab.yml").read_text())
+    address = f"https://{variables['scope_broker_vip']}/"
+    passwords = yaml.safe_load((ROOT / _INVENTORY / "group_vars/all/secrets.yml").read_text())
+    known = passwords["scope_broker_passwords"]
+    stage.section("The page", f"What became of the files, in a browser of this machine: {address}")
+    trust = ssl.create_default_context(cafile=ROOT / _INVENTORY / "secrets/pki/ca.pem")
+    if f"{name}/big.bin" not in history(address, trust, "uearnest", known["uearnest"]):
+        raise LabError(f"{address} does not show {name}/big.bin to uearnest")
+    stage.good(f"uearnest sees {name}/big.bin there")
+    stage.say(f"{address} asks for a login:")
+    for user, sees in (("uearnest", "his own files"), ("unetops", "those of all users")):
+        stage.say(f"  {user:<10} {known[user]:<40} sees {sees}")
+    stage.say(f"The browser trusts it with {_INVENTORY}/secrets/pki/ca.pem as an authority.")
+
+
 def say_what_next(stage: Stage) -> None:
     """Print what one would type now."""
     stage.heading("The scope stands, until make scope-down. What next?")
@@ -128,6 +147,7 @@ def main() -> int:
         transfer(stage, name)
         compare(stage, earnest, name)
         reports(stage, name)
+        page(stage, name)
     except LabError as error:
         complain(str(error), "scope")
         return 1

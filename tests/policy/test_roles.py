@@ -28,7 +28,9 @@ UNCHECKED = {
     "haproxy: Create the file of server states that operators set": "empty",
     "base: Let nobody open or link others' files in shared directories": "sysctl",
     "rabbitmq: Write the secret that members authenticate each other with": "a secret",
+    "canary: Write the credentials": "sr_config check reads them with the configuration",
     "sarra_lite: Write the credentials": "sr_config check reads them with the configuration",
+    "sarra_lite: Write which files are expected": "sr_config check reads it with the configuration",
     "source_host: Write the credentials": "sr_config check reads them with the configuration",
     "shared_fs: Refuse management connections without TLS": "empty",
     "sftp_server: Write the marks of accounts": "names and numbers",
@@ -131,7 +133,7 @@ def test_secrets_are_not_shown(role: str) -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_role_uses_no_variable_of_another(role: str) -> None:
-    allowed = {"pki_certificate_dir"} if role == "rabbitmq" else set()
+    allowed = {"pki_certificate_dir"} if role in {"rabbitmq", "haproxy"} else set()
     theirs = {
         name: other
         for other in ROLES

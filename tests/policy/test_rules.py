@@ -38,7 +38,7 @@ def expected(alert: str) -> set[bool]:
 def test_a_rule_has_cases_of_both_kinds_and_a_page(rule: dict[str, Any]) -> None:
     always = rule["expr"] == "vector(1)"
     assert expected(rule["alert"]) == ({True} if always else {True, False})
-    assert rule["labels"]["severity"] in {"critical", "warning", "none"}
+    assert rule["labels"]["severity"] in {"critical", "warning", "info", "none"}
     assert rule["annotations"].keys() == {"summary", "runbook"}
     assert ROOT / rule["annotations"]["runbook"] in PAGES
 

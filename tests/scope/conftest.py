@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import testinfra
+from aiosmtpd.controller import Controller
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
@@ -32,6 +33,7 @@ from tests.lab.processes import free_port
 from tests.lab.site import wait_until
 from tests.scope import faults
 from tests.scope.audit import Findings, waivers
+from tests.scope.mailbox import Mailbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -300,6 +302,21 @@ def client(scope: Scope) -> Client:
         for user in scope.var("source_host_users", host) or []:
             return Client(scope, host, user)
     pytest.skip("the inventory has no user at a host in the group sources")
+
+
+@pytest.fixture(scope="session")
+def mailbox(scope: Scope) -> Iterator[Mailbox]:
+    """An SMTP server on this machine, to which the lab's hosts send their mail."""
+    if not scope.var("lab_networks"):
+        pytest.skip("only a lab sends its mail to this machine")
+    name, _, port = scope.var("alertmanager_smarthost").partition(":")
+    box = Mailbox()
+    server = Controller(box, hostname=name, port=int(port))
+    server.start()
+    try:
+        yield box
+    finally:
+        server.stop()
 
 
 @pytest.fixture

@@ -64,12 +64,13 @@ def difference(printed: str, wanted: dict[str, set[int]]) -> list[str]:
     ]
 
 
-def test_testssl_finds_nothing_of_medium_severity_at_the_broker(
-    scope: Scope, client: Client, findings: Findings, tmp_path: Path
+@pytest.mark.parametrize("variable", ["scope_amqps_port", "scope_web_port"])
+def test_testssl_finds_nothing_of_medium_severity(
+    scope: Scope, client: Client, findings: Findings, tmp_path: Path, variable: str
 ) -> None:
     ca = Path(scope.var("scope_secrets_dir")) / "pki/ca.pem"
     result = tmp_path / "testssl.json"
-    address, port = scope.var("scope_broker_vip"), scope.var("scope_amqps_port")
+    address, port = scope.var("scope_broker_vip"), scope.var(variable)
     options = ["--quiet", "--color", "0", "--add-ca", str(ca), "--jsonfile", str(result)]
     where = ["--ip", address, f"{client.broker_name}:{port}"]
     printed = inside(scope, client.name, "testssl", *options, *where)
@@ -77,7 +78,7 @@ def test_testssl_finds_nothing_of_medium_severity_at_the_broker(
     found = json.loads(result.read_text())
     assert any(entry["id"].startswith("cert_") for entry in found), printed
     severe = [f"{e['id']}: {e['finding']}" for e in found if e["severity"] in SEVERE]
-    assert findings.add("testssl.sh", severe, version("testssl.sh")) == []
+    assert findings.add(f"testssl.sh on port {port}", severe, version("testssl.sh")) == []
 
 
 def test_nmap_sees_only_the_inventory_from_a_users_host(
@@ -90,6 +91,7 @@ def test_nmap_sees_only_the_inventory_from_a_users_host(
     for address, port in (
         ("scope_sftp_vip", "scope_sftp_port"),
         ("scope_broker_vip", "scope_amqps_port"),
+        ("scope_broker_vip", "scope_web_port"),
     ):
         wanted.setdefault(scope.var(address), set()).add(int(scope.var(port)))
     found = difference(inside(scope, client.name, *NMAP, *wanted), wanted)

@@ -28,6 +28,7 @@ def test_both_balancers_see_every_node_and_broker(scope: Scope) -> None:
     for name in scope.group("load_balancers"):
         wanted = {f"ssh,{node},UP" for node in scope.group("sftp_nodes")}
         wanted |= {f"amqps,{broker},UP" for broker in scope.group("brokers")}
+        wanted |= {f"web,{host},UP" for host in scope.group("monitoring")}
         # After a single late health check, the state is "UP 1/2" for a moment.
         assert until(lambda: wanted <= seen_by(scope, name), 30), seen_by(scope, name)  # noqa: B023
 

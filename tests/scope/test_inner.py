@@ -104,7 +104,7 @@ def test_what_goes_between_hosts_while_a_file_crosses_is_encrypted_or_named(
     }
     # epmd, checks of SFTP, and metrics: HAProxy's, hosts', RabbitMQ's, Alertmanager and its peers'.
     plain = {4369, scope.var("scope_check_port"), 8405, 9100, 15692, 9093, 9094}
-    own_ssh_or_tls = {22, scope.var("scope_amqps_port")} | {
+    own_ssh_or_tls = {22, scope.var("scope_amqps_port"), scope.var("scope_page_port")} | {
         scope.var("scope_transfer_port") + number for number in range(10)
     }
     client.ok("head -c 200M /dev/urandom > seen; rm -f seen.rc")

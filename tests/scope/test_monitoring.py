@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
 import json
 import re
 import time
@@ -15,17 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from aiosmtpd.controller import Controller
 
 from tests.scope.test_failover import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from email.message import EmailMessage
-
-    from aiosmtpd.smtp import SMTP, Envelope, Session
 
     from tests.scope.conftest import Client, Scope
+    from tests.scope.mailbox import Mailbox
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "roles/prometheus/files/rules"
@@ -40,8 +35,10 @@ JOBS = {
 LOCAL_JOB = "sr_monitor"
 # They have no value before the first event; Prometheus knows that they may come.
 EVENTS = (
+    "sarra_anomalies",
     "sarra_bytes",
     "sarra_delivery_seconds",
+    "sarra_expected_missed",
     "sarra_files",
     "sarra_oldest_unreported_seconds",
     "sarra_rejected_reports",
@@ -157,43 +154,6 @@ def test_a_file_that_no_sender_sends_is_seen_waiting_until_it_is_reported(
     finally:
         client.host.check_output(f"systemctl start {senders}")
     assert until(lambda: prometheus.count(waiting) == 0, 60)
-
-
-class Mailbox:
-    """An SMTP server's received mail, by address."""
-
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self.mail: list[tuple[str, EmailMessage]] = []
-
-    async def handle_DATA(self, _: SMTP, __: Session, envelope: Envelope) -> str:
-        assert isinstance(envelope.content, bytes)
-        message = email.message_from_bytes(envelope.content, policy=email.policy.default)
-        self.mail += [(address, message) for address in envelope.rcpt_tos]
-        return "250 OK"
-
-    def texts(self, address: str) -> str:
-        """Return the subjects and texts of all mail to an address."""
-        mails = [
-            (mail["Subject"], mail.get_body(("plain",))) for to, mail in self.mail if to == address
-        ]
-        lines = [f"{subject}\n{body.get_content()}" for subject, body in mails if body]
-        return "\n".join(lines).replace("\r\n", "\n")
-
-
-@pytest.fixture(scope="module")
-def mailbox(scope: Scope) -> Iterator[Mailbox]:
-    """An SMTP server on this machine, to which the lab's hosts send their mail."""
-    if not scope.var("lab_networks"):
-        pytest.skip("only a lab sends its mail to this machine")
-    name, _, port = scope.var("alertmanager_smarthost").partition(":")
-    box = Mailbox()
-    server = Controller(box, hostname=name, port=int(port))
-    server.start()
-    try:
-        yield box
-    finally:
-        server.stop()
 
 
 @pytest.mark.destructive

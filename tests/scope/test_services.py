@@ -15,7 +15,7 @@ UNITS = {
     "load_balancers": ["haproxy", "keepalived", "haproxy-client-addresses"],
     "broker_members": ["rabbitmq-server"],
     "sftp_nodes": ["sshd-transfer", "sftp-client-addresses"],
-    "monitoring": ["sr_src2log@1", "sr_src2log@2", "sr_quota", "sr_monitor", *ALERTS],
+    "monitoring": ["sr_src2log@1", "sr_src2log@2", "sr_quota", "sr_monitor", "sr_web", *ALERTS],
 }
 
 

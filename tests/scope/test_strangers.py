@@ -24,7 +24,7 @@ pytestmark = pytest.mark.several_hosts
 
 ATTACK = Path(__file__).with_name("attack.py")
 # Ports on which hosts of a scope serve each other, administrators or checks.
-INNER = [22, 1024, 2200, 2201, 2202, 4369, 5671, 5672, 8405, 9090, 9093, 9094, 9100]
+INNER = [22, 1024, 2200, 2201, 2202, 4369, 5671, 5672, 8405, 9090, 9093, 9094, 9100, 9443]
 INNER += [15672, 15692, 24007, 25672, 49152]
 
 LONGER = 2.0  # seconds that a login may take more than usual while an attack lasts

@@ -23,7 +23,8 @@ NAME_LENGTH: Final = 12
 def fingerprint(checkout: Path, target: str) -> str:
     """Return a short hash of the package, its requirements and the target Python and machine."""
     digest = hashlib.sha256(target.encode())
-    sources = sorted((checkout / "sarra_lite").rglob("*.py"))
+    everything = (checkout / "sarra_lite").rglob("*")
+    sources = sorted(p for p in everything if p.is_file() and p.suffix != ".pyc")
     for path in [REQUIREMENTS, checkout / "pyproject.toml", *sources]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:NAME_LENGTH]

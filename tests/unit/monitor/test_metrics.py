@@ -100,7 +100,7 @@ def test_of_expectations_the_last_and_the_next_are_shown_by_owner_and_name() -> 
     metrics.shown.expected = [State(obs, over, "missed", 1), State(obs, running, "warning", 2)]
     metrics.shown.expected += [State(group, over, "kept", 1), State(group, running, "kept", 1)]
     found = {name: value for name, value in shown(metrics).items() if "expected" in name}
-    of_obs, of_group = 'group="",name="obs",user="ua"', 'group="g",name="all/*",user=""'
+    of_obs, of_group = 'expected="obs",group="",user="ua"', 'expected="all/*",group="g",user=""'
     assert found == {
         f"sarra_expected_missed{{{of_obs}}}": 1,
         f"sarra_expected_missed{{{of_group}}}": 0,
