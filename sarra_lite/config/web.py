@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
+from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -29,6 +30,10 @@ class WebConfig(BrokerConfig):
     member: Group of each broker user.
     groupsShare: Members of a group see each other's files.
     sessionLifetime: How long after the login a user must log in again.
+    prometheusUrl: Prometheus of the scope, from which netops see the health of hosts. Default:
+        none, and the page says so.
+    runbooks: What is put before docs/runbooks/NAME.md in links, such as the URL of a checkout,
+        with a slash at its end. Without it they are no links.
     historyFile: Store of sr_monitor. Default: the one of its configuration default, in
         sarra_lite in the user's directory for state ($XDG_STATE_HOME or ~/.local/state).
     """
@@ -43,6 +48,8 @@ class WebConfig(BrokerConfig):
     member: dict[str, str] = option(default={}, example='{ uearnest = "cloudmech" }')
     groupsShare: bool = option(default=False)
     sessionLifetime: float = option(default=8 * 3600.0, example='"1h"')
+    prometheusUrl: str | None = option(default=None, example='"http://127.0.0.1:9090"', kind="URL")
+    runbooks: str = option(default="", example='"https://git.example.org/sarra_lite/blob/main/"')
     historyFile: str | None = option(
         default=None, example='"/var/lib/sr_monitor/monitor-default.sqlite"', kind="file"
     )
@@ -68,17 +75,32 @@ class WebConfig(BrokerConfig):
             yield "listenAddress", f"not like 127.0.0.1:9443: {self.listenAddress}"
         elif self.tlsCertFile is None and not ipaddress.ip_address(host.strip("[]")).is_loopback:
             yield "listenAddress", "without tlsCertFile only a loopback address is possible"
+        for proxy in self.proxies:
+            if not _is_address(proxy):
+                yield "proxies", f"not an address: {proxy}"
+        if self.sessionLifetime <= 0:
+            yield "sessionLifetime", "is not above 0"
+        yield from self._sources()
+
+    def _sources(self) -> Iterator[tuple[str, str]]:
+        """Yield files and URLs that cannot be used."""
         if (self.tlsCertFile is None) != (self.tlsKeyFile is None):
             yield "tlsKeyFile", "tlsCertFile and tlsKeyFile need each other"
         for key in ("tlsCertFile", "tlsKeyFile"):
             file = getattr(self, key)
             if file is not None and not Path(file).is_file():
                 yield key, f"no such file: {file}"
-        for proxy in self.proxies:
-            if not _is_address(proxy):
-                yield "proxies", f"not an address: {proxy}"
-        if self.sessionLifetime <= 0:
-            yield "sessionLifetime", "is not above 0"
+        for key in ("prometheusUrl", "runbooks"):
+            if (url := getattr(self, key)) and not _is_web(url):
+                yield key, f"not a URL of http or https: {url}"
+
+
+def _is_web(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _is_address(text: str) -> bool:

@@ -32,6 +32,11 @@ def visible_users(config: WebConfig, user: str) -> frozenset[str] | None:
     return frozenset({user, *(name for name, other in config.member.items() if other == group)})
 
 
+def records_of(config: WebConfig, user: str) -> Records:
+    """Return the store as a user sees it."""
+    return Records(config.history_file, visible_users(config, user))
+
+
 class Records:
     """The store as one viewer sees it; its methods raise ConfigError when it cannot be read."""
 
@@ -39,6 +44,11 @@ class Records:
         """``users``: whose files the viewer may see; None for all."""
         self._file = file
         self._users = users
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether the viewer is of netops."""
+        return self._users is None
 
     def history(self, wanted: Wanted) -> tuple[list[dict[str, Any]], Place | None]:
         """Return one page of files, and where the next one begins."""

@@ -1,0 +1,32 @@
+"""Which pages there are beside those of files, and who finds them in the navigation."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sarra_lite.web import health
+from sarra_lite.web.prometheus import Prometheus
+
+if TYPE_CHECKING:
+    from sarra_lite.config.web import WebConfig
+    from sarra_lite.web.pages import Content
+
+
+class MorePages:
+    """The pages that need more than the store."""
+
+    def __init__(self, config: WebConfig) -> None:
+        """Nothing is read yet."""
+        self._netops = frozenset(config.netops)
+        url = config.prometheusUrl
+        self._prometheus = None if url is None else Prometheus(url, config.tlsCaFile)
+        self._runbooks = config.runbooks
+
+    def contents(self) -> dict[str, Content]:
+        """Return the content of each address."""
+        return {"/health": partial(health.page, self._prometheus, self._runbooks)}
+
+    def links(self, user: str) -> list[tuple[str, str, str]]:
+        """Return address, template and text of each page that the navigation shows to a user."""
+        return [("/health", "health.html", "Health")] if user in self._netops else []
