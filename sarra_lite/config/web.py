@@ -9,11 +9,14 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
+from sarra_lite.config import expected
 from sarra_lite.config.schema import option
 from sarra_lite.config.shared import BrokerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sarra_lite.config.expected import Expected
 
 _MAX_PORT: Final = 65535
 
@@ -34,6 +37,8 @@ class WebConfig(BrokerConfig):
         none, and the page says so.
     runbooks: What is put before docs/runbooks/NAME.md in links, such as the URL of a checkout,
         with a slash at its end. Without it they are no links.
+    expectFile: File with the files that are expected of users and groups, the same as sr_monitor
+        has.
     historyFile: Store of sr_monitor. Default: the one of its configuration default, in
         sarra_lite in the user's directory for state ($XDG_STATE_HOME or ~/.local/state).
     """
@@ -50,6 +55,9 @@ class WebConfig(BrokerConfig):
     sessionLifetime: float = option(default=8 * 3600.0, example='"1h"')
     prometheusUrl: str | None = option(default=None, example='"http://127.0.0.1:9090"', kind="URL")
     runbooks: str = option(default="", example='"https://git.example.org/sarra_lite/blob/main/"')
+    expectFile: str | None = option(
+        default=None, example='"/etc/sarra_lite/expected.toml"', kind="file"
+    )
     historyFile: str | None = option(
         default=None, example='"/var/lib/sr_monitor/monitor-default.sqlite"', kind="file"
     )
@@ -60,6 +68,10 @@ class WebConfig(BrokerConfig):
         if self.historyFile is not None:
             return Path(self.historyFile)
         return Path(platformdirs.user_state_path("sarra_lite")) / "monitor-default.sqlite"
+
+    def expectations(self) -> list[Expected]:
+        """Return what is expected; raise ConfigError with one line for each mistake."""
+        return [] if self.expectFile is None else expected.read(Path(self.expectFile))
 
     @property
     def endpoint(self) -> tuple[str, int]:
@@ -90,6 +102,7 @@ class WebConfig(BrokerConfig):
             file = getattr(self, key)
             if file is not None and not Path(file).is_file():
                 yield key, f"no such file: {file}"
+        yield from (("expectFile", line) for line in expected.problems(self.expectFile))
         for key in ("prometheusUrl", "runbooks"):
             if (url := getattr(self, key)) and not _is_web(url):
                 yield key, f"not a URL of http or https: {url}"

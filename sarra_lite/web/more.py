@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sarra_lite.web import health
+from sarra_lite.web.calendars import Calendars
 from sarra_lite.web.prometheus import Prometheus
 
 if TYPE_CHECKING:
@@ -22,11 +23,20 @@ class MorePages:
         url = config.prometheusUrl
         self._prometheus = None if url is None else Prometheus(url, config.tlsCaFile)
         self._runbooks = config.runbooks
+        self._calendars = Calendars(config.expectations(), config.member)
 
     def contents(self) -> dict[str, Content]:
         """Return the content of each address."""
-        return {"/health": partial(health.page, self._prometheus, self._runbooks)}
+        return {
+            "/expected": self._calendars.page,
+            "/health": partial(health.page, self._prometheus, self._runbooks),
+        }
 
     def links(self, user: str) -> list[tuple[str, str, str]]:
         """Return address, template and text of each page that the navigation shows to a user."""
-        return [("/health", "health.html", "Health")] if user in self._netops else []
+        links = []
+        if self._calendars.any:
+            links.append(("/expected", "expected.html", "Expected"))
+        if user in self._netops:
+            links.append(("/health", "health.html", "Health"))
+        return links

@@ -5,14 +5,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from sarra_lite.monitor import history, overview
+from sarra_lite.monitor import expected, history, overview
 from sarra_lite.monitor.files import HOUR, RETRYING, RUNNING, WAITING
 from sarra_lite.monitor.records import DAY
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import date
     from pathlib import Path
 
+    from sarra_lite.config.expected import Expected
     from sarra_lite.config.web import WebConfig
+    from sarra_lite.monitor.expected import State
     from sarra_lite.monitor.history import Place, Wanted
     from sarra_lite.monitor.overview import Sums, Totals, Unfinished
 
@@ -34,21 +38,30 @@ def visible_users(config: WebConfig, user: str) -> frozenset[str] | None:
 
 def records_of(config: WebConfig, user: str) -> Records:
     """Return the store as a user sees it."""
-    return Records(config.history_file, visible_users(config, user))
+    group = config.member.get(user)
+    groups = frozenset({group} if group else ())
+    return Records(config.history_file, visible_users(config, user), groups)
 
 
 class Records:
     """The store as one viewer sees it; its methods raise ConfigError when it cannot be read."""
 
-    def __init__(self, file: Path, users: frozenset[str] | None) -> None:
-        """``users``: whose files the viewer may see; None for all."""
+    def __init__(
+        self, file: Path, users: frozenset[str] | None, groups: frozenset[str] = frozenset()
+    ) -> None:
+        """``users``: whose files the viewer may see; None for all; ``groups``: his own."""
         self._file = file
         self._users = users
+        self._groups = groups
 
     @property
     def sees_all(self) -> bool:
         """Whether the viewer is of netops."""
         return self._users is None
+
+    def concerns(self, user: str, group: str) -> bool:
+        """Return whether what is about a user, or else a group, concerns the viewer."""
+        return self._users is None or (user in self._users if user else group in self._groups)
 
     def history(self, wanted: Wanted) -> tuple[list[dict[str, Any]], Place | None]:
         """Return one page of files, and where the next one begins."""
@@ -76,6 +89,13 @@ class Records:
         users = frozenset({user}) if self._users is None else self._users & {user}
         current = overview.unfinished(self._file, users, _MAX_ROWS, path=path)
         return current, history.files(self._file, wanted)
+
+    def expected(
+        self, wanted: Iterable[tuple[Expected, date]], groups: Mapping[str, str], now: int
+    ) -> list[State]:
+        """Return what became of expectations; ``groups`` has the group of each user."""
+        mine = (pair for pair in wanted if self.concerns(pair[0].user, pair[0].group))
+        return expected.Evaluator(self._file, groups).on(mine, now)
 
     def people(self, days: int) -> list[Sums]:
         """Return what each user has sent in so many days."""

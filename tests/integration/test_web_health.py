@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import threading
 import time
 from contextlib import contextmanager
-from html import unescape
 from typing import TYPE_CHECKING
 
-from tests.lab.page import Page, error_of
+from tests.lab.page import Page, cells, error_of
 from tests.lab.processes import free_port
 from tests.lab.prometheus import Target, prometheus
 from tests.lab.site import wait_until
@@ -38,14 +36,6 @@ SCOPE = [
 ]
 
 
-def rows(text: str, caption: str) -> list[list[str]]:
-    """Return the cells of a table, as they are read."""
-    tables = re.findall(r"<table>.*?</table>", text, re.DOTALL)
-    [table] = [table for table in tables if caption in table]
-    cells = [re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row) for row in table.split("<tr>")]
-    return [[unescape(re.sub(r"<[^>]*>", "", cell)) for cell in row] for row in cells if row]
-
-
 def test_netops_see_alerts_and_hosts_with_what_is_wrong_first(
     site: Site, authority: Authority
 ) -> None:
@@ -66,7 +56,7 @@ def test_netops_see_alerts_and_hosts_with_what_is_wrong_first(
 
 
 def check_alerts(text: str) -> None:
-    heads, *alerts = rows(text, "Alerts, the worst first")
+    heads, *alerts = cells(text, "Alerts, the worst first")
     assert heads == ["What", "State", "Severity", "Since", "What to do"]
     assert alerts[0][:3] == [
         "HistoryHasGap: the history on svrmon1 lacks messages that q_xlog no longer has",
@@ -80,12 +70,12 @@ def check_alerts(text: str) -> None:
 
 
 def check_hosts(text: str) -> None:
-    _, *vips = rows(text, "Virtual addresses, each")
+    _, *vips = cells(text, "Virtual addresses, each")
     assert sorted(vips) == [
         ["broker", "one has it", "svrlb1"],
         ["sftp", "2 have it", "svrlb1, svrlb2"],
     ]
-    heads, *hosts = rows(text, "Hosts, those with")
+    heads, *hosts = cells(text, "Hosts, those with")
     assert heads[4:] == ["haproxy", "node", "rabbitmq", "sr_monitor"]
     wrong = {host[0]: host[1:] for host in hosts}
     assert wrong["svrsftp2"][:3] == [
@@ -101,7 +91,7 @@ def check_hosts(text: str) -> None:
     assert wrong["svrmon1"][:2] == ["monitoring", "alert HistoryHasGap"]
     assert wrong["svrlb1"] == ["load balancer", "nothing", "40 %", "up", "up", "-", "-"]
     assert {host[0] for host in hosts[:3]} == {"svrsftp2", "svrsftpB1", "svrmon1"}
-    assert rows(text, "Servers as")[1:] == [["svrsftp2", "ssh", "DOWN"], ["svrsftp1", "ssh", "UP"]]
+    assert cells(text, "Servers as")[1:] == [["svrsftp2", "ssh", "DOWN"], ["svrsftp1", "ssh", "UP"]]
 
 
 def test_for_users_there_is_no_such_page_as_health(site: Site, authority: Authority) -> None:

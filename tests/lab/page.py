@@ -6,6 +6,7 @@ import re
 import ssl
 import time
 from contextlib import closing, contextmanager
+from html import unescape
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -26,10 +27,10 @@ PASSWORD: Final = "pw"
 NOW: Final = time.time_ns() // 10**6
 
 
-def ended(user: str, path: bytes, code: int = 201, text: str = "said") -> Record:
-    """Return a file of which the final report has just come."""
-    outcome = Outcome(NOW - 1000, 2000, code, text, 1, "default/1", "host", 0, True, code < 300)  # noqa: FBT003
-    return Record(user, path, NOW - 5000, 1000, block=False, outcome=outcome)
+def ended(user: str, path: bytes, code: int = 201, text: str = "said", *, at: int = NOW) -> Record:
+    """Return a file of which the final report has just come, or a second before ``at``."""
+    outcome = Outcome(at - 1000, 2000, code, text, 1, "default/1", "host", 0, True, code < 300)  # noqa: FBT003
+    return Record(user, path, at - 5000, 1000, block=False, outcome=outcome)
 
 
 def announced(user: str, path: bytes, age: int = 5000) -> Record:
@@ -102,3 +103,11 @@ def error_of(answer: httpx.Response) -> str:
     """Return the text of the error on a page."""
     [text] = re.findall(r'class="error"[^>]*>(.*?)</p>', answer.text)
     return str(text)
+
+
+def cells(text: str, caption: str) -> list[list[str]]:
+    """Return the rows of the table with a caption on a page, as they are read."""
+    tables = re.findall(r"<table.*?</table>", text, re.DOTALL)
+    [table] = [table for table in tables if caption in table]
+    rows = [re.findall(r"<t[hd]\b.*?>(.*?)</t[hd]>", row) for row in table.split("<tr>")]
+    return [[unescape(re.sub(r"<[^>]*>", "", cell)) for cell in row] for row in rows if row]
