@@ -39,6 +39,7 @@ class WebConfig(BrokerConfig):
         with a slash at its end. Without it they are no links.
     expectFile: File with the files that are expected of users and groups, the same as sr_monitor
         has.
+    quotaConfig: Configuration of an sr_quota on this host, whose volumes and limits the page shows.
     historyFile: Store of sr_monitor. Default: the one of its configuration default, in
         sarra_lite in the user's directory for state ($XDG_STATE_HOME or ~/.local/state).
     """
@@ -57,6 +58,9 @@ class WebConfig(BrokerConfig):
     runbooks: str = option(default="", example='"https://git.example.org/sarra_lite/blob/main/"')
     expectFile: str | None = option(
         default=None, example='"/etc/sarra_lite/expected.toml"', kind="file"
+    )
+    quotaConfig: str | None = option(
+        default=None, example='"/etc/sarra_lite/quota/default.toml"', kind="file"
     )
     historyFile: str | None = option(
         default=None, example='"/var/lib/sr_monitor/monitor-default.sqlite"', kind="file"
@@ -98,7 +102,7 @@ class WebConfig(BrokerConfig):
         """Yield files and URLs that cannot be used."""
         if (self.tlsCertFile is None) != (self.tlsKeyFile is None):
             yield "tlsKeyFile", "tlsCertFile and tlsKeyFile need each other"
-        for key in ("tlsCertFile", "tlsKeyFile"):
+        for key in ("tlsCertFile", "tlsKeyFile", "quotaConfig"):
             file = getattr(self, key)
             if file is not None and not Path(file).is_file():
                 yield key, f"no such file: {file}"

@@ -61,7 +61,6 @@ class Pages:
     def application(self) -> ASGIApp:
         """Return the ASGI application."""
         shown = {"/": pages.now, "/history": pages.history, "/file": pages.file}
-        shown["/people"] = pages.people
         shown |= self._more.contents()
         routes: list[Any] = [
             Route(path, partial(self._show, content)) for path, content in shown.items()

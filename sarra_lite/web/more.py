@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from sarra_lite.web import health
 from sarra_lite.web.calendars import Calendars
+from sarra_lite.web.people import People
 from sarra_lite.web.prometheus import Prometheus
+from sarra_lite.web.quotas import Quotas
 
 if TYPE_CHECKING:
     from sarra_lite.config.web import WebConfig
@@ -18,16 +20,18 @@ class MorePages:
     """The pages that need more than the store."""
 
     def __init__(self, config: WebConfig) -> None:
-        """Nothing is read yet."""
+        """Raise ConfigError when a file that the configuration names cannot be used."""
         self._netops = frozenset(config.netops)
         url = config.prometheusUrl
         self._prometheus = None if url is None else Prometheus(url, config.tlsCaFile)
         self._runbooks = config.runbooks
+        self._people = People(Quotas(config, self._prometheus))
         self._calendars = Calendars(config.expectations(), config.member)
 
     def contents(self) -> dict[str, Content]:
         """Return the content of each address."""
         return {
+            "/people": self._people.page,
             "/expected": self._calendars.page,
             "/health": partial(health.page, self._prometheus, self._runbooks),
         }
