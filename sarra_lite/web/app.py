@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _HERE: Final = Path(__file__).parent
 _SEE_OTHER: Final = 303
-_LOGIN_LEADS_TO: Final = ("/history", "/file", "/people", "/expected", "/health")
+_LOGIN_LEADS_TO: Final = ("/history", "/file", "/people", "/unusual", "/expected", "/health")
 
 
 class Pages:

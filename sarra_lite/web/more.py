@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sarra_lite.web import health
+from sarra_lite.web import health, unusual
 from sarra_lite.web.calendars import Calendars
 from sarra_lite.web.people import People
 from sarra_lite.web.prometheus import Prometheus
@@ -32,13 +32,14 @@ class MorePages:
         """Return the content of each address."""
         return {
             "/people": self._people.page,
+            "/unusual": unusual.page,
             "/expected": self._calendars.page,
             "/health": partial(health.page, self._prometheus, self._runbooks),
         }
 
     def links(self, user: str) -> list[tuple[str, str, str]]:
         """Return address, template and text of each page that the navigation shows to a user."""
-        links = []
+        links = [("/unusual", "unusual.html", "Unusual")]
         if self._calendars.any:
             links.append(("/expected", "expected.html", "Expected"))
         if user in self._netops:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from sarra_lite.monitor import expected, history, overview
+from sarra_lite.monitor import anomalies, expected, history, overview
 from sarra_lite.monitor.files import HOUR, RETRYING, RUNNING, WAITING
 from sarra_lite.monitor.records import DAY
 
@@ -96,6 +96,11 @@ class Records:
         """Return what became of expectations; ``groups`` has the group of each user."""
         mine = (pair for pair in wanted if self.concerns(pair[0].user, pair[0].group))
         return expected.Evaluator(self._file, groups).on(mine, now)
+
+    def unusual(self) -> tuple[int | None, list[dict[str, Any]]]:
+        """Return until when hours were judged, and what was unusual, the latest first."""
+        entries = anomalies.events(self._file, limit=_MAX_ROWS, users=self._users)
+        return anomalies.judged_until(self._file), entries
 
     def people(self, days: int) -> list[Sums]:
         """Return what each user has sent in so many days."""
