@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from sarra_lite.web.plots import plots
+
 if TYPE_CHECKING:
     from sarra_lite.web.pages import Query
     from sarra_lite.web.quotas import Quotas
@@ -22,6 +24,7 @@ class People:
     def page(self, records: Records, _query: Query) -> dict[str, Any]:
         """Return what users and groups have sent, as far as the viewer may see it."""
         users = records.people(_DAYS)
+        first, groups_days = records.daily(_DAYS)
         groups: dict[str, list[int]] = {}
         for entry in users:
             sums = groups.setdefault(entry.group, [0, 0, 0, 0])
@@ -33,4 +36,5 @@ class People:
             "groups": groups,
             "days": _DAYS,
             "quotas": self._quotas.used(records),
+            "plots": plots(groups_days, first, _DAYS),
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from sarra_lite.monitor import anomalies, expected, history, overview
+from sarra_lite.monitor import anomalies, daily, expected, history, overview
 from sarra_lite.monitor.files import HOUR, RETRYING, RUNNING, WAITING
 from sarra_lite.monitor.records import DAY
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from sarra_lite.config.expected import Expected
     from sarra_lite.config.web import WebConfig
+    from sarra_lite.monitor.daily import Day
     from sarra_lite.monitor.expected import State
     from sarra_lite.monitor.history import Place, Wanted
     from sarra_lite.monitor.overview import Sums, Totals, Unfinished
@@ -106,6 +107,11 @@ class Records:
         """Return what each user has sent in so many days."""
         first = overview.hour_of(time.time_ns() // 10**6) - 24 * days + 1
         return overview.sums(self._file, self._users, first, 10 * _MAX_ROWS)
+
+    def daily(self, days: int) -> tuple[int, dict[str, dict[int, Day]]]:
+        """Return the first day, and what each group's days up to now were like."""
+        first = time.time_ns() // 10**6 // DAY - days + 1
+        return first, daily.days(self._file, self._users, first)
 
     def totals(self, hours: int) -> tuple[int, Totals]:
         """Return the first hour, and the sums of so many hours up to now."""
