@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sarra_lite.web.records import Records
 
 _DAYS: Final = 30  # before this one
+_MISSED_DAYS: Final = 7  # of which what was missed is told in sentences
 _PAGE: Final = 20  # expectations
 _SETTLED: Final = 2 * DAY  # milliseconds after which hardly a report comes late
 _KEEP: Final = 600_000  # milliseconds for which such a state is not looked up again
@@ -65,13 +66,14 @@ class Calendars:
         last = datetime.fromtimestamp(now / 1000, UTC).date() + timedelta(days=1)
         days = [last - timedelta(days=ago) for ago in range(_DAYS + 1, -1, -1)]
         rows = [(each, self._row(records, each, days, now)) for each in shown]
-        states = [state for _, row in rows for state in row if state is not None]
-        missed = [state for state in states if state.state in (MISSED, WARNING)]
+        recent = [state for _, row in rows for state in row[-_MISSED_DAYS - 1 :] if state]
+        missed = [state for state in recent if state.state in (MISSED, WARNING)]
         missed.sort(key=lambda state: state.due.end, reverse=True)
         return {
             "template": "expected.html",
             "days": days,
             "rows": rows,
+            "missed_days": _MISSED_DAYS,
             "missed": [sentence(state) for state in missed],
             "marks": MARKS,
             "meanings": MEANINGS,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
 
 from tests.lab.page import Page, cells, error_of
 from tests.lab.processes import free_port
@@ -14,8 +14,6 @@ from tests.lab.prometheus import Target, prometheus
 from tests.lab.site import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.lab.authority import Authority
     from tests.lab.site import Site
 
@@ -111,57 +109,65 @@ def test_for_users_there_is_no_such_page_as_health(site: Site, authority: Author
             )
 
 
-@contextmanager
-def answering(answer: bytes) -> Iterator[int]:
-    """Answer each request the same, and then nothing; yield the port."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
+class Odd:
+    """Answers each request with ``answer`` and then nothing; the connection stays open."""
 
-        def serve() -> None:
-            kept = []
+    def __init__(self, port: int) -> None:
+        """Listen at once."""
+        self.answer = b""
+        self._server = socket.create_server(("127.0.0.1", port))
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self) -> Self:
+        """Begin to answer."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End, with all connections."""
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._server.close()
+
+    def _serve(self) -> None:
+        kept = []
+        with suppress(OSError):
             while True:
-                try:
-                    kept.append(server.accept()[0])
-                    kept[-1].sendall(answer)
-                except OSError:
-                    break
-            for connection in kept:
-                connection.close()
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield server.getsockname()[1]
-        finally:
-            server.shutdown(socket.SHUT_RDWR)
-            thread.join()
+                kept.append(self._server.accept()[0])
+                with suppress(OSError):  # who asked has gone
+                    kept[-1].sendall(self.answer)
+        for connection in kept:
+            connection.close()
 
 
 def test_a_prometheus_that_is_away_or_slow_is_told_in_one_line(
     site: Site, authority: Authority
 ) -> None:
-    head = b"HTTP/1.1 %s\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-    with (
-        answering(b"") as silent,
-        answering(head % (b"200 OK", 10**9) + b"x" * (5 << 20)) as endless,
-        answering(head % (b"200 OK", 2) + b"{}") as other,
-        answering(head % (b"503 No", 0)) as failing,
-    ):
-        page = Page(site, authority, 'prometheusUrl = "http://127.0.0.1:1"\n')
-        page.keep()
-        config = page.site.config / "web" / "default.toml"
-        text = config.read_text()
-        for port, told in (
-            (free_port(), "cannot be reached"),
-            (silent, "does not answer within 4 s"),
-            (endless, "answers with more than"),
-            (other, "answers with what is not an answer of Prometheus"),
-            (failing, "answers with status 503"),
-        ):
-            config.write_text(text.replace('127.0.0.1:1"', f'127.0.0.1:{port}"'))
-            with page.running() as process, page.client(page.netops) as client:
+    port = free_port()
+    page = Page(site, authority, f'prometheusUrl = "http://127.0.0.1:{port}"\n')
+    page.keep()
+    with page.running() as process, page.client(page.netops) as client:
+
+        def told() -> str:
+            answer = client.get("/health")
+            assert answer.status_code == 200
+            return error_of(answer).removeprefix(f"Prometheus at http://127.0.0.1:{port} ")
+
+        assert told().startswith("cannot be reached: ")
+        with Odd(port) as odd:
+            for answer, expected in (
+                (b"", "does not answer within 4 s."),
+                (answer_of(b"200 OK", b" " * (5 << 20)), "answers with more than 4194304 bytes."),
+                (answer_of(b"200 OK", b"{}"), "answers with what is not an answer of Prometheus"),
+                (answer_of(b"503 No", b""), "answers with status 503."),
+            ):
+                odd.answer = answer
                 begun = time.monotonic()
-                answer = client.get("/health")
+                assert told().startswith(expected)
                 assert time.monotonic() - begun < 10
-                assert answer.status_code == 200
-                assert told in error_of(answer), error_of(answer)
-                assert "Traceback" not in process.said()
+        assert "Traceback" not in process.said()
+
+
+def answer_of(status: bytes, body: bytes) -> bytes:
+    head = b"HTTP/1.1 %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+    return head % (status, len(body)) + body

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sarra_lite.monitor import daily, schema
 from sarra_lite.monitor.daily import days
 from sarra_lite.monitor.latency import duration_class, percentile
+from sarra_lite.monitor.overview import _CODES, _HOURS, _SUMS
 from sarra_lite.monitor.records import DAY, Outcome, Record
 from sarra_lite.monitor.store import Batch, Store
 
@@ -71,6 +73,18 @@ def test_a_file_that_failed_and_arrived_counts_as_sent(tmp_path: Path) -> None:
         store.take(Batch([ended("ua", b"f", 201)]))
     [day] = days(file, None, 0)["g"].values()
     assert (day.sent, day.failures) == (1, {})
+
+
+@pytest.mark.parametrize("query", [_SUMS, _HOURS, _CODES, daily._CODES, daily._WAITS])  # noqa: SLF001
+def test_sums_are_made_of_the_time_that_is_asked_for_and_not_of_all(
+    tmp_path: Path, query: str
+) -> None:
+    file = tmp_path / "store.sqlite"
+    Store(file, 90, GROUPS).close()
+    with schema.reading(file) as database:
+        text = f"EXPLAIN QUERY PLAN {query.format('1')}"
+        plan = database.execute(text, (0,) * query.count("?")).fetchall()
+    assert "USING PRIMARY KEY" in plan[0][3]
 
 
 def test_days_go_with_the_history(tmp_path: Path) -> None:
