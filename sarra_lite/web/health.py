@@ -29,7 +29,7 @@ _KINDS: Final = {
 }
 _DISK: Final = 'node_filesystem_{}_bytes{{fstype!~"tmpfs|ramfs"}}'
 #: What is asked, as the rules of the role prometheus ask it.
-_EXPRESSIONS: Final = {
+EXPRESSIONS: Final = {
     "up": "up",
     "vips": 'node_network_address_info{vip!=""}',
     "stopped": 'node_systemd_unit_state{state="active"} == 0',
@@ -67,7 +67,7 @@ def page(
     if prometheus is None:
         return values | {"problem": "No Prometheus is configured: see the option prometheusUrl."}
     try:
-        seen = from_thread.run(prometheus.ask, _EXPRESSIONS)
+        seen = from_thread.run(prometheus.ask, EXPRESSIONS)
     except Unanswered as error:
         return values | {"problem": f"Prometheus at {prometheus.url} {error}."}
     return values | _told(seen)

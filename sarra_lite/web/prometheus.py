@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from datetime import datetime  # noqa: TC003  msgspec evaluates the annotation
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -43,7 +44,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sample(NamedTuple):
-    """One series of an answer."""
+    """One series of an answer; what is no number or infinite is left out."""
 
     labels: dict[str, str]
     value: float
@@ -108,7 +109,7 @@ class Prometheus:
                     name: group.create_task(self._samples(client, text))
                     for name, text in expressions.items()
                 }
-        except* (httpx.HTTPError, httpx.InvalidURL, msgspec.DecodeError, SarraError) as errors:
+        except* (httpx.HTTPError, msgspec.DecodeError, ValueError, SarraError) as errors:
             raise Unanswered(_reason(errors.exceptions[0])) from None
         return Seen(answer.result(), {name: task.result() for name, task in asked.items()})
 
@@ -121,7 +122,8 @@ class Prometheus:
     async def _samples(self, client: httpx.AsyncClient, expression: str) -> list[Sample]:
         params = {"query": expression}
         vector = (await self._get(client, _VectorAnswer, "/api/v1/query", params)).data.result
-        return [Sample(series.metric, float(series.value[1])) for series in vector]
+        samples = [Sample(series.metric, float(series.value[1])) for series in vector]
+        return [sample for sample in samples if math.isfinite(sample.value)]
 
     async def _get(
         self, client: httpx.AsyncClient, kind: type[Any], path: str, params: dict[str, str]

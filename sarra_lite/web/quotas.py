@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _KEEP: Final = 15.0  # seconds for which an answer of Prometheus is used again
 _MAX_QUOTAS: Final = 1000  # rows
 #: As the rule QuotaNearlyUsed has it: all nodes tell of the same file system.
-_DISK: Final = {
+DISK: Final = {
     "used": "max by (kind, name) (sftp_disk_used_bytes)",
     "limit": "max by (kind, name) (sftp_disk_limit_bytes)",
 }
@@ -135,14 +135,14 @@ class Quotas:
         if self._prometheus is None:
             return {}
         if time.monotonic() >= self._asked + _KEEP:
+            self._asked = time.monotonic()  # others do not wait meanwhile
             try:
-                seen = from_thread.run(self._prometheus.ask, _DISK)
+                seen = from_thread.run(self._prometheus.ask, DISK)
             except Unanswered as error:
                 log.warning("Prometheus at %s %s", self._prometheus.url, error)
                 self._disks = None
             else:
                 self._disks = _disks(seen.samples, self._prefix)
-            self._asked = time.monotonic()
         return self._disks
 
 

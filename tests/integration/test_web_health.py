@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -159,13 +160,23 @@ def test_a_prometheus_that_is_away_or_slow_is_told_in_one_line(
                 (b"", "does not answer within 4 s."),
                 (answer_of(b"200 OK", b" " * (5 << 20)), "answers with more than 4194304 bytes."),
                 (answer_of(b"200 OK", b"{}"), "answers with what is not an answer of Prometheus"),
+                (answer_of(b"200 OK", all_of_it("x")), "answers with what is not an answer"),
                 (answer_of(b"503 No", b""), "answers with status 503."),
             ):
                 odd.answer = answer
                 begun = time.monotonic()
                 assert told().startswith(expected)
                 assert time.monotonic() - begun < 10
+            odd.answer = answer_of(b"200 OK", all_of_it("NaN"))
+            assert "No alert fires or is pending." in client.get("/health").text
         assert "Traceback" not in process.said()
+
+
+def all_of_it(value: str) -> bytes:
+    """Return what is an answer for alerts as well as for an expression."""
+    labels = {"instance": "svrlb1", "vip": "sftp", "kind": "user", "name": "x"}
+    series = {"metric": labels, "value": [1.5, value]}
+    return json.dumps({"data": {"alerts": [], "result": [series]}}).encode()
 
 
 def answer_of(status: bytes, body: bytes) -> bytes:
