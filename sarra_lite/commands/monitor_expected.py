@@ -6,11 +6,10 @@ import json
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
-from zoneinfo import ZoneInfo
 
 from sarra_lite import process, units
 from sarra_lite.errors import EX_FAILED, EX_OK
-from sarra_lite.monitor.expected import KEPT, MISSED, OPEN, UNKNOWN, WARNING, Evaluator
+from sarra_lite.monitor.expected import KEPT, MISSED, OPEN, UNKNOWN, WARNING, Evaluator, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +46,7 @@ def show(
     if as_json:
         lines = [json.dumps(_entry(state)) for state in states]
     elif day:
-        lines = [_sentence(state) for state in states]
+        lines = [sentence(state) for state in states]
     else:
         lines = list(_calendar(states, days))
     process.write("".join(f"{line}\n" for line in lines))
@@ -70,16 +69,6 @@ def _entry(state: State) -> dict[str, Any]:
     }
 
 
-def _sentence(state: State) -> str:
-    """Return a state for people."""
-    expected, due, name, files = state
-    end = datetime.fromtimestamp(due.end / 1000, ZoneInfo(expected.timezone))
-    return units.printable(
-        f"{due.day} {name:<7} {expected.owner}, {expected.title}: {files} of {expected.least}"
-        f" files by {end:%H:%M %Z}"
-    )
-
-
 def _calendar(states: list[State], days: list[date]) -> list[str]:
     """Return a row of marks for each expectation, and a sentence for what needs attention."""
     rows: dict[tuple[str, str], dict[date, str]] = {}
@@ -94,4 +83,4 @@ def _calendar(states: list[State], days: list[date]) -> list[str]:
         lines.append(f"{row}  {units.printable(f'{owner}, {title}')}")
     lines.append(_LEGEND)
     latest = sorted(states, key=lambda state: state.due.end, reverse=True)
-    return lines + [_sentence(one) for one in latest if one.state in (MISSED, WARNING)]
+    return lines + [sentence(one) for one in latest if one.state in (MISSED, WARNING)]

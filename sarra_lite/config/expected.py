@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
@@ -15,7 +16,6 @@ from sarra_lite.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 #: What ``every`` may be, beside the name of a day, and the days that it means.
@@ -77,6 +77,15 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
             yield "every", "is an empty list"
         if not 1 <= self.least <= _MAX_LEAST:
             yield "least", f"not from 1 to {_MAX_LEAST}: {self.least}"
+
+
+def problems(file: str | None) -> Iterator[str]:
+    """Yield a line for each mistake in a file, if there is one."""
+    if file is not None:
+        try:
+            read(Path(file))
+        except ConfigError as error:
+            yield from str(error).splitlines()
 
 
 def read(file: Path) -> list[Expected]:

@@ -11,7 +11,6 @@ from msgspec import Meta
 from sarra_lite.config import expected
 from sarra_lite.config.schema import option
 from sarra_lite.config.shared import BrokerConfig
-from sarra_lite.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,11 +71,7 @@ class MonitorConfig(BrokerConfig):
     def problems(self) -> Iterator[tuple[str, str]]:
         """Add an address that is none, and mistakes in the file of what is expected."""
         yield from super().problems()
-        try:
-            self.expectations()
-        except ConfigError as error:
-            for line in str(error).splitlines():
-                yield "expectFile", line
+        yield from (("expectFile", line) for line in expected.problems(self.expectFile))
         host, _, port = self.metricsAddress.rpartition(":")
         valid = host and port.isdecimal() and 0 < int(port) <= _MAX_PORT
         if self.metricsAddress and not valid:

@@ -6,14 +6,18 @@ import ipaddress
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
+from urllib.parse import urlsplit
 
 import platformdirs
 
+from sarra_lite.config import expected
 from sarra_lite.config.schema import option
 from sarra_lite.config.shared import BrokerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sarra_lite.config.expected import Expected
 
 _MAX_PORT: Final = 65535
 
@@ -31,6 +35,13 @@ class WebConfig(BrokerConfig):
     member: Group of each broker user.
     groupsShare: Members of a group see each other's files.
     sessionLifetime: How long after the login a user must log in again.
+    prometheusUrl: Prometheus of the scope, from which netops see the health of hosts. Default:
+        none, and the page says so.
+    runbooks: What is put before docs/runbooks/NAME.md in links, such as the URL of a checkout,
+        with a slash at its end. Without it they are no links.
+    expectFile: File with the files that are expected of users and groups, the same as sr_monitor
+        has.
+    quotaConfig: Configuration of an sr_quota on this host, whose volumes and limits the page shows.
     historyFile: Store of sr_monitor. Default: the one of its configuration default, in
         sarra_lite in the user's directory for state ($XDG_STATE_HOME or ~/.local/state).
     """
@@ -45,6 +56,14 @@ class WebConfig(BrokerConfig):
     member: dict[str, str] = option(default={}, example='{ uearnest = "cloudmech" }')
     groupsShare: bool = option(default=False)
     sessionLifetime: float = option(default=8 * 3600.0, example='"1h"')
+    prometheusUrl: str | None = option(default=None, example='"http://127.0.0.1:9090"', kind="URL")
+    runbooks: str = option(default="", example='"https://git.example.org/sarra_lite/blob/main/"')
+    expectFile: str | None = option(
+        default=None, example='"/etc/sarra_lite/expected.toml"', kind="file"
+    )
+    quotaConfig: str | None = option(
+        default=None, example='"/etc/sarra_lite/quota/default.toml"', kind="file"
+    )
     historyFile: str | None = option(
         default=None, example='"/var/lib/sr_monitor/monitor-default.sqlite"', kind="file"
     )
@@ -55,6 +74,10 @@ class WebConfig(BrokerConfig):
         if self.historyFile is not None:
             return Path(self.historyFile)
         return Path(platformdirs.user_state_path("sarra_lite")) / "monitor-default.sqlite"
+
+    def expectations(self) -> list[Expected]:
+        """Return what is expected; raise ConfigError with one line for each mistake."""
+        return [] if self.expectFile is None else expected.read(Path(self.expectFile))
 
     @property
     def endpoint(self) -> tuple[str, int]:
@@ -81,21 +104,33 @@ class WebConfig(BrokerConfig):
             yield "listenAddress", f"not like 127.0.0.1:9443: {self.listenAddress}"
         elif self.tlsCertFile is None and not ipaddress.ip_address(host.strip("[]")).is_loopback:
             yield "listenAddress", "without tlsCertFile only a loopback address is possible"
-        if (self.tlsCertFile is None) != (self.tlsKeyFile is None):
-            yield "tlsKeyFile", "tlsCertFile and tlsKeyFile need each other"
-        for key in ("tlsCertFile", "tlsKeyFile"):
-            file = getattr(self, key)
-            if file is not None and not _is_credential(file) and not Path(file).is_file():
-                yield key, f"no such file: {file}"
         for proxy in self.proxies:
             if not _is_address(proxy):
                 yield "proxies", f"not an address: {proxy}"
         if self.sessionLifetime <= 0:
             yield "sessionLifetime", "is not above 0"
+        yield from self._sources()
+
+    def _sources(self) -> Iterator[tuple[str, str]]:
+        """Yield files and URLs that cannot be used."""
+        if (self.tlsCertFile is None) != (self.tlsKeyFile is None):
+            yield "tlsKeyFile", "tlsCertFile and tlsKeyFile need each other"
+        for key in ("tlsCertFile", "tlsKeyFile", "quotaConfig"):
+            file = getattr(self, key)
+            if file is not None and "/" in file and not Path(file).is_file():
+                yield key, f"no such file: {file}"
+        yield from (("expectFile", line) for line in expected.problems(self.expectFile))
+        for key in ("prometheusUrl", "runbooks"):
+            if (url := getattr(self, key)) and not _is_web(url):
+                yield key, f"not a URL of http or https: {url}"
 
 
-def _is_credential(name: str) -> bool:
-    return "/" not in name
+def _is_web(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _is_address(text: str) -> bool:

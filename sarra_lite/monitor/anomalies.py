@@ -76,17 +76,17 @@ def keep(
 def _keep(database: sqlite3.Connection, hour: int, who: tuple[str, str], finding: Finding) -> None:
     kind, score, value, expected, about = finding
     row = database.execute(_FIND, (*who, kind, hour - TOGETHER)).fetchone()
-    told = (value, expected, about.encode(errors="surrogateescape"))
+    values = (value, expected, about.encode(errors="surrogateescape"))
     if row is None:
         insert = "INSERT INTO anomalies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        database.execute(insert, (*who, kind, hour, hour, score, *told))
+        database.execute(insert, (*who, kind, hour, hour, score, *values))
         return
     number, worst = row
     update = "UPDATE anomalies SET last = ?, score = max(score, ?) WHERE rowid = ?"
     database.execute(update, (hour, score, number))
     if value < worst if kind == "rate" else value > worst:
         update = "UPDATE anomalies SET value = ?, expected = ?, about = ? WHERE rowid = ?"
-        database.execute(update, (*told, number))
+        database.execute(update, (*values, number))
 
 
 def now(file: Path) -> list[Event]:
@@ -97,18 +97,37 @@ def now(file: Path) -> list[Event]:
         return [Event(*row) for row in rows]
 
 
+def judged_until(file: Path) -> int | None:
+    """Return until when hours were judged, in seconds since 1970; None before the first.
+
+    Raise ConfigError as ``events`` does.
+    """
+    with schema.reading(file) as database:
+        hour = judged(database)
+    return None if hour < 0 else (hour + 1) * (HOUR // 1000)
+
+
 def events(
-    file: Path, user: str | None = None, day: int | None = None, limit: int = 100
+    file: Path,
+    user: str | None = None,
+    day: int | None = None,
+    limit: int = 100,
+    *,
+    users: frozenset[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Return what was unusual, the latest first; times in seconds since 1970.
 
-    ``user``: only of this one; ``day``: only what was going on then, in days since 1970.  Raise
-    ConfigError when the store cannot be read, or is of another version.
+    ``user``: only of this one; ``day``: only what was going on then, in days since 1970; ``users``:
+    of no others, and of no groups.  Raise ConfigError when the store cannot be read, or is of
+    another version.
     """
     terms, values = ["1"], list[Any]()
     if user is not None:
         terms.append("user = ?")
         values.append(user)
+    if users is not None:
+        terms.append(f"user <> '' AND user IN ({', '.join('?' * len(users))})")
+        values += sorted(users)
     if day is not None:
         terms.append("first < ? AND last >= ?")
         values += [(day + 1) * _PER_DAY, day * _PER_DAY]
@@ -152,15 +171,20 @@ _SHOWN: Final = {
 }
 
 
-def sentence(entry: Mapping[str, Any]) -> str:
-    """Return an event of ``events`` as a plain sentence, with nothing that moves a cursor."""
+def told(entry: Mapping[str, Any]) -> str:
+    """Return what was unusual by an event of ``events``, with nothing that moves a cursor."""
     show = _SHOWN[entry["kind"]]
-    who = f"user {entry['user']}" if entry["user"] else f"group {entry['group']}"
     said = _SENTENCES[entry["kind"]].format(
         value=show(entry["value"]),
         expected=show(entry["expected"]),
         about=entry["about"] or "the base directory",
     )
+    return units.printable(said)
+
+
+def sentence(entry: Mapping[str, Any]) -> str:
+    """Return an event of ``events`` as a plain sentence, with nothing that moves a cursor."""
+    who = f"user {entry['user']}" if entry["user"] else f"group {entry['group']}"
     first, last = (datetime.fromtimestamp(entry[key], UTC) for key in ("first", "last"))
     until = f"{last:%H:%M}" if last - first < _A_DAY else f"{last:%Y-%m-%d %H:%M}"
-    return units.printable(f"{first:%Y-%m-%d %H:%M} to {until} {who} {said}.")
+    return f"{first:%Y-%m-%d %H:%M} to {until} {units.printable(who)} {told(entry)}."

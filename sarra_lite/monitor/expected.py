@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
+from zoneinfo import ZoneInfo
 
+from sarra_lite import units
 from sarra_lite.monitor import due as time_of
 from sarra_lite.monitor import schema
 from sarra_lite.monitor.files import HOUR
@@ -68,13 +71,16 @@ class Evaluator:
 
         What has not begun is left out.
         """
-        wanted = [
+        return self.on(((expected, day) for expected in expectations for day in days), now)
+
+    def on(self, wanted: Iterable[tuple[Expected, date]], now: int) -> list[State]:
+        """Return the state of each expectation on a day, as ``days`` does."""
+        begun = [
             (expected, one)
-            for expected in expectations
-            for day in days
+            for expected, day in wanted
             if (one := time_of.due(expected, day)) is not None and one.begin <= now
         ]
-        return list(self._states(wanted, now))
+        return list(self._states(begun, now))
 
     def _states(self, wanted: Iterable[tuple[Expected, Due]], now: int) -> Iterator[State]:
         with schema.reading(self._file) as database:
@@ -103,6 +109,16 @@ class Evaluator:
             values = (*names, *span, pattern.decode(errors="replace"), expected.least)
             found.update(database.execute(query, values))
         return min(len(found), expected.least)
+
+
+def sentence(state: State) -> str:
+    """Return a state as a plain sentence, with nothing that moves a cursor."""
+    expected, due, name, files = state
+    end = datetime.fromtimestamp(due.end / 1000, ZoneInfo(expected.timezone))
+    return units.printable(
+        f"{due.day} {name:<7} {expected.owner}, {expected.title}: {files} of {expected.least}"
+        f" files by {end:%H:%M %Z}"
+    )
 
 
 def _state(expected: Expected, due: Due, files: int, now: int, *, known: bool) -> str:

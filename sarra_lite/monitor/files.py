@@ -6,12 +6,13 @@ All of it happens in the transaction that the caller has begun.
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite.monitor import schema
 from sarra_lite.monitor.directories import DirectoryTable
+from sarra_lite.monitor.latency import duration_class
 from sarra_lite.monitor.records import DAY, FILE_SENT
 from sarra_lite.monitor.schema import suffix
 
@@ -55,6 +56,11 @@ _ADD_HOUR: Final = (
     " took = min(took + excluded.took, 4611686018427387904)"
 )
 
+_ADD_WAITS: Final = (
+    "INSERT INTO latencies VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+    " files = files + excluded.files"
+)
+
 
 class FileTables:
     """What is written of files; after a rollback another one is needed."""
@@ -70,6 +76,8 @@ class FileTables:
         # Files, bytes and milliseconds, by hour, user, group and code.
         self._hours: defaultdict[tuple[int, str, str, int], list[int]]
         self._hours = defaultdict(lambda: [0, 0, 0])
+        # Files that were sent, by day, user, group and class of their latency.
+        self._waits: Counter[tuple[int, str, str, int]] = Counter()
 
     def take(self, record: Record, now: int) -> bool:
         """Write one record; return whether it is the first final report on its file.
@@ -178,12 +186,18 @@ class FileTables:
         sums[0] += 1
         sums[1] += record.size if outcome.code == FILE_SENT else 0
         sums[2] += outcome.took
+        if outcome.code == FILE_SENT:
+            each = duration_class(outcome.ended - record.announced)
+            self._waits[hour * HOUR // DAY, record.user, group, each] += 1
 
     def add_hours(self) -> None:
         """Write the sums of what was written since the last call."""
         rows = ((*key, *sums) for key, sums in self._hours.items())
         self._database.executemany(_ADD_HOUR, rows)
         self._hours.clear()
+        waits = ((*key, files) for key, files in self._waits.items())
+        self._database.executemany(_ADD_WAITS, waits)
+        self._waits.clear()
 
     def _text(self, day: int, value: bytes) -> int:
         """Return the id of a text in the tables of a day."""

@@ -61,9 +61,17 @@ CREATE TABLE anomalies (
 CREATE INDEX anomalies_last ON anomalies (last);
 ALTER TABLE pending ADD COLUMN moved INTEGER;
 """
+# Files that were sent, by how long they took from the announcement on.
+_LATENCIES: Final = """
+CREATE TABLE latencies (
+  day INTEGER, user TEXT, grp TEXT, class INTEGER, files INTEGER NOT NULL,
+  PRIMARY KEY (day, user, grp, class)
+) WITHOUT ROWID;
+CREATE INDEX latencies_user ON latencies (user);
+"""
 # What each version adds to the one before.  A step that changes the tables of each day must do it
 # for all of days().
-STEPS: list[str] = [_FIRST, _PATHS, _CHAINS, _ANOMALIES]
+STEPS: list[str] = [_FIRST, _PATHS, _CHAINS, _ANOMALIES, _LATENCIES]
 
 # ``ended`` is in milliseconds of the day, ``waited`` milliseconds from the announcement to it.
 # Most files are sent: the index of codes leaves these out.

@@ -133,6 +133,7 @@ class Store:
             for day in [day for day in self._files.days if (day + 1) * DAY <= oldest]:
                 schema.drop_day(self.database, day)
             self.database.execute("DELETE FROM hours WHERE hour < ?", (oldest // HOUR,))
+            self.database.execute("DELETE FROM latencies WHERE day < ?", (oldest // DAY,))
             self.database.execute("DELETE FROM gaps WHERE noticed < ?", (oldest,))
             self.database.execute("DELETE FROM chains WHERE seen < ?", (oldest,))
             self.database.execute("DELETE FROM waits WHERE hour < ?", (oldest // HOUR,))

@@ -60,8 +60,25 @@ class Store:
     def counts(self, since: str) -> Counts:
         """Return the bytes by day and user since a day or month."""
         with closing(self._open()) as database:
-            rows = database.execute("SELECT day, user, bytes FROM volume WHERE day >= ?", (since,))
-            return {(day, user): int(count) for day, user, count in rows}
+            return _counts(database, since)
 
     def _open(self) -> sqlite3.Connection:
         return sqlite3.connect(self._file, timeout=10)
+
+
+def read_counts(file: Path, since: str) -> Counts:
+    """Return what ``Store.counts`` does, of the store of another process; write nothing to it.
+
+    Raise ConfigError when it cannot be read.
+    """
+    address = f"{file.absolute().as_uri()}?mode=ro"
+    try:
+        with closing(sqlite3.connect(address, timeout=10, uri=True)) as database:
+            return _counts(database, since)
+    except sqlite3.Error as error:
+        raise ConfigError(f"{file}: cannot read volumes: {error}") from None
+
+
+def _counts(database: sqlite3.Connection, since: str) -> Counts:
+    rows = database.execute("SELECT day, user, bytes FROM volume WHERE day >= ?", (since,))
+    return {(day, user): int(count) for day, user, count in rows}

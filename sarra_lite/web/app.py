@@ -21,7 +21,8 @@ from starlette.staticfiles import StaticFiles
 from sarra_lite.errors import BrokerError, SarraError
 from sarra_lite.runtime import log
 from sarra_lite.web import display, pages, security
-from sarra_lite.web.records import Records, visible_users
+from sarra_lite.web.more import MorePages
+from sarra_lite.web.records import records_of
 from sarra_lite.web.sessions import Attempts, FormTokens, Session, Sessions, same
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 _HERE: Final = Path(__file__).parent
 _SEE_OTHER: Final = 303
+_LOGIN_LEADS_TO: Final = ("/history", "/file", "/people", "/unusual", "/expected", "/health")
 
 
 class Pages:
@@ -53,11 +55,13 @@ class Pages:
         )
         self._templates.filters.update(display.FILTERS)
         self._templates.globals.update(display.GLOBALS)
+        self._more = MorePages(config)
+        self._templates.globals["more_pages"] = self._more.links
 
     def application(self) -> ASGIApp:
         """Return the ASGI application."""
         shown = {"/": pages.now, "/history": pages.history, "/file": pages.file}
-        shown["/people"] = pages.people
+        shown |= self._more.contents()
         routes: list[Any] = [
             Route(path, partial(self._show, content)) for path, content in shown.items()
         ]
@@ -82,7 +86,7 @@ class Pages:
         if session is None:
             target = request.url.path + ("?" + request.url.query if request.url.query else "")
             return RedirectResponse(f"/login?next={quote(target, safe='')}", _SEE_OTHER)
-        records = Records(self._config.history_file, visible_users(self._config, session.user))
+        records = records_of(self._config, session.user)
         values = await run_in_threadpool(content, records, security.query(request))
         return self._render(session, **values)
 
@@ -175,4 +179,4 @@ class Pages:
 def _local(target: str) -> str:
     """Return where a login leads: to a page of ours, whatever the link to it said."""
     path = target.partition("?")[0]
-    return target if path in ("/history", "/file", "/people") and target.isascii() else "/"
+    return target if path in _LOGIN_LEADS_TO and target.isascii() else "/"

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from sarra_lite import units
+from sarra_lite.monitor import anomalies
 
 _HEIGHT: Final = 100.0  # of a plot, in its own units
 _STEP: Final = 10
@@ -79,6 +80,7 @@ def volume_plot(first: int, count: int, hours: dict[int, tuple[int, int]]) -> Pl
 
 
 FILTERS: Final[dict[str, Any]] = {
+    "told": anomalies.told,
     "shown": lambda name: units.printable(name or ""),
     "moment": moment,
     "ago": ago,

@@ -18,7 +18,6 @@ Query = dict[str, str]
 Content = Callable[[Records, Query], dict[str, Any]]
 
 _MAX_NUMBER: Final = 2**62
-_PEOPLE_DAYS: Final = 30
 _PLOT_HOURS: Final = 48
 
 
@@ -77,17 +76,6 @@ def file(records: Records, query: Query) -> dict[str, Any]:
         "done": done,
         "states": STATES,
     }
-
-
-def people(records: Records, _query: Query) -> dict[str, Any]:
-    """Return what users and groups have sent."""
-    users = records.people(_PEOPLE_DAYS)
-    groups: dict[str, list[int]] = {}
-    for entry in users:
-        sums = groups.setdefault(entry.group, [0, 0, 0, 0])
-        for place, value in enumerate((1, entry.sent, entry.bytes, entry.failed)):
-            sums[place] += value
-    return {"template": "people.html", "users": users, "groups": groups, "days": _PEOPLE_DAYS}
 
 
 def _code(text: str | None, problems: list[str]) -> int | None:

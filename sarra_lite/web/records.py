@@ -5,14 +5,19 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from sarra_lite.monitor import history, overview
+from sarra_lite.monitor import anomalies, daily, expected, history, overview
 from sarra_lite.monitor.files import HOUR, RETRYING, RUNNING, WAITING
 from sarra_lite.monitor.records import DAY
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import date
     from pathlib import Path
 
+    from sarra_lite.config.expected import Expected
     from sarra_lite.config.web import WebConfig
+    from sarra_lite.monitor.daily import Day
+    from sarra_lite.monitor.expected import State
     from sarra_lite.monitor.history import Place, Wanted
     from sarra_lite.monitor.overview import Sums, Totals, Unfinished
 
@@ -32,13 +37,32 @@ def visible_users(config: WebConfig, user: str) -> frozenset[str] | None:
     return frozenset({user, *(name for name, other in config.member.items() if other == group)})
 
 
+def records_of(config: WebConfig, user: str) -> Records:
+    """Return the store as a user sees it."""
+    group = config.member.get(user)
+    groups = frozenset({group} if group else ())
+    return Records(config.history_file, visible_users(config, user), groups)
+
+
 class Records:
     """The store as one viewer sees it; its methods raise ConfigError when it cannot be read."""
 
-    def __init__(self, file: Path, users: frozenset[str] | None) -> None:
-        """``users``: whose files the viewer may see; None for all."""
+    def __init__(
+        self, file: Path, users: frozenset[str] | None, groups: frozenset[str] = frozenset()
+    ) -> None:
+        """``users``: whose files the viewer may see; None for all; ``groups``: his own."""
         self._file = file
         self._users = users
+        self._groups = groups
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether the viewer is of netops."""
+        return self._users is None
+
+    def concerns(self, user: str, group: str) -> bool:
+        """Return whether what is about a user, or else a group, concerns the viewer."""
+        return self._users is None or (user in self._users if user else group in self._groups)
 
     def history(self, wanted: Wanted) -> tuple[list[dict[str, Any]], Place | None]:
         """Return one page of files, and where the next one begins."""
@@ -67,10 +91,27 @@ class Records:
         current = overview.unfinished(self._file, users, _MAX_ROWS, path=path)
         return current, history.files(self._file, wanted)
 
+    def expected(
+        self, wanted: Iterable[tuple[Expected, date]], groups: Mapping[str, str], now: int
+    ) -> list[State]:
+        """Return what became of expectations; ``groups`` has the group of each user."""
+        mine = (pair for pair in wanted if self.concerns(pair[0].user, pair[0].group))
+        return expected.Evaluator(self._file, groups).on(mine, now)
+
+    def unusual(self) -> tuple[int | None, list[dict[str, Any]]]:
+        """Return until when hours were judged, and what was unusual, the latest first."""
+        entries = anomalies.events(self._file, limit=_MAX_ROWS, users=self._users)
+        return anomalies.judged_until(self._file), entries
+
     def people(self, days: int) -> list[Sums]:
         """Return what each user has sent in so many days."""
         first = overview.hour_of(time.time_ns() // 10**6) - 24 * days + 1
         return overview.sums(self._file, self._users, first, 10 * _MAX_ROWS)
+
+    def daily(self, days: int) -> tuple[int, dict[str, dict[int, Day]]]:
+        """Return the first day, and what each group's days up to now were like."""
+        first = time.time_ns() // 10**6 // DAY - days + 1
+        return first, daily.days(self._file, self._users, first)
 
     def totals(self, hours: int) -> tuple[int, Totals]:
         """Return the first hour, and the sums of so many hours up to now."""

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import re
-import ssl
-import time
-from contextlib import closing, contextmanager
 from html import unescape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
-from sarra_lite.monitor.records import Outcome, Record
-from sarra_lite.monitor.store import Batch, Store
+from tests.lab.page import Page, announced, ended, error_of, log_in, token_of
 from tests.lab.processes import free_port
-from tests.lab.rabbitmq import User
 from tests.lab.site import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    import httpx
 
     from tests.lab.authority import Authority
-    from tests.lab.site import Running, Site
+    from tests.lab.site import Site
 
-PASSWORD = "pw"
-NOW = time.time_ns() // 10**6
 HOSTILE = (
     b"<script>alert(1)</script>",
     b"\"><img src=x onerror='alert(1)'>",
@@ -36,77 +27,6 @@ HOSTILE = (
     b"\xff\xfe\n",
     b"d/" * 2040 + b"x" * 16,
 )
-
-
-def ended(user: str, path: bytes, code: int = 201, text: str = "said") -> Record:
-    outcome = Outcome(NOW - 1000, 2000, code, text, 1, "default/1", "host", 0, True, code < 300)  # noqa: FBT003
-    return Record(user, path, NOW - 5000, 1000, block=False, outcome=outcome)
-
-
-def announced(user: str, path: bytes, age: int = 5000) -> Record:
-    return Record(user, path, NOW - age, 1000, block=False)
-
-
-class Page:
-    """An sr_web with a store of its own."""
-
-    def __init__(self, site: Site, authority: Authority, more: str = "") -> None:
-        """``more`` is added to the configuration."""
-        self.site = site
-        self.port = free_port("127.0.0.1")
-        self.history = site.directory / "history.sqlite"
-        self.mate, self.other, self.netops = (f"{site.user}{end}" for end in ("m", "o", "n"))
-        others = (self.mate, self.other, self.netops)
-        site.rabbit.add_users(*(User(name, "pw") for name in others))
-        certificate = authority.issue("page", ["127.0.0.1"])
-        self.ca: Path = authority.ca_file
-        (site.config / "web").mkdir()
-        (site.config / "web" / "default.toml").write_text(
-            f'broker = "{site.broker}"\nlistenAddress = "127.0.0.1:{self.port}"\n'
-            f'historyFile = "{self.history}"\nnetops = ["{self.netops}"]\n'
-            f'tlsCertFile = "{certificate.cert_file}"\ntlsKeyFile = "{certificate.key_file}"\n'
-            f'member = {{ {site.user} = "g", {self.mate} = "g" }}\n{more}'
-        )
-
-    def keep(self, *records: Record) -> None:
-        groups = {self.site.user: "g", self.mate: "g"}
-        with closing(Store(self.history, 90, groups)) as store:
-            store.take(Batch(list(records)))
-
-    @contextmanager
-    def running(self) -> Iterator[Running]:
-        with self.site.running("sr_web") as process:
-            process.wait_for("the page is at")
-            yield process
-
-    @contextmanager
-    def client(self, user: str = "", password: str = PASSWORD) -> Iterator[httpx.Client]:
-        """A browser, in which a user is logged in, if one is given."""
-        trust = ssl.create_default_context(cafile=self.ca)
-        address = f"https://127.0.0.1:{self.port}"
-        with httpx.Client(base_url=address, verify=trust, timeout=20) as client:
-            if user:
-                answer = log_in(client, user, password)
-                assert answer.status_code == 303, answer.text
-            yield client
-
-
-def log_in(
-    client: httpx.Client, user: str, password: str, *, target: str = "/", **changed: Any
-) -> httpx.Response:
-    form = client.get("/login", params={"next": target})
-    fields = {"user": user, "password": password, "token": token_of(form), "next": target}
-    return client.post("/login", data=fields | changed)
-
-
-def token_of(answer: httpx.Response) -> str:
-    [token] = re.findall(r'name="token" value="([^"]+)"', answer.text)
-    return str(token)
-
-
-def error_of(answer: httpx.Response) -> str:
-    [text] = re.findall(r'class="error"[^>]*>(.*?)</p>', answer.text)
-    return str(text)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The dashboard for Grafana shows only metrics that the scope has."""
+"""The dashboard for Grafana, and the page of health, ask for metrics that the scope has."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from prometheus_client import generate_latest
 from sarra_lite.config.credentials import parse_url
 from sarra_lite.config.monitor import MonitorConfig
 from sarra_lite.monitor.metrics import Metrics
+from sarra_lite.web import health, quotas
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "docs/grafana/scope.json").read_text())
@@ -24,6 +25,8 @@ EXPRESSIONS = [
     for panel in DASHBOARD["panels"]
     for target in panel["targets"]
 ]
+PAGE = [*health.EXPRESSIONS.values(), *quotas.DISK.values()]
+RULES = "".join(path.read_text() for path in ROOT.glob("roles/prometheus/files/rules/*.yml"))
 OURS = re.compile(r"\bsarra_[a-z_]+")
 OTHERS = re.compile(r"\b(?:node|haproxy|rabbitmq|scope|sftp)_[a-z_]+")
 SAMPLES = ("_bucket", "_sum", "_count")  # of a histogram
@@ -44,12 +47,20 @@ def test_each_metric_of_sr_monitor_is_one_that_it_has() -> None:
 def test_promtool_reads_each_expression(tmp_path: Path) -> None:
     if not (promtool := shutil.which("promtool")):
         pytest.skip("needs promtool")
-    rules = [{"record": f"panel:{number}", "expr": e} for number, e in enumerate(EXPRESSIONS)]
+    expressions = enumerate(EXPRESSIONS + PAGE)
+    rules = [{"record": f"panel:{number}", "expr": text} for number, text in expressions]
     file = tmp_path / "rules.yml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
     command = [promtool, "check", "rules", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("expression", PAGE)
+def test_the_page_asks_for_metrics_and_labels_that_rules_know(expression: str) -> None:
+    # Each rule has a case of promtool, so these are names that exporters use.
+    names = set(OTHERS.findall(expression)) | set(re.findall(r"[{,] ?(\w+)!?[=~]", expression))
+    assert not {name for name in names if name not in RULES}
 
 
 def test_panels_have_a_title_and_do_not_overlap() -> None:

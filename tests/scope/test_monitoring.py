@@ -185,7 +185,7 @@ def test_a_service_that_stops_is_mailed_to_netops_with_what_to_do(
     wanted = (
         f"CRITICAL: ServiceDown {name} sr_quota.service\n",
         f"sr_quota.service does not run on {name}\n",
-        f"What to do: {scope.var('alertmanager_runbooks')}{page}\n",
+        f"What to do: {scope.var('scope_runbooks')}{page}\n",
     )
     host = scope.host(name)
     try:

@@ -107,7 +107,7 @@ def test_a_failure_is_on_the_page_and_one_mail_tells_the_owner(
     assert until(lambda: subject in mailbox.texts(user["contact"]), 60), mailbox.mail
     print(f"mailed after {time.monotonic() - begin:.1f} s")
     text = mailbox.texts(user["contact"])
-    runbook = f"{scope.var('alertmanager_runbooks')}docs/runbooks/file-failed.md"
+    runbook = f"{scope.var('scope_runbooks')}docs/runbooks/file-failed.md"
     assert f"What to do: {runbook}\n" in text
     assert text.count(subject) == 1
     for address in scope.var("alertmanager_netops"):

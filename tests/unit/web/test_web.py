@@ -74,6 +74,9 @@ def test_nobody_is_seen_by_who_may_see_nobody(tmp_path: Path) -> None:
         ({"tlsKeyFile": "/none"}, "need each other"),
         ({"proxies": ["any"]}, "not an address"),
         ({"sessionLifetime": 0}, "not above 0"),
+        ({"prometheusUrl": "127.0.0.1:9090"}, "not a URL of http or https"),
+        ({"prometheusUrl": "http://[::1/"}, "not a URL of http or https"),
+        ({"runbooks": "javascript:alert(1)//"}, "not a URL of http or https"),
     ],
 )
 def test_what_cannot_be_used_is_named(values: dict[str, Any], told: str) -> None:
