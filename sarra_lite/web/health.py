@@ -31,6 +31,9 @@ _DISK: Final = 'node_filesystem_{}_bytes{{fstype!~"tmpfs|ramfs"}}'
 #: What is asked, as the rules of the role prometheus ask it.
 EXPRESSIONS: Final = {
     "up": "up",
+    "canary": "max(scope_canary_success_timestamp_seconds)",
+    "canary_seconds": "max(scope_canary_duration_seconds)",
+    "canary_failed": "scope_canary_failed == 1",
     "vips": 'node_network_address_info{vip!=""}',
     "stopped": 'node_systemd_unit_state{state="active"} == 0',
     "servers": "max by (proxy, server, state) (haproxy_server_status) == 1",
@@ -79,6 +82,7 @@ def _told(seen: Seen) -> dict[str, Any]:
     return {
         "alerts": alerts,
         "silent": not any(alert.name == _ALWAYS for alert in seen.alerts),
+        "canary": _canary(seen),
         "vips": _vips(seen),
         "hosts": sorted(hosts.values(), key=lambda host: (-len(host.wrong), host.name)),
         "jobs": sorted({job for host in hosts.values() for job in host.jobs}),
@@ -93,6 +97,21 @@ def _urgency(alert: Alert) -> tuple[bool, int, float]:
     """Return what orders alerts: those that fire, the worst and then the newest first."""
     worst = _SEVERITIES.index(alert.severity) if alert.severity in _SEVERITIES else 2
     return (alert.state != "firing", worst, -alert.activeAt.timestamp())
+
+
+def _canary(seen: Seen) -> dict[str, Any] | None:
+    """Return when the canary's last file crossed, in how many seconds, and what failed since.
+
+    None where the scope has no canary.
+    """
+    samples = seen.samples
+    last, seconds = (
+        samples[name][0].value if samples[name] else None for name in ("canary", "canary_seconds")
+    )
+    failed = [sample.labels.get("step", "") for sample in samples["canary_failed"]]
+    if last is None and not failed:
+        return None
+    return {"last": last, "seconds": seconds, "failed": failed}
 
 
 def _vips(seen: Seen) -> dict[str, list[str]]:

@@ -22,6 +22,8 @@ VIP = 'node_network_address_info{vip="%s"} 1\n'
 DISK = "node_filesystem_avail_bytes 60\nnode_filesystem_size_bytes 100\n"
 MOUNTED = DISK + 'node_filesystem_size_bytes{shared="yes"} 100\n'
 STATES = 'haproxy_server_status{proxy="ssh",server="%s",state="%s"} 1\n'
+CANARY = f"scope_canary_success_timestamp_seconds {time.time() - 120}\n"
+CANARY += 'scope_canary_duration_seconds 1.5\nscope_canary_failed{step="get"} 1\n'
 SCOPE = [
     Target("node", "svrlb1", DISK + VIP % "sftp" + VIP % "broker"),
     Target("node", "svrlb2", DISK + VIP % "sftp"),
@@ -31,6 +33,7 @@ SCOPE = [
     Target("node", "svrsftp2", DISK, shared_fs="ceph"),
     Target("node", "svrsftpB1", 'node_systemd_unit_state{name="<b>",state="active"} 0\n'),
     Target("rabbitmq", "svrsftpB1", None),
+    Target("node", "svrmon1", CANARY),
     Target("sr_monitor", "svrmon1", 'sarra_stream_gaps_total{stream="q_xlog"} 1\n'),
 ]
 
@@ -52,6 +55,8 @@ def test_netops_see_alerts_and_hosts_with_what_is_wrong_first(
             assert '<a href="/health" aria-current="page">Health</a>' in text
             check_alerts(text)
             check_hosts(text)
+            assert "2 min ago, and took 2 s." in text
+            assert "Since then, this failed: get." in text
 
 
 def check_alerts(text: str) -> None:
