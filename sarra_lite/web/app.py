@@ -14,15 +14,22 @@ import jinja2
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import (
+    HTMLResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from sarra_lite.errors import BrokerError, SarraError
 from sarra_lite.runtime import log
 from sarra_lite.web import display, pages, security
+from sarra_lite.web.live import Live
 from sarra_lite.web.more import MorePages
-from sarra_lite.web.records import records_of
+from sarra_lite.web.records import Records, records_of, visible_users
 from sarra_lite.web.sessions import Attempts, FormTokens, Session, Sessions, same
 
 if TYPE_CHECKING:
@@ -57,6 +64,7 @@ class Pages:
         self._templates.globals.update(display.GLOBALS)
         self._more = MorePages(config)
         self._templates.globals["more_pages"] = self._more.links
+        self._live = Live(self._parts, lambda: self._text("shown.html"))
 
     def application(self) -> ASGIApp:
         """Return the ASGI application."""
@@ -66,6 +74,7 @@ class Pages:
             Route(path, partial(self._show, content)) for path, content in shown.items()
         ]
         routes += [
+            Route("/live", self._follow),
             Route("/login", self._login_form, methods=["GET"]),
             Route("/login", self._login, methods=["POST"]),
             Route("/logout", self._logout, methods=["POST"]),
@@ -76,6 +85,10 @@ class Pages:
         errors[Exception] = self._failed
         # Outside of all, so that the answer to an unexpected error has the headers, too.
         return security.SecurityHeaders(Starlette(routes=routes, exception_handlers=errors))
+
+    def close(self) -> None:
+        """End the streams of open pages, for which the server would wait."""
+        self._live.close()
 
     def _session(self, request: Request) -> Session | None:
         return self._sessions.find(request.cookies.get(security.SESSION), time.monotonic())
@@ -89,6 +102,33 @@ class Pages:
         records = records_of(self._config, session.user)
         values = await run_in_threadpool(content, records, security.query(request))
         return self._render(session, **values)
+
+    async def _follow(self, request: Request) -> Response:
+        """Send what changes on the page Now, until the session ends."""
+        session = self._session(request)
+        if session is None:
+            return PlainTextResponse("You are not logged in.", 401)
+        if self._live.full(session.user):
+            return PlainTextResponse("Too many pages are open.", 503)
+
+        def lasts() -> float:
+            found = self._session(request)
+            return 0.0 if found is None else found.expires - time.monotonic()
+
+        users = visible_users(self._config, session.user)
+        events = self._live.follow(session.user, users, lasts)
+        # nginx, and others, would keep events back.
+        headers = {"x-accel-buffering": "no"}
+        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+
+    def _parts(self, users: frozenset[str] | None) -> dict[str, str]:
+        """Return the parts of the page Now that change."""
+        try:
+            values = pages.now(Records(self._config.history_file, users), {})
+        except SarraError as error:
+            log.warning("%s", error)
+            return {"problem": self._text("now/problem.html", problem=True)}
+        return {part: self._text(f"now/{part}.html", **values) for part in values["parts"]}
 
     async def _login_form(self, request: Request) -> Response:
         return self._form(request, target=security.query(request).get("next", "/"))
@@ -170,10 +210,11 @@ class Pages:
     def _render(
         self, session: Session | None, *, template: str, status: int = 200, **values: Any
     ) -> HTMLResponse:
+        return HTMLResponse(self._text(template, session=session, page=template, **values), status)
+
+    def _text(self, name: str, /, **values: Any) -> str:
         now = datetime.now(UTC).timestamp()
-        common = {"session": session, "now": now, "page": template}
-        text = self._templates.get_template(template).render(**common, **values)
-        return HTMLResponse(text, status)
+        return self._templates.get_template(name).render(now=now, **values)
 
 
 def _local(target: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
@@ -48,6 +49,12 @@ def link(page: str, **values: object) -> str:
     return "?".join([page, "&".join(pairs)] if pairs else [page])
 
 
+def row_id(*values: object) -> str:
+    """Return the id of a table's row, by which an open page knows it again."""
+    text = "\0".join(map(str, values)).encode(errors="surrogateescape")
+    return f"r{blake2b(text, digest_size=8).hexdigest()}"
+
+
 class Bar(NamedTuple):
     """A bar of a plot: its position and size, and its text."""
 
@@ -87,4 +94,4 @@ FILTERS: Final[dict[str, Any]] = {
     "size": units.show_size,
     "rate": rate,
 }
-GLOBALS: Final[dict[str, Any]] = {"link": link, "left": left}
+GLOBALS: Final[dict[str, Any]] = {"link": link, "left": left, "row_id": row_id}

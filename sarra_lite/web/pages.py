@@ -19,6 +19,8 @@ Content = Callable[[Records, Query], dict[str, Any]]
 
 _MAX_NUMBER: Final = 2**62
 _PLOT_HOURS: Final = 48
+# Of the page Now, in this order; each changes by itself while the page is open.
+_PARTS: Final = ("problem", "alarm", "counts", "attention", "underway", "volume")
 
 
 def now(records: Records, _query: Query) -> dict[str, Any]:
@@ -26,6 +28,8 @@ def now(records: Records, _query: Query) -> dict[str, Any]:
     first, totals = records.totals(_PLOT_HOURS)
     return {
         "template": "now.html",
+        "parts": _PARTS,
+        "problem": False,
         "failed": records.failed(),
         "late": records.late(),
         "running": records.unfinished(RUNNING),

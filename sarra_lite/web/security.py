@@ -17,7 +17,9 @@ _MAX_FIELDS: Final = 20
 _HEADERS: Final = {
     "content-security-policy": (
         "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self';"
-        " base-uri 'none'; frame-ancestors 'none'"
+        " script-src 'self'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none';"
+        # HTML may be made from text by the one policy of live.js, which does not run scripts.
+        " require-trusted-types-for 'script'; trusted-types live"
     ),
     "cache-control": "no-store",
     "cross-origin-opener-policy": "same-origin",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sarra_lite.config.web import WebConfig
 
 _MAX_HEAD: Final = 65_536  # bytes of a request's first line and headers; a path may have 4096 bytes
-_MAX_REQUESTS: Final = 200  # connections and requests at the same time; others get 503
+_MAX_REQUESTS: Final = 500  # connections and requests at the same time; others get 503
 _ALIVE: Final = 5.0  # seconds between signs of life for systemd
 _STOP: Final = 5  # seconds that requests have to end
 
@@ -45,7 +45,8 @@ async def serve(config: WebConfig, tls: ssl.SSLContext | None) -> None:
     stop = runtime.stop_on_signals()
     _log_as_we_do()
     with _listening(config) as listening:
-        server = _Server(_settings(config, Pages(config, Passwords(config.broker, tls))))
+        pages = Pages(config, Passwords(config.broker, tls))
+        server = _Server(_settings(config, pages))
         serving = asyncio.ensure_future(server.serve([listening]))
         scheme = "http" if config.tlsCertFile is None else "https"
         log.info("the page is at %s://%s/", scheme, config.listenAddress)
@@ -53,6 +54,7 @@ async def serve(config: WebConfig, tls: ssl.SSLContext | None) -> None:
         while not serving.done() and not await runtime.wait_for_any(_ALIVE, stop):
             runtime.notify_alive(f"{len(server.server_state.connections)} connections")
         runtime.notify_systemd("STOPPING=1")
+        pages.close()
         server.should_exit = True
         await serving
 

@@ -25,6 +25,16 @@ if TYPE_CHECKING:
 
 PASSWORD: Final = "pw"
 NOW: Final = time.time_ns() // 10**6
+# Names of files as strangers choose them.
+HOSTILE: Final = (
+    b"<script>alert(1)</script>",
+    b"\"><img src=x onerror='alert(1)'>",
+    b"{{ 7 * 7 }}&amp;%00",
+    b"\x1b[31mred\x1b]0;title\x07",
+    "\u202egpj.exe \u2066\u05d0\u05d1".encode(),
+    b"\xff\xfe\n",
+    b"d/" * 2040 + b"x" * 16,
+)
 
 
 def ended(user: str, path: bytes, code: int = 201, text: str = "said", *, at: int = NOW) -> Record:
