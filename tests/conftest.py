@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
@@ -19,7 +20,6 @@ from tests.lab.sshd import Sshd
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
-    from pathlib import Path
 
 _BOUND = "LAB_BOUND_BY_MODES"
 
@@ -35,6 +35,11 @@ settings.register_profile(
 # For a long run of one test: --hypothesis-profile=long --timeout=0
 settings.register_profile("long", settings.get_profile("sarra_lite"), max_examples=20_000)
 settings.load_profile("sarra_lite")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = "where pictures of the web page are written (default: kept nowhere)"
+    parser.addoption("--screenshots", type=Path, metavar="DIRECTORY", help=text)
 
 
 def _give_up(why: Unavailable) -> NoReturn:

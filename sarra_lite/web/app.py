@@ -193,6 +193,8 @@ class Pages:
     async def _refused(self, request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
         detail = error.detail if isinstance(error, HTTPException) else ""
+        if detail == "Not Found":  # what starlette says
+            detail = "There is no such page."
         return self._error(request, status, detail)
 
     async def _unavailable(self, request: Request, error: Exception) -> Response:

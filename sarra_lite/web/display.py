@@ -65,11 +65,16 @@ class Bar(NamedTuple):
 
 
 class Plot(NamedTuple):
-    """Bars of the volume by hour; ``summary`` says the same in words."""
+    """Bars of the volume by hour; ``summary`` says the same in words.
+
+    ``first`` and ``last`` are the seconds since 1970 at which it begins and ends.
+    """
 
     bars: list[Bar]
     width: int
     summary: str
+    first: int
+    last: int
 
 
 def volume_plot(first: int, count: int, hours: dict[int, tuple[int, int]]) -> Plot:
@@ -83,7 +88,7 @@ def volume_plot(first: int, count: int, hours: dict[int, tuple[int, int]]) -> Pl
         bars.append(Bar(position * _STEP, round(_HEIGHT - height, 2), round(height, 2), text))
     total = units.show_size(sum(size for size, _ in values))
     summary = f"{total} in {count} hours, at most {units.show_size(most)} in one"
-    return Plot(bars, count * _STEP, summary)
+    return Plot(bars, count * _STEP, summary, first * 3600, (first + count) * 3600)
 
 
 FILTERS: Final[dict[str, Any]] = {
