@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 import time
@@ -55,7 +56,8 @@ def test_netops_see_alerts_and_hosts_with_what_is_wrong_first(
             assert '<a href="/health" aria-current="page">Health</a>' in text
             check_alerts(text)
             check_hosts(text)
-            assert "2 min ago, and took 2 s." in text
+            # More than 2 when other tests come before.
+            assert re.search(r"\d+ min ago, and took 2 s\.", text)
             assert "Since then, this failed: get." in text
 
 
