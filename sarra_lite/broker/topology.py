@@ -40,7 +40,8 @@ async def declare_for_user(
             await broker.bind(queue, config.exchange_name, key)
     try:
         await broker.declare_queue(config.report_stream, config.report_arguments)
-        await broker.bind(config.report_stream, config.exchange_name, f"{config.report_topic}.#")
+        for key in config.stream_keys:
+            await broker.bind(config.report_stream, config.exchange_name, key)
     except BrokerError as error:
         if reports or broker.lost.is_set():
             raise

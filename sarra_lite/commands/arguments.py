@@ -6,6 +6,7 @@ import argparse
 import sys
 import textwrap
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -37,6 +38,19 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals:
         raise argparse.ArgumentTypeError(f"not KEY=VALUE: {text}")
     return key, value
+
+
+def parse_since(text: str, now: datetime) -> datetime:
+    """Return the moment of an age before ``now``, or of a date and time in UTC."""
+    try:
+        return now - timedelta(seconds=units.parse_duration(text))
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--since: neither 5m, 2h, 7d nor 2026-11-23T22:00: {text!r}") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def duration(text: str) -> float:
@@ -162,7 +176,7 @@ def _load(config: type[Config], name: str | None, overrides: dict[str, Any]) -> 
     else:
         values = files.read(file)
     if file is not candidates[0]:
-        shared = {option.key for option in schema.options(BrokerConfig)}
+        shared = {option.key for option in schema.options(BrokerConfig)} | {*config.borrowed}
         values = {key: value for key, value in values.items() if key in shared}
     return schema.build(config, values, source, overrides, name=file.stem)
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sarra_lite.commands.log_selection import Name, Selection
+from sarra_lite.commands.log_selection import Selection
+from sarra_lite.commands.names import Name
 from sarra_lite.messages import v03
 from sarra_lite.messages.v03 import Announcement, Blocks, Report
 
