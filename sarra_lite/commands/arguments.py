@@ -41,9 +41,14 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def parse_since(text: str, now: datetime) -> datetime:
-    """Return the moment of an age before ``now``, or of a date and time in UTC."""
+    """Return the moment of an age before ``now``, or of a date and time in UTC.
+
+    Raise UsageError for any other text.
+    """
     try:
         return now - timedelta(seconds=units.parse_duration(text))
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
     except ValueError:
         pass
     try:
@@ -164,10 +169,10 @@ def configured(
 def _load(config: type[Config], name: str | None, overrides: dict[str, Any]) -> Config:
     """Return the configuration of a file and the command line.
 
-    Without a name, the configuration ``default`` is read if it exists.  Otherwise the command may
-    borrow the options for the broker from the ``default`` of another command.
+    Without a name, the configuration ``default`` is read if it exists.  Where the command has none
+    of this name, it may borrow the options for the broker from that of another command.
     """
-    components = (config.component, *(config.borrows if name is None else ()))
+    components = (config.component, *config.borrows)
     candidates = [files.find(component, name or "default") for component in components]
     file = next((file for file in candidates if file.exists()), candidates[0])
     source, values = str(file), {}

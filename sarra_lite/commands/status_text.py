@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SHOWN: Final = 10  # transfers of each state that are shown without --all
 _QUIET: Final = 60.0  # seconds without another block that are worth saying
+_LAST: Final = 253_402_300_799.0  # the end of the year 9999, in seconds since 1970
 _UNREADABLE: Final = "(unreadable announcement)"
 
 
@@ -160,7 +161,9 @@ def _count(number: int, noun: str) -> str:
 
 
 def _next_try(trouble: Report) -> float:
-    return units.nanoseconds(trouble.time_completed) / 1e9 + (trouble.will_retry or 0)
+    """Return when the sender tries again, in seconds since 1970."""
+    when = units.nanoseconds(trouble.time_completed) / 1e9 + (trouble.will_retry or 0)
+    return min(when, _LAST)
 
 
 def _ended(state: State, report: Report) -> str:

@@ -180,9 +180,10 @@ class ExchangeConfig(BrokerConfig):
 
     @property
     def stream_keys(self) -> list[str]:
-        """Binding keys of the stream of reports: of these, and of files, but not their blocks.
+        """Binding keys of the stream of reports: of these, and of announcements of files.
 
-        From both together it can be told where a file is.
+        From both together it can be told where a file is.  Blocks, but the first, are on another
+        topic; with the topics of sr3 they come, too.
         """
         prefixes = [self.report_topic, self.topicPrefix, self.finish_topic]
         if "." not in self.topicPrefix:

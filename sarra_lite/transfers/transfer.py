@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _NO_ROOM: Final = 507  # report codes
 _WAS_THERE: Final = 304
 _RECENT: Final = 32  # blocks that tell the present rate
+_CLOCK: Final = 1e-6  # seconds that times are accurate to
 
 
 class State(enum.StrEnum):
@@ -73,7 +74,7 @@ class Progress:
             return None
         seconds = last - min(block.ended - block.seconds for block in self.recent)
         size = sum(block.size for block in self.recent)
-        return size / seconds if seconds > 0 and size else None
+        return size / seconds if seconds > _CLOCK and size else None
 
     @property
     def senders(self) -> list[str]:

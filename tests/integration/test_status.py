@@ -140,6 +140,17 @@ def test_what_reached_no_queue_is_to_be_posted_again(site: Site) -> None:
     assert "f: in no queue" in site.run("sr_status", "f", status=UNFINISHED).stdout
 
 
+def test_the_queue_is_that_of_the_senders_configuration(site: Site) -> None:
+    site.configure("sender", name="science")
+    assert "there is no queue" in site.run("sr_status", "-c", "science").stderr
+    site.run("sr_sender", "-c", "science", "--declare")
+    told = site.run("sr_status", "-c", "science").stdout
+    assert f"q_{site.user}_science: 0 announcements in it, no sender connected" in told
+    site.configure("sender", 'queueName = "q_elsewhere"\n', name="science")
+    assert "there is no queue q_elsewhere" in site.run("sr_status", "-c", "science").stderr
+    assert "no such configuration" in site.run("sr_status", "-c", "none", status=78).stderr
+
+
 def test_a_name_of_control_characters_is_escaped(site: Site) -> None:
     site.run("sr_post", make(site, "\x1b[2J\n\udcff"))
     for names in ((), ("\x1b[2J\n\udcff",), ("*",)):

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sarra_lite import units
 from sarra_lite.commands.status_text import Overview, Shown
@@ -122,6 +124,35 @@ def test_a_file_that_failed_has_why_and_what_to_do() -> None:
     assert lines[-1].startswith("    what to do: let the user of the sender read the file")
     assert told_json["files"][0]["report"]["code"] == 403
     assert told_json["files"][0]["advice"]
+
+
+TIMES = st.sampled_from(["19700101T000000", "99991231T235959.999999999", "20261128T100500"])
+SECONDS = st.sampled_from([None, 0.0, 5e-324, 1.0, 1e12])
+SIZES = st.sampled_from([None, 0, 1, 2**63 - 1])
+REPORTS = st.builds(
+    Report,
+    code=st.sampled_from([201, 206, 304, 403, 503, 507, 999]),
+    message=st.just(""),
+    time_completed=TIMES,
+    seconds=SECONDS,
+    will_retry=SECONDS,
+    bytes=SIZES,
+)
+
+
+@given(TIMES, SIZES, st.lists(st.tuples(REPORTS, st.sampled_from([None, 1, 2])), min_size=1))
+def test_whatever_reports_say_it_is_told(
+    announced_at: str, size: int | None, reports: list[tuple[Report, int | None]]
+) -> None:
+    messages = []
+    for report, count in reports:
+        one = Announcement(announced_at, "file:/", "f", size=size, report=report)
+        if count and size:
+            one = next(blocks.split(one, max(2, size // count)))
+        messages.append(one)
+    lines, told_json = told(*messages)
+    assert all(line.isprintable() for line in lines)
+    assert json.loads(json.dumps(told_json, allow_nan=False))["files"]
 
 
 @pytest.mark.parametrize("raw", RAW)
