@@ -89,7 +89,7 @@ async def _show(config: StatusConfig, args: argparse.Namespace, since: datetime)
         process.write(json.dumps(overview.as_json(shown, missing)) + "\n")
     else:
         limit = None if args.all else status_text.SHOWN
-        for line in overview.lines(shown, missing, limit, with_details=bool(names)):
+        for line in overview.lines(shown, missing, limit, sought=bool(names)):
             process.write(line + "\n")
     return _exit_status(shown, missing) if names else EX_OK
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sarra_lite.transfers.transfer import Progress, Transfer
 
 SHOWN: Final = 10  # transfers of each state that are shown without --all
+_WITH_DETAILS: Final = 3  # transfers
 _QUIET: Final = 60.0  # seconds without another block that are worth saying
 _LAST: Final = 253_402_300_799.0  # the end of the year 9999, in seconds since 1970
 _UNREADABLE: Final = "(unreadable announcement)"
@@ -55,12 +56,16 @@ class Overview:
         self._now = now
 
     def lines(
-        self, shown: list[Shown], missing: list[str], limit: int | None, *, with_details: bool
+        self, shown: list[Shown], missing: list[str], limit: int | None, *, sought: bool
     ) -> Iterator[str]:
-        """Yield the lines for people: what needs attention first, ``limit`` of each state."""
+        """Yield the lines for people: what needs attention first, ``limit`` of each state.
+
+        ``sought``: it is what somebody asked for; of a few there are details.
+        """
+        with_details = sought and len(shown) <= _WITH_DETAILS
         if not with_details:
-            yield self._summary(shown)
-        if not with_details or any(one.place for one in shown):
+            yield self._summary(shown, sought=sought)
+        if not sought or any(one.place for one in shown):
             yield from self._surroundings()
         for state in State:
             of_state = [one for one in shown if one.state is state]
@@ -74,11 +79,12 @@ class Overview:
             since = f"{self._since:%Y-%m-%d %H:%M:%S}"
             yield f"{units.printable(name)}: not announced since {since} UTC; announce it: sr_post"
 
-    def _summary(self, shown: list[Shown]) -> str:
+    def _summary(self, shown: list[Shown], *, sought: bool) -> str:
         counts = ((state, sum(one.state is state for one in shown)) for state in State)
         parts = [f"{count:,} {state}" for state, count in counts if count]
-        arrived = f"{self._history.arrived:,} arrived since {self._since:%Y-%m-%d %H:%M:%S} UTC"
-        return ", ".join([*parts, arrived])
+        since = f"{self._since:%Y-%m-%d %H:%M:%S} UTC"
+        arrived = [] if sought else [f"{self._history.arrived:,} arrived since {since}"]
+        return ", ".join([*parts, *arrived])
 
     def _surroundings(self) -> Iterator[str]:
         """Yield what concerns all files."""
@@ -114,7 +120,7 @@ class Overview:
         announcement = transfer.announcement
         when = units.show_time(announcement.pub_time)
         yield f"{kind(announcement)}, announced {when} UTC"
-        if place is not None:
+        if one.state is State.WAITING and place is not None:
             yield f"announced before it, without a final report: {place.files_before:,}"
         if (progress := transfer.progress) is not None and transfer.report is None:
             last = progress.last or self._now
@@ -127,7 +133,7 @@ class Overview:
         if report is None:
             return
         if report.arrived:
-            yield f"{_check(announcement, report)}; by {sender_of(report)}"
+            yield f"{_check(announcement, report)}by {sender_of(report)}"
         else:
             tries = f", attempt {report.attempt}" if report.attempt else ""
             yield f"by {sender_of(report)}{tries}"
@@ -191,13 +197,14 @@ def _sent(transfer: Transfer, progress: Progress) -> str:
 
 
 def _check(announcement: Announcement, report: Report) -> str:
-    """Return what was compared of a file that arrived."""
-    identity = report.identity
-    if identity is None:
-        return "size checked"
+    """Return what was compared of a file that arrived, as the beginning of a line."""
+    if announcement.file_op:
+        return ""
+    if (identity := report.identity) is None:
+        return "size as announced; "
     if identity == announcement.identity and identity.method in METHODS:
-        return f"{identity.method} as announced"
-    return f"{identity.method} of what was sent is in the report"
+        return f"size and {identity.method} as announced; "
+    return f"size as announced, {identity.method} is in the report; "
 
 
 def _json(one: Shown) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def reported(one: Announcement, code: int, message: str = "", **more: Any) -> An
     report = Report(code=code, message=message, **fields)
     return Announcement(
         one.pub_time, one.base_url, one.rel_path, size=one.size, blocks=one.blocks,
-        identity=one.identity, report=report,
+        identity=one.identity, file_op=one.file_op, report=report,
     )  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def told(*messages: Announcement, queue: Queue | None = None) -> tuple[list[str]
     placed = places(history.unfinished, queue)
     shown = [Shown(one, placed.get(one.number)) for one in history.found()]
     overview = Overview(history, queue, SINCE, units.nanoseconds(NOW) / 1e9)
-    lines = list(overview.lines(shown, [], None, with_details=True))
+    lines = list(overview.lines(shown, [], None, sought=True))
     return lines, overview.as_json(shown, [])
 
 
@@ -60,6 +60,12 @@ def test_a_file_that_waits_has_its_place_and_the_queue_its_senders() -> None:
     assert told_json["queue"] == {"name": "q", "messages": 2, "senders": 0}
     assert told_json["files"][1]["messagesBefore"] == 1
     assert told_json["files"][1]["state"] == "waiting"
+
+
+def test_of_many_files_there_is_one_line_each_and_how_many_of_each_state() -> None:
+    lines, _ = told(*(announced(name) for name in "abcd"), queue=Queue("q", 3, 1))
+    assert lines[0] == "1 taken by a sender, 3 waiting"
+    assert len(lines) == 6
 
 
 def test_a_file_that_a_sender_has_taken_or_nobody_has_is_told_so() -> None:
@@ -111,10 +117,12 @@ def test_a_file_that_arrived_has_when_how_fast_and_what_was_compared() -> None:
     [headline, _, check] = told(known, sent)[0]
     rate = "10.0 MiB in 2.0 s, 5.0 MiB/s"
     assert headline == f"f: arrived 2026-11-28 10:05:00 UTC, {rate}: file sent"
-    assert check == "    sha512 as announced; by default/1 on h"
+    assert check == "    size and sha512 as announced; by default/1 on h"
     other = reported(announced(), 201, "file sent", identity=Identity("blake3", "abcd"))
-    assert told(other)[0][-1] == "    blake3 of what was sent is in the report; by default/1 on h"
-    assert "size checked" in told(reported(announced(), 304, "is there"))[0][-1]
+    assert told(other)[0][-1] == "    size as announced, blake3 is in the report; by default/1 on h"
+    assert "    size as announced; by" in told(reported(announced(), 304, "is there"))[0][-1]
+    made = announced(file_op={"directory": ""})
+    assert told(reported(made, 201, "directory made"))[0][-1] == "    by default/1 on h"
 
 
 def test_a_file_that_failed_has_why_and_what_to_do() -> None:
