@@ -75,7 +75,7 @@ async def _show(config: StatusConfig, args: argparse.Namespace, since: datetime)
     """Read and print; return the exit status."""
     names = [Name(name) for name in args.names]
     async with connections.broker_factory(config)() as broker:
-        history = await _read(broker, config, since, names)
+        history, since = await _read(broker, config, since, names)
         # After the stream, so that what a sender has finished meanwhile is not taken for lost.
         queue = await _queue(broker, config.queue)
     found = places(history.unfinished, queue)
@@ -96,8 +96,11 @@ async def _show(config: StatusConfig, args: argparse.Namespace, since: datetime)
 
 async def _read(
     broker: Broker, config: StatusConfig, since: datetime, names: list[Name]
-) -> History:
-    """Return what the stream tells since a time, of what is unfinished since its announcement."""
+) -> tuple[History, datetime]:
+    """Return what the stream tells, and since when: later, if it does not reach back so far.
+
+    Of what is unfinished it tells all since the announcement.
+    """
 
     def is_sought(announcement: Announcement) -> bool:
         return any(name.matches(announcement) for name in names)
@@ -105,26 +108,38 @@ async def _read(
     begin = since
     while True:
         history = History(units.time_string(int(since.timestamp()) * 10**9), is_sought)
-        try:
-            async for delivery in streams.read(broker, config.report_stream, begin):
-                if (message := report_stream.decode(delivery)) is not None:
-                    history.take(message)
-        except BrokerRefused as error:
-            if not error.is_missing or config.reportStream is not None:
-                raise
-            text = "there is no %s; the first sr_post or sr_sender of this user makes it"
-            log.warning(text, config.report_stream)
+        first = await _take_all(broker, config, begin, history)
         oldest = _moment(history.oldest) - _CLOCKS_DIFFER if history.oldest else begin
         if oldest >= begin - _CLOCKS_DIFFER:
             break
         begin = oldest  # a large file may have been begun long before
-    if history.has_reports and not history.knows_announcements:
+    if history.begins and not history.knows_announcements:
         log.warning(
             "%s has reports, but no announcements: what waits is not known before sr_post or"
             " sr_sender of this version has run",
             config.report_stream,
         )
-    return history
+    if first and history.begins:  # what was before may have been deleted
+        since = max(since, _moment(history.begins))
+    return history, since
+
+
+async def _take_all(
+    broker: Broker, config: StatusConfig, begin: datetime, history: History
+) -> int | None:
+    """Have ``history`` take all messages since a time; return the offset of the first one."""
+    first = None
+    try:
+        async for delivery in streams.read(broker, config.report_stream, begin):
+            first = delivery.offset if first is None else first
+            if (message := report_stream.decode(delivery)) is not None:
+                history.take(message)
+    except BrokerRefused as error:
+        if not error.is_missing or config.reportStream is not None:
+            raise
+        text = "there is no %s; the first sr_post or sr_sender of this user makes it"
+        log.warning(text, config.report_stream)
+    return first
 
 
 def _moment(text: str) -> datetime:

@@ -21,8 +21,7 @@ class History:
     a number for each file in blocks.
 
     ``outage``: the report that the destination does not answer, if none has come since.
-    ``knows_announcements``: the stream has some.  ``oldest``: the oldest pubTime of an unfinished
-    file.
+    ``begins``: the time of the first message.  ``knows_announcements``: the stream has some.
     """
 
     def __init__(
@@ -31,6 +30,7 @@ class History:
         """``earliest``: the time from which on what ended counts.  ``sought``: what is kept."""
         self.arrived = self.arrived_bytes = 0
         self.outage: Report | None = None
+        self.begins = ""
         self.knows_announcements = False
         self._earliest = earliest
         self._sought = sought
@@ -43,8 +43,10 @@ class History:
 
     def take(self, message: Announcement) -> None:
         """Note an announcement or a report."""
-        if message.report is not None:
-            self._reported(message, message.report)
+        report = message.report
+        self.begins = self.begins or (report.time_completed if report else message.pub_time)
+        if report is not None:
+            self._reported(message, report)
         elif not message.block:  # the first block stands for the file
             self.knows_announcements = True
             self._find(message)
@@ -103,11 +105,6 @@ class History:
     def _every(self) -> Iterator[Transfer]:
         for latest in self._unfinished.values():
             yield from latest.chain()
-
-    @property
-    def has_reports(self) -> bool:
-        """Whether anything was read."""
-        return self._number > 0
 
     @property
     def oldest(self) -> str | None:

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 from tests.lab.disks import small_disk
@@ -138,6 +139,26 @@ def test_what_reached_no_queue_is_to_be_posted_again(site: Site) -> None:
     assert f"there is no queue {site.queue}" in done.stderr
     site.run("sr_sender", "--declare")
     assert "f: in no queue" in site.run("sr_status", "f", status=UNFINISHED).stdout
+
+
+def test_a_stream_that_does_not_reach_back_so_far_is_told(site: Site) -> None:
+    """The broker deletes the oldest messages, a whole segment at a time."""
+    site.configure("sender", "reportMaxBytes = 1000000\n")
+    site.run("sr_sender", "--declare")
+    now = time.gmtime()
+    done = {"code": 201, "message": "", "timeCompleted": time.strftime("%Y%m%dT%H%M%S", now)}
+    body = {"pubTime": "20261128T100000", "baseUrl": "file:/", "relPath": "f", "report": done}
+    text = json.dumps(body | {"more": "x" * 60_000}).encode()
+    with site.rabbit.channel(site.user, site.password) as channel:
+        channel.confirm_delivery()
+        for _ in range(60):
+            channel.basic_publish(site.exchange, "v03.report", text)
+
+    def reaches_back_to_today() -> bool:
+        told = site.run("sr_status", "g", status=NOT_ANNOUNCED).stdout
+        return f"g: not announced since {time.strftime('%Y-%m-%d', now)}" in told
+
+    wait_until(reaches_back_to_today)
 
 
 def test_the_queue_is_that_of_the_senders_configuration(site: Site) -> None:
