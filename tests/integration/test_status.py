@@ -134,7 +134,10 @@ def test_what_reached_no_queue_is_to_be_posted_again(site: Site) -> None:
     lines = (site.config / "post/default.toml").read_text().splitlines()
     without = [line for line in lines if not line.startswith("queueName")]
     (site.config / "post/default.toml").write_text("\n".join(without))
-    site.run("sr_post", make(site, "f"), status=None)
+    site.run("sr_sender", "--declare")
+    with site.rabbit.channel() as channel:
+        channel.queue_delete(site.queue)
+    site.run("sr_post", make(site, "f"))
     done = site.run("sr_status", "f", status=UNFINISHED)
     assert f"there is no queue {site.queue}" in done.stderr
     site.run("sr_sender", "--declare")
