@@ -12,15 +12,20 @@ EXIT_STATUSES: Final = {
     0: "success: every path was announced, every file arrived, the queue is empty",
     1: "some files or paths failed, or have no report; standard error has a line for each",
     2: "the command line is wrong",
+    66: "sr_status: a path is not announced",
     69: "the broker or the SFTP host cannot be reached",
-    75: "not finished in time, or files are left in the queue; run the command again",
+    75: "not finished in time, or files are left in the queue; run the command again;"
+    " sr_status: a file waits or is being sent",
     77: "the broker or the SFTP host refused the user: password, key or permission",
     78: "the configuration, credentials or host key is wrong; the message names file and key",
 }
 
 EX_OK: Final = 0
 EX_FAILED: Final = 1
+EX_NOINPUT: Final = 66
 EX_TEMPFAIL: Final = 75
+
+_NOT_FOUND: Final = 404  # of AMQP 0.9.1
 
 
 class SarraError(Exception):
@@ -59,6 +64,11 @@ class BrokerRefused(BrokerError):
 
     exit_status = 77
     code = 0
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is no such queue or exchange."""
+        return self.code == _NOT_FOUND
 
 
 class DestinationRefused(SarraError):

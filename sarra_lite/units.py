@@ -119,6 +119,22 @@ def show_size(count: float) -> str:
     return f"{count:.0f} {_BINARY[unit]}" if unit == 0 else f"{count:.1f} {_BINARY[unit]}"
 
 
+def show_duration(seconds: float) -> str:
+    """Return a duration for people: ``59 s``, ``5 min``, ``1 h 20 min``, ``2 d 7 h``."""
+    days, rest = divmod(max(0, int(seconds)), _SECONDS["d"])
+    hours, minutes = divmod(rest // 60, 60)
+    if days or hours:
+        counts = ((days, "d"), (hours, "h")) if days else ((hours, "h"), (minutes, "min"))
+        return " ".join(f"{count} {unit}" for count, unit in counts if count)
+    return f"{minutes} min" if minutes else f"{rest} s"
+
+
+def show_time(text: str) -> str:
+    """Return a Sarracenia time string for people: ``2026-11-23 22:28:59``."""
+    text = time_string(nanoseconds(text))
+    return f"{text[:4]}-{text[4:6]}-{text[6:8]} {text[9:11]}:{text[11:13]}:{text[13:15]}"
+
+
 def printable(name: str) -> str:
     r"""Return a name as one line that is safe for a terminal, with ``\xNN`` for unsafe bytes."""
     if name.isprintable():

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Broker", "Delivery", "PublishOutcome"]
 
 _NOT_PERMITTED: Final = 403  # of AMQP 0.9.1
-_NOT_FOUND: Final = 404
 _OTHER_ARGUMENTS: Final = 406
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
@@ -78,7 +77,7 @@ class Broker(Connection):
                 lambda channel, ok: channel.exchange_declare(name, passive=True, callback=ok)
             )
         except BrokerRefused as error:
-            if error.code != _NOT_FOUND:
+            if not error.is_missing:
                 raise
             await self._create(
                 lambda channel, ok: channel.exchange_declare(
@@ -123,23 +122,27 @@ class Broker(Connection):
         try:
             return await self.count_messages(name)
         except BrokerRefused as error:
-            if error.code != _NOT_FOUND:
+            if not error.is_missing:
                 raise
         return None
 
     async def count_messages(self, name: str) -> int:
         """Return how many messages are ready in a queue; BrokerRefused when there is none."""
-        return int((await self._look_at(name)).message_count)
+        return (await self.look_at(name))[0]
 
     async def count_consumers(self, name: str) -> int:
         """Return how many consumers a queue has; BrokerRefused when there is no such queue."""
-        return int((await self._look_at(name)).consumer_count)
+        return (await self.look_at(name))[1]
 
-    async def _look_at(self, name: str) -> Any:
+    async def look_at(self, name: str) -> tuple[int, int]:
+        """Return how many messages are ready in a queue, and how many consumers it has.
+
+        Raise BrokerRefused when there is no such queue.
+        """
         reply = await self.request(
             lambda channel, ok: channel.queue_declare(name, passive=True, callback=ok)
         )
-        return reply.method
+        return int(reply.method.message_count), int(reply.method.consumer_count)
 
     async def bind(self, name: str, exchange: str, key: str) -> None:
         """Bind a queue to an exchange, for topics that match ``key``."""

@@ -1,4 +1,4 @@
-"""Reads reports from a RabbitMQ stream: all of them, or those on given announcements."""
+"""Reads a RabbitMQ stream of reports: all of them, or those on given announcements."""
 
 from __future__ import annotations
 
@@ -22,17 +22,24 @@ if TYPE_CHECKING:
 # Seconds that the clocks of the hosts and of the broker may differ.  If they differ more, a report
 # is not found, and its file is looked at again.
 _CLOCKS_DIFFER: Final = 60.0
+_REPORT: Final = b'"report"'
 _PUB_TIME: Final = re.compile(rb'"pubTime"\s*:\s*"([^"]*)"')
 
 Key = tuple[str, str, int | None]  # as Announcement.key: pubTime, relPath, number of the block
 
 
+def decode(delivery: Delivery) -> Announcement | None:
+    """Return the announcement or report in a message of the stream; None when it is unusable."""
+    with contextlib.suppress(MessageError):
+        return v03.decode(delivery.body, delivery.content_type)
+    return None
+
+
 def decode_report(delivery: Delivery) -> tuple[Announcement, Report] | None:
     """Return an announcement with the report on it; None for any other message."""
-    with contextlib.suppress(MessageError):
-        decoded = v03.decode(delivery.body, delivery.content_type)
-        if decoded.report is not None:
-            return decoded, decoded.report
+    # Most of the others are announcements, which the stream of a user has, too.
+    if _REPORT in delivery.body and (decoded := decode(delivery)) and decoded.report is not None:
+        return decoded, decoded.report
     return None
 
 

@@ -28,8 +28,9 @@ async def declare_for_user(
 ) -> None:
     """Declare the user's exchange, the queue with its bindings, and the stream of reports.
 
-    A post declares a queue only if one is configured.  ``reports``: the caller reads the stream, so
-    raise BrokerError when it cannot be declared; otherwise only log a refusal.
+    A post declares a queue, and has the stream keep announcements, only if one is configured.
+    ``reports``: the caller reads the stream, so raise BrokerError when it cannot be declared;
+    otherwise only log a refusal.
     """
     await broker.declare_exchange(config.exchange_name)
     queue = config.queue if isinstance(config, SenderConfig) else config.queueName
@@ -40,7 +41,10 @@ async def declare_for_user(
             await broker.bind(queue, config.exchange_name, key)
     try:
         await broker.declare_queue(config.report_stream, config.report_arguments)
-        await broker.bind(config.report_stream, config.exchange_name, f"{config.report_topic}.#")
+        # Announcements that a stream keeps count as routed, so sr_post would not notice that no
+        # queue gets them: one without a queue of its own does not have them kept.
+        for key in config.stream_keys if queue else [f"{config.report_topic}.#"]:
+            await broker.bind(config.report_stream, config.exchange_name, key)
     except BrokerError as error:
         if reports or broker.lost.is_set():
             raise

@@ -6,6 +6,7 @@ import argparse
 import sys
 import textwrap
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -37,6 +38,24 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals:
         raise argparse.ArgumentTypeError(f"not KEY=VALUE: {text}")
     return key, value
+
+
+def parse_since(text: str, now: datetime) -> datetime:
+    """Return the moment of an age before ``now``, or of a date and time in UTC.
+
+    Raise UsageError for any other text.
+    """
+    try:
+        return now - timedelta(seconds=units.parse_duration(text))
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--since: neither 5m, 2h, 7d nor 2026-11-23T22:00: {text!r}") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def duration(text: str) -> float:
@@ -150,10 +169,10 @@ def configured(
 def _load(config: type[Config], name: str | None, overrides: dict[str, Any]) -> Config:
     """Return the configuration of a file and the command line.
 
-    Without a name, the configuration ``default`` is read if it exists.  Otherwise the command may
-    borrow the options for the broker from the ``default`` of another command.
+    Without a name, the configuration ``default`` is read if it exists.  Where the command has none
+    of this name, it may borrow the options for the broker from that of another command.
     """
-    components = (config.component, *(config.borrows if name is None else ()))
+    components = (config.component, *config.borrows)
     candidates = [files.find(component, name or "default") for component in components]
     file = next((file for file in candidates if file.exists()), candidates[0])
     source, values = str(file), {}
@@ -162,7 +181,7 @@ def _load(config: type[Config], name: str | None, overrides: dict[str, Any]) -> 
     else:
         values = files.read(file)
     if file is not candidates[0]:
-        shared = {option.key for option in schema.options(BrokerConfig)}
+        shared = {option.key for option in schema.options(BrokerConfig)} | {*config.borrowed}
         values = {key: value for key, value in values.items() if key in shared}
     return schema.build(config, values, source, overrides, name=file.stem)
 

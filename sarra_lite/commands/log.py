@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import json
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 _HEADER: Final = ("TIME (UTC)", "CODE", "SIZE", "RATE", "USER", "HOST", "FILE")
 _LINE: Final = "{:<19} {:>4} {:>10} {:>11} {:<12} {:<14} {}"
 _PREFETCH: Final = 500
-_NOT_FOUND: Final = 404  # of AMQP 0.9.1
 EXAMPLES: Final = (
     ("Show the reports on a file of the last week:", "sr_log --since 7d big.bin"),
     ("Show failures as they happen:", "sr_log --failed --follow"),
@@ -92,7 +91,9 @@ def main(argv: list[str] | None = None) -> int:
     args, config = arguments.configured(make_parser(), argv, LogConfig)
     if args.unfinished and args.follow:
         raise UsageError("--unfinished shows a state, so it cannot --follow")
-    return runtime.run_loop(_show(config, args, parse_since(args.since, datetime.now(UTC))))
+    return runtime.run_loop(
+        _show(config, args, arguments.parse_since(args.since, datetime.now(UTC)))
+    )
 
 
 async def _show(config: LogConfig, args: argparse.Namespace, since: datetime) -> int:
@@ -118,7 +119,7 @@ async def _print_past(config: LogConfig, output: _Output, since: datetime) -> No
             async for delivery in streams.read(broker, config.queue, since):
                 output.take(delivery)
         except BrokerRefused as error:
-            if error.code != _NOT_FOUND or config.queueName is not None:
+            if not error.is_missing or config.queueName is not None:
                 raise
             log.warning("no reports: %s", _no_stream(config))
     output.print_remaining()
@@ -176,7 +177,7 @@ class _Following:
         try:
             await broker.count_messages(self._config.queue)
         except BrokerRefused as error:
-            if error.code != _NOT_FOUND:
+            if not error.is_missing:
                 raise
             raise BrokerError(f"waiting for reports: {_no_stream(self._config)}") from None
 
@@ -195,19 +196,6 @@ class _Following:
         raise BrokerError(delivery)
 
 
-def parse_since(text: str, now: datetime) -> datetime:
-    """Return the moment of an age before ``now``, or of a date and time in UTC."""
-    try:
-        return now - timedelta(seconds=units.parse_duration(text))
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"--since: neither 5m, 2h, 7d nor 2026-11-23T22:00: {text!r}") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 def _line(announcement: Announcement, report: Report) -> str:
     """Return a report as a line of the table, with the reason of a failure at its end."""
     size = report.bytes if report.bytes is not None else announcement.size
@@ -221,9 +209,8 @@ def _line(announcement: Announcement, report: Report) -> str:
         name += f": {report.message}"
         if report.will_retry is not None:
             name += f"; again in {report.will_retry:.0f} s"
-    when = report.time_completed
     return _LINE.format(
-        f"{when[:4]}-{when[4:6]}-{when[6:8]} {when[9:11]}:{when[11:13]}:{when[13:15]}",
+        units.show_time(report.time_completed),
         report.code,
         "-" if size is None else units.show_size(size),
         rate,

@@ -26,13 +26,13 @@ def show(config: PostConfig, args: argparse.Namespace) -> int:
         if announcement.block is None:
             count += 1
             name = units.printable(announcement.rel_path)
-            process.write(f"{name}: {_kind(announcement)}\n")
+            process.write(f"{name}: {kind(announcement)}\n")
     problems = f", {announcements.problems} not" if announcements.problems else ""
     log.info("%d would be announced%s", count, problems)
     return EX_FAILED if announcements.problems else EX_OK
 
 
-def _kind(announcement: Announcement) -> str:
+def kind(announcement: Announcement) -> str:
     """Return what is announced, for people."""
     operation = announcement.file_op or {}
     if "rename" in operation:

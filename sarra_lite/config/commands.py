@@ -17,6 +17,7 @@ from sarra_lite.config.quota import QuotaConfig
 from sarra_lite.config.schema import option
 from sarra_lite.config.shared import BrokerConfig, ExchangeConfig, Prefetch
 from sarra_lite.config.src2log import Src2logConfig
+from sarra_lite.config.status import StatusConfig
 from sarra_lite.config.web import WebConfig
 from sarra_lite.messages import v03
 
@@ -232,6 +233,7 @@ COMMANDS: Final[dict[str, type[BrokerConfig]]] = {
         QuotaConfig,
         MonitorConfig,
         WebConfig,
+        StatusConfig,
         LogConfig,
     )
 }

@@ -47,6 +47,8 @@ class BrokerConfig(BaseConfig):
     component: ClassVar[str] = ""  # the command's name without sr_
     # Components whose configuration "default" supplies the broker if the command has none itself.
     borrows: ClassVar[tuple[str, ...]] = ()
+    # What that configuration supplies beside the options of this class.
+    borrowed: ClassVar[tuple[str, ...]] = ()
     name: str = "default"
 
     broker: Endpoint = option(
@@ -125,7 +127,8 @@ class ExchangeConfig(BrokerConfig):
     queueType: Type of a queue that is created. sr3 creates classic.
     subtopic: Topics that the queue is bound to, without the prefix: directories with dots between
         them. * matches one directory, # any number.
-    reportStream: Stream that keeps the user's reports. Default: q_<user>_reports.
+    reportStream: Stream that keeps the user's reports, and the announcements of files for
+        sr_status. Default: q_<user>_reports.
     baseDir: Directory that the paths in announcements are relative to. Default: the path of
         baseUrl.
     blockSize: Size of blocks. Larger files are sent as blocks of this size. 0: a thousandth of the
@@ -174,6 +177,18 @@ class ExchangeConfig(BrokerConfig):
         if "." not in self.topicPrefix and self.subtopic == ["#"]:
             prefixes = {self.topicPrefix: None}  # the key v03.# matches the others, too
         return [f"{prefix}.{subtopic}" for prefix in prefixes for subtopic in self.subtopic]
+
+    @property
+    def stream_keys(self) -> list[str]:
+        """Binding keys of the stream of reports: of these, and of announcements of files.
+
+        From both together it can be told where a file is.  Blocks, but the first, are on another
+        topic; with the topics of sr3 they come, too.
+        """
+        prefixes = [self.report_topic, self.topicPrefix, self.finish_topic]
+        if "." not in self.topicPrefix:
+            prefixes = [self.topicPrefix]  # v03.# matches the others, too
+        return [f"{prefix}.#" for prefix in prefixes]
 
     @property
     def instance_name(self) -> str:

@@ -24,6 +24,7 @@ from starlette.responses import (
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from sarra_lite import units
 from sarra_lite.errors import BrokerError, SarraError
 from sarra_lite.runtime import log
 from sarra_lite.web import display, pages, security
@@ -155,7 +156,7 @@ class Pages:
         address = security.client(request)
         wait = self._attempts.begin(address, user, time.monotonic())
         if wait:
-            error = f"Too many attempts. Try again in {display.ago(wait)}."
+            error = f"Too many attempts. Try again in {units.show_duration(wait)}."
             response = again(error=error, status=429)
             response.headers["retry-after"] = str(int(wait) + 1)
             return response

@@ -19,14 +19,6 @@ def moment(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def ago(seconds: float) -> str:
-    """Return a duration in its largest unit: ``3 h``."""
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds // length:.0f} {unit}"
-    return f"{max(seconds, 0):.0f} s"
-
-
 def rate(value: float | None) -> str:
     """Return bytes a second."""
     return "-" if value is None else f"{units.show_size(value)}/s"
@@ -36,7 +28,7 @@ def left(size: int, done: int, begun: int | None, now: float) -> str:
     """Return how long a file needs if it goes on as fast as since ``begun`` (milliseconds)."""
     if begun is None or not done or now * 1000 <= begun:
         return "-"
-    return ago((size - done) * (now - begun / 1000) / done)
+    return units.show_duration((size - done) * (now - begun / 1000) / done)
 
 
 def link(page: str, **values: object) -> str:
@@ -95,7 +87,7 @@ FILTERS: Final[dict[str, Any]] = {
     "told": anomalies.told,
     "shown": lambda name: units.printable(name or ""),
     "moment": moment,
-    "ago": ago,
+    "ago": units.show_duration,
     "size": units.show_size,
     "rate": rate,
 }

@@ -35,6 +35,7 @@ PROGRAMS: Final = (
     "sr_quota",
     "sr_monitor",
     "sr_web",
+    "sr_status",
     "sr_log",
     "sr_config",
 )

@@ -27,6 +27,7 @@ EXPRESSIONS = [
 ]
 PAGE = [*health.EXPRESSIONS.values(), *quotas.DISK.values()]
 RULES = "".join(path.read_text() for path in ROOT.glob("roles/prometheus/files/rules/*.yml"))
+CANARY = (ROOT / "roles/canary/files/canary.py").read_text()
 OURS = re.compile(r"\bsarra_[a-z_]+")
 OTHERS = re.compile(r"\b(?:node|haproxy|rabbitmq|scope|sftp)_[a-z_]+")
 SAMPLES = ("_bucket", "_sum", "_count")  # of a histogram
@@ -58,9 +59,9 @@ def test_promtool_reads_each_expression(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("expression", PAGE)
 def test_the_page_asks_for_metrics_and_labels_that_rules_know(expression: str) -> None:
-    # Each rule has a case of promtool, so these are names that exporters use.
+    # Each rule has a case of promtool, so these are names that exporters use; or the canary's own.
     names = set(OTHERS.findall(expression)) | set(re.findall(r"[{,] ?(\w+)!?[=~]", expression))
-    assert not {name for name in names if name not in RULES}
+    assert not {name for name in names if name not in RULES + CANARY}
 
 
 def test_panels_have_a_title_and_do_not_overlap() -> None:

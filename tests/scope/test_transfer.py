@@ -61,6 +61,10 @@ def test_its_reports_are_in_xlog(scope: Scope, client: Client, crossed: str) -> 
     assert wanted <= arrived
 
 
+def test_its_user_sees_at_the_source_that_all_of_it_arrived(client: Client, crossed: str) -> None:
+    assert "arrived" in client.ok(f"sr_status {crossed}")
+
+
 def test_connections_of_the_senders_land_on_different_nodes(
     scope: Scope, client: Client, crossed: str
 ) -> None:

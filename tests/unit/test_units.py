@@ -54,6 +54,20 @@ def test_any_name_becomes_one_printable_line(raw: bytes) -> None:
     shown.encode()
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-1, "0 s"), (59.9, "59 s"), (60, "1 min"), (3599, "59 min"), (7200, "2 h"),
+     (4860, "1 h 21 min"), (86400, "1 d"), (200_000, "2 d 7 h"), (86460, "1 d")],
+)  # fmt: skip
+def test_durations_are_shown_in_their_largest_units(seconds: float, text: str) -> None:
+    assert units.show_duration(seconds) == text
+
+
+def test_times_of_messages_are_shown_for_people() -> None:
+    assert units.show_time("20261123T222859.5") == "2026-11-23 22:28:59"
+    assert units.show_time("20261123222859") == "2026-11-23 22:28:59"
+
+
 def test_sizes_are_shown_with_binary_units() -> None:
     assert units.show_size(0) == "0 B"
     assert units.show_size(1.5 * 1024**3) == "1.5 GiB"
