@@ -24,7 +24,7 @@ DISK = "node_filesystem_avail_bytes 60\nnode_filesystem_size_bytes 100\n"
 MOUNTED = DISK + 'node_filesystem_size_bytes{shared="yes"} 100\n'
 STATES = 'haproxy_server_status{proxy="ssh",server="%s",state="%s"} 1\n'
 CANARY = f"scope_canary_success_timestamp_seconds {time.time() - 120}\n"
-CANARY += 'scope_canary_duration_seconds 1.5\nscope_canary_failed{step="get"} 1\n'
+CANARY += 'scope_canary_duration_seconds 2\nscope_canary_failed{step="get"} 1\n'
 SCOPE = [
     Target("node", "svrlb1", DISK + VIP % "sftp" + VIP % "broker"),
     Target("node", "svrlb2", DISK + VIP % "sftp"),
