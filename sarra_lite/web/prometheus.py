@@ -24,6 +24,10 @@ class Unanswered(SarraError):
     """Prometheus is away, too slow, or answers with something else."""
 
 
+# What is told of, if an answer has no other trouble.
+_NO_ANSWER: Final = (httpx.HTTPError, msgspec.DecodeError, ValueError, SarraError)
+
+
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """An alert of Prometheus; ``state`` is firing or pending."""
 
@@ -109,7 +113,10 @@ class Prometheus:
                     name: group.create_task(self._samples(client, text))
                     for name, text in expressions.items()
                 }
-        except* (httpx.HTTPError, msgspec.DecodeError, ValueError, SarraError) as errors:
+        except ExceptionGroup as errors:
+            # Not except*: Python before 3.11.4 makes a group of what is raised there.
+            if errors.split(_NO_ANSWER)[1] is not None:
+                raise
             raise Unanswered(_reason(errors.exceptions[0])) from None
         return Seen(answer.result(), {name: task.result() for name, task in asked.items()})
 

@@ -57,7 +57,7 @@ def test_a_file_is_seen_from_its_announcement_to_its_report(site: Site) -> None:
         assert found["announced"] <= found["begun"] <= found["ended"]
         assert [entry["size"] for entry in monitor.files("--path", "blocks")] == [300_000]
         wait_until(lambda: monitor.metric("sarra_files_now", state="waiting") == 0)
-        assert monitor.metric("sarra_files_now", state="running") == 0
+        wait_until(lambda: monitor.metric("sarra_files_now", state="running") == 0)
         assert monitor.metric("sarra_files_total", **{"class": "2xx"}) == 2
         assert monitor.metric("sarra_bytes_total") == 301_000
         assert monitor.metric("sarra_delivery_seconds_count", user="") == 2
