@@ -103,7 +103,7 @@ def test_a_run_that_would_remove_many_accounts_stops_before_anything_is_changed(
     scope: Scope, tmp_path: Path
 ) -> None:
     path = tmp_path / "accounts.json"
-    path.write_text(json.dumps({"accounts": {"groups": [], "users": []}}))
+    path.write_text(json.dumps({"accounts": {"groups": [], "users": []}, "scope_canary": ""}))
     names = sorted(user["name"] for user in scope.var("accounts")["users"])
     for part in ("sftp_nodes", "brokers"):
         done = scope.playbook("site", "--limit", part, "--tags", "base", "-e", f"@{path}")
