@@ -126,8 +126,9 @@ def events(
         terms.append("user = ?")
         values.append(user)
     if users is not None:
-        terms.append(f"user <> '' AND user IN ({', '.join('?' * len(users))})")
-        values += sorted(users)
+        where, names = schema.of_users(users)
+        terms.append(f"user <> '' AND {where}")
+        values += names
     if day is not None:
         terms.append("first < ? AND last >= ?")
         values += [(day + 1) * _PER_DAY, day * _PER_DAY]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sarra_lite.monitor import schema
 from sarra_lite.monitor.files import HOUR
@@ -45,9 +45,7 @@ def days(file: Path, users: frozenset[str] | None, first: int) -> dict[str, dict
 
     ``users``: whose files count, None for all.  Raise ConfigError when the store cannot be read.
     """
-    where, values = "1", list[Any]()
-    if users is not None:
-        where, values = f"user IN ({', '.join('?' * len(users))})", sorted(users)
+    where, values = schema.of_users(users)
     found: defaultdict[str, defaultdict[int, Day]] = defaultdict(lambda: defaultdict(Day))
     with schema.reading(file) as database:
         for group, day, each, count in database.execute(_WAITS.format(where), (first, *values)):

@@ -5,7 +5,7 @@ All functions take ``users``: the only users whose files count, None for all.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sarra_lite.monitor import schema
 from sarra_lite.monitor.files import HOUR
@@ -74,7 +74,7 @@ def unfinished(
     file: Path, users: Users, limit: int, *, state: int | None = None, path: str | None = None
 ) -> list[Unfinished]:
     """Return files without a final report, the oldest first; raise ConfigError as ``files``."""
-    where, values = _only(users)
+    where, values = schema.of_users(users)
     if state is not None:
         where, values = f"{where} AND state = ?", [*values, state]
     if path is not None:
@@ -87,7 +87,7 @@ def unfinished(
 
 def sums(file: Path, users: Users, first: int, limit: int) -> list[Sums]:
     """Return what each user has sent since an hour, who has sent most first."""
-    where, values = _only(users)
+    where, values = schema.of_users(users)
     with schema.reading(file) as database:
         query = _SUMS.format(where)
         rows = database.execute(query, (FILE_SENT, first, *values, limit)).fetchall()
@@ -96,7 +96,7 @@ def sums(file: Path, users: Users, first: int, limit: int) -> list[Sums]:
 
 def totals(file: Path, users: Users, first: int) -> Totals:
     """Return sums by hour and by code since an hour."""
-    where, values = _only(users)
+    where, values = schema.of_users(users)
     with schema.reading(file) as database:
         hours = database.execute(_HOURS.format(where), (first, *values)).fetchall()
         codes = database.execute(_CODES.format(where), (first, *values)).fetchall()
@@ -106,13 +106,6 @@ def totals(file: Path, users: Users, first: int) -> Totals:
 def hour_of(milliseconds: int) -> int:
     """Return the number of an hour since 1970."""
     return milliseconds // HOUR
-
-
-def _only(users: Users) -> tuple[str, list[Any]]:
-    """Return a condition on users; of an empty set nobody is shown."""
-    if users is None:
-        return "1", []
-    return f"user IN ({', '.join('?' * len(users))})", sorted(users)
 
 
 def _decoded(value: bytes) -> str:

@@ -8,7 +8,7 @@ import sqlite3
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sarra_lite.errors import ConfigError, SarraError
 from sarra_lite.monitor.records import DAY
@@ -214,6 +214,13 @@ def path_key(path: bytes, secret: bytes) -> int:
 def suffix(day: int) -> str:
     """Return what the names of a day's tables end with: 20261128."""
     return f"{datetime.fromtimestamp(day * DAY // 1000, UTC):%Y%m%d}"
+
+
+def of_users(users: frozenset[str] | None) -> tuple[str, list[Any]]:
+    """Return a condition on the column user, and its values; an empty set means nobody."""
+    if users is None:
+        return "1", []
+    return f"user IN ({', '.join('?' * len(users))})", sorted(users)
 
 
 def roll_back(database: sqlite3.Connection) -> None:
