@@ -19,7 +19,7 @@ import msgspec
 from sarra_lite import process, runtime, units
 from sarra_lite.broker import report_stream, streams
 from sarra_lite.broker.client import Delivery
-from sarra_lite.commands import arguments, connections
+from sarra_lite.commands import arguments, connections, names
 from sarra_lite.commands.log_selection import Selection
 from sarra_lite.config.commands import LogConfig
 from sarra_lite.errors import (
@@ -54,18 +54,7 @@ EXAMPLES: Final = (
 def make_parser() -> argparse.ArgumentParser:
     """Return the command line of sr_log."""
     parser = arguments.make_parser("sr_log", __doc__, LogConfig, EXAMPLES)
-    parser.add_argument(
-        "names",
-        nargs="*",
-        metavar="FILE",
-        help="path as sr_post takes it, or name; may have * and ?; of a directory, all below it",
-    )
-    parser.add_argument(
-        "--since",
-        default="1d",
-        help="begin at an age, such as 2h or 7d, or a time in UTC, such as 2026-11-23T22:00"
-        " (default: 1d)",
-    )
+    names.add_arguments(parser, "1d", "1d")
     parser.add_argument("--follow", action="store_true", help="continue with new reports")
     which = parser.add_mutually_exclusive_group()
     which.add_argument(

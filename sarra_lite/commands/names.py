@@ -1,4 +1,4 @@
-"""Names of files on a command line: which announcements and reports are about them."""
+"""Names of files on a command line, since when, and which messages are about them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,28 @@ from urllib.parse import unquote, urlsplit
 from sarra_lite.posting import paths
 
 if TYPE_CHECKING:
+    import argparse
+
     from sarra_lite.messages.v03 import Announcement
 
 _WILDCARDS: Final = re.compile(r"\[.*?\]|[*?]")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]+")  # written the same way in every message
+
+
+def add_arguments(parser: argparse.ArgumentParser, since: str | None, default: str) -> None:
+    """Add FILE and ``--since``; ``since`` is the value of a default, which ``default`` tells."""
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="FILE",
+        help="path as sr_post takes it, or name; may have * and ?; of a directory, all below it",
+    )
+    parser.add_argument(
+        "--since",
+        default=since,
+        help="begin at an age, such as 2h or 7d, or a time in UTC, such as 2026-11-23T22:00"
+        f" (default: {default})",
+    )
 
 
 class Name:

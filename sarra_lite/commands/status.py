@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from sarra_lite import process, runtime, units
 from sarra_lite.broker import report_stream, streams
 from sarra_lite.commands import arguments, connections, status_text
-from sarra_lite.commands.names import Name
+from sarra_lite.commands.names import Name, add_arguments
 from sarra_lite.commands.status_text import Shown
 from sarra_lite.config.status import StatusConfig
 from sarra_lite.errors import EX_FAILED, EX_NOINPUT, EX_OK, EX_TEMPFAIL, BrokerRefused
@@ -47,17 +47,7 @@ EXAMPLES: Final = (
 def make_parser() -> argparse.ArgumentParser:
     """Return the command line of sr_status."""
     parser = arguments.make_parser("sr_status", __doc__, StatusConfig, EXAMPLES)
-    parser.add_argument(
-        "names",
-        nargs="*",
-        metavar="FILE",
-        help="path as sr_post takes it, or name; may have * and ?; of a directory, all below it",
-    )
-    parser.add_argument(
-        "--since",
-        help="begin at an age, such as 2h or 7d, or a time in UTC, such as 2026-11-23T22:00"
-        " (default: 1d, with a FILE 7d)",
-    )
+    add_arguments(parser, None, "1d, with a FILE 7d")
     parser.add_argument("--all", action="store_true", help="show all, not ten of each kind")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
