@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.page import HOSTILE, Page, announced, ended, error_of, log_in, token_of
+from tests.lab.page import HOSTILE, Page, all_pages, announced, ended, error_of, log_in, token_of
 from tests.lab.processes import free_port
 from tests.lab.site import wait_until
 
@@ -66,13 +66,7 @@ def test_what_is_asked_for_is_found_and_older_files_are_a_link_away(page: Page) 
         assert names(client.get("/history?path=f007")) == ["f007"]
         assert names(client.get("/history?day=2001-01-01")) == []
         assert "A day is written like" in client.get("/history?day=x&code=12").text
-        found: list[str] = []
-        address = "/history"
-        while address:
-            answer = client.get(address)
-            found += names(answer)
-            older = re.findall(r'rel="next" href="([^"]+)"', answer.text)
-            address = unescape(older[0]) if older else ""
+        found = [name for answer in all_pages(client, "/history") for name in names(answer)]
         assert found == ["bad2", "bad", *(f"f{number:03}" for number in range(119, -1, -1))]
         now = client.get("/").text
         assert "disk full" in now

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import TYPE_CHECKING
 
-from tests.lab.page import NOW, Page, cells, ended
+from tests.lab.page import NOW, Page, all_pages, cells, ended
 
 if TYPE_CHECKING:
     import httpx
@@ -98,13 +97,7 @@ def test_netops_see_all_of_them_page_by_page(site: Site, authority: Authority) -
     page = made(site, authority, EXPECT + many)
     keep(page)
     with page.running(), page.client(page.netops) as client:
-        found: list[str] = []
-        address = "/expected"
-        while address:
-            answer = client.get(address)
-            found += calendar(answer)
-            after = re.findall(r'rel="next" href="([^"]+)"', answer.text)
-            address = unescape(after[0]) if after else ""
+        found = [title for answer in all_pages(client, "/expected") for title in calendar(answer)]
         assert len(found) == 43
         first = calendar(client.get("/expected?from=999"))  # which no page has linked to
         covert = next(row for title, row in first.items() if "covert" in title)

@@ -48,6 +48,15 @@ def announced(user: str, path: bytes, age: int = 5000) -> Record:
     return Record(user, path, NOW - age, 1000, block=False)
 
 
+def all_pages(client: httpx.Client, address: str) -> Iterator[httpx.Response]:
+    """Yield the answers of an address and of all that it leads to as the next page."""
+    while address:
+        answer = client.get(address)
+        yield answer
+        following = re.findall(r'rel="next" href="([^"]+)"', answer.text)
+        address = unescape(following[0]) if following else ""
+
+
 class Page:
     """An sr_web with a store of its own."""
 
