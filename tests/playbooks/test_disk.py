@@ -18,6 +18,7 @@ GIB = 1024**3
 
 accounts_disk = load("playbooks/filter_plugins/accounts_disk.py")
 usage = load("roles/accounts/files/sftp_disk_usage.py")
+quotas = load("roles/shared_fs/library/disk_quotas.py")
 
 
 def account(name: str, **more: str) -> dict[str, Any]:
@@ -48,6 +49,14 @@ def test_a_file_is_no_larger_than_the_largest_limit_of_its_user() -> None:
         login: kib / 1024**2 for login, kib in accounts_disk.accounts_file_sizes(accounts).items()
     }
     assert found == {"a1": 2, "b1": 3, "c1": 1, "d1": 1}
+
+
+@pytest.mark.parametrize(
+    ("limit", "percent"),
+    [(1024**2, 1), (4 * GIB, 1), (5 * GIB, 20), (8 * GIB, 50), (1024 * GIB, 99)],
+)
+def test_glusterfs_looks_before_each_write_in_the_last_4_gib(limit: int, percent: int) -> None:
+    assert quotas.watched_from(limit) == percent
 
 
 @pytest.mark.parametrize(
