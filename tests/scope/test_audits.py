@@ -77,8 +77,8 @@ def test_testssl_finds_nothing_of_medium_severity(
     assert result.exists(), printed
     found = json.loads(result.read_text())
     assert any(entry["id"].startswith("cert_") for entry in found), printed
-    severe = [f"{e['id']}: {e['finding']}" for e in found if e["severity"] in SEVERE]
-    assert findings.add(f"testssl.sh on port {port}", severe, version("testssl.sh")) == []
+    severe = [f"port {port}: {e['id']}: {e['finding']}" for e in found if e["severity"] in SEVERE]
+    assert findings.add("testssl.sh", severe, version("testssl.sh")) == []
 
 
 def test_nmap_sees_only_the_inventory_from_a_users_host(
