@@ -77,12 +77,13 @@ molecule: venv ## the scope in containers: converge, idempotence, specification,
 	PATH=$(CURDIR)/$(RUN):$$PATH tests/lab/timed.sh "the scope on one host" molecule test -s single
 	PATH=$(CURDIR)/$(RUN):$$PATH tests/lab/timed.sh "the scope on nine hosts" molecule test -s default
 
-# Writes its result into docs/faults.
+# Writes its results into docs/failures.md and docs/failures-one-host.md.
 faults: venv ## as "make molecule", with the faults that take minutes; a table
 	@tests/lab/packages.sh containers
-	PATH=$(CURDIR)/$(RUN):$$PATH SARRA_FAULTS=true SARRA_FAULTS_REPORT=$(CURDIR)/docs/faults/one-host.md \
+	CI=1 $(RUN)/python -m pytest tests/integration --faults -m faults
+	PATH=$(CURDIR)/$(RUN):$$PATH SARRA_FAULTS=true SARRA_FAULTS_REPORT=$(CURDIR)/docs/failures-one-host.md \
 		tests/lab/timed.sh "faults on one host" molecule test -s single
-	PATH=$(CURDIR)/$(RUN):$$PATH SARRA_FAULTS=true SARRA_FAULTS_REPORT=$(CURDIR)/docs/faults/several-hosts.md \
+	PATH=$(CURDIR)/$(RUN):$$PATH SARRA_FAULTS=true SARRA_FAULTS_REPORT=$(CURDIR)/docs/failures.md \
 		tests/lab/timed.sh "faults on nine hosts" molecule test -s default
 
 # Needs the containers of "make scope"; the quick audits are in "make molecule", too.  A run of

@@ -40,6 +40,16 @@ settings.load_profile("sarra_lite")
 def pytest_addoption(parser: pytest.Parser) -> None:
     text = "where pictures of the web page are written (default: kept nowhere)"
     parser.addoption("--screenshots", type=Path, metavar="DIRECTORY", help=text)
+    parser.addoption("--faults", action="store_true", help="faults that take minutes, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip faults that take minutes, unless they are asked for."""
+    if not config.getoption("--faults"):
+        skip = pytest.mark.skip(reason="only with --faults")
+        for item in items:
+            if item.get_closest_marker("faults"):
+                item.add_marker(skip)
 
 
 def _give_up(why: Unavailable) -> NoReturn:

@@ -203,7 +203,9 @@ def test_the_broker_is_restarted(sshd: Sshd, tmp_path: Path, stop_method: str) -
         _assert_each_arrived_once(site)
 
 
-@pytest.mark.parametrize("seconds", [10, pytest.param(120, marks=pytest.mark.timeout(400))])
+@pytest.mark.parametrize(
+    "seconds", [10, pytest.param(120, marks=[pytest.mark.faults, pytest.mark.timeout(400)])]
+)
 def test_the_sftp_server_is_down_for_some_time(site: Site, seconds: int) -> None:
     (site.source / "big").write_bytes(os.urandom(200 * MB))
     write_tree(site.source)
