@@ -159,6 +159,7 @@ def podman(scope: Scope, verb: str, host: str) -> None:
     subprocess.run(["podman", verb, f"sarra-{host}"], check=True, env=scope.environment)
 
 
+@pytest.mark.security
 @pytest.mark.usefixtures("brought_back")
 def test_a_node_that_was_down_refuses_who_was_revoked_meanwhile(
     scope: Scope, tenant: Tenant, accounts_file: Path

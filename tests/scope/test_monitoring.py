@@ -175,7 +175,7 @@ def test_an_alert_about_an_account_is_mailed_to_its_contact(scope: Scope, mailbo
 
 
 @pytest.mark.destructive
-@pytest.mark.one_host
+@pytest.mark.faults
 @pytest.mark.timeout(240)
 def test_a_service_that_stops_is_mailed_to_netops_with_what_to_do(
     scope: Scope, mailbox: Mailbox
