@@ -8,7 +8,7 @@ import os
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from sarra_lite import runtime
+from sarra_lite import runtime, units
 from sarra_lite.broker import topology
 from sarra_lite.commands import connections
 from sarra_lite.errors import EX_OK, Interrupted, SarraError, UsageError
@@ -125,7 +125,7 @@ class _Watching:
         announcements: list[Announcement] = []
         for change in self._watcher.changes(_TURN):
             try:
-                announcements += self._announcements(change)
+                announcements += announcements_of(change, self._config)
                 self._posted.append((self.announcer.published + len(announcements), change))
             except SarraError as error:
                 # It was removed or is being changed: the watcher will see another change.
@@ -140,17 +140,32 @@ class _Watching:
         while self._posted and self._posted[0][0] <= confirmed:
             self._ledger.confirm(self._posted.popleft()[1].token)
 
-    def _announcements(self, change: Change) -> list[Announcement]:
-        """Return the announcements of a change that rules and events accept."""
-        config, gone = self._config, change.path
-        if not config.allowed_events & change.events:
-            return []
-        if change.kind == "changed":
-            return list(selection.permitted(scan.announcements(change.path, config), config))
-        if change.old is not None:
-            renaming = scan.renaming(change.old, change.path, config)
-            if permitted := list(selection.permitted([renaming], config)):
-                return permitted
-            gone = change.old
-        removal = scan.removal(gone, config, is_dir=change.is_dir)
-        return list(selection.permitted([removal], config))
+
+def announcements_of(change: Change, config: PostConfig) -> list[Announcement]:
+    """Return the announcements of a change that rules and events accept; reads the disk again.
+
+    Raise SarraError when nothing can be announced now: the name is gone, or was replaced by
+    something else after the change was found, so that the ledger would record what was not
+    announced.  Another change of the name follows.
+    """
+    if not config.allowed_events & change.events:
+        return []
+    gone = change.path
+    if change.kind == "changed":
+        return _of_its_kind(change, scan.announcements(change.path, config), config)
+    if change.old is not None:
+        renaming = scan.renaming(change.old, change.path, config)
+        if permitted := _of_its_kind(change, [renaming], config):
+            return permitted
+        gone = change.old
+    removal = scan.removal(gone, config, is_dir=change.is_dir)
+    return list(selection.permitted([removal], config))
+
+
+def _of_its_kind(
+    change: Change, found: Iterable[Announcement], config: PostConfig
+) -> list[Announcement]:
+    announcements = list(found)
+    if any(("directory" in (each.file_op or {})) != change.is_dir for each in announcements):
+        raise SarraError(f"{units.printable(change.path)}: changes while it is announced")
+    return list(selection.permitted(announcements, config))

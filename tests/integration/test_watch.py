@@ -64,10 +64,14 @@ class Mirror:
         self.root = str(root)
 
     def apply(self, change: Change) -> None:
-        """Apply a change; raise OSError, as sr_post would, if its file no longer exists."""
+        """Apply a change; raise OSError, as sr_post would, if its name is gone or another kind."""
+        if change.kind != "removed":
+            node = read_node(change.path)
+            if (node.kind == "directory") != change.is_dir:
+                raise NotADirectoryError
         match change.kind:
             case "changed":
-                self._change(change.path, read_node(change.path))
+                self._change(change.path, node)
             case "removed":
                 if self.nodes.get(change.path, Node("", 0, b"")).kind == "directory":
                     assert change.is_dir
@@ -75,7 +79,6 @@ class Mirror:
                 self.nodes.pop(change.path, None)
             case "renamed":
                 assert change.old is not None
-                assert (read_node(change.path).kind == "directory") == change.is_dir
                 self._rename(change.old, change.path)
 
     def _change(self, path: str, new: Node) -> None:
