@@ -72,7 +72,8 @@ def load(module: AnsibleModule, unit: str) -> None:
     no_wait = [] if given["wait"] else ["--no-block"]
     code, out, err = module.run_command(["systemctl", *no_wait, given["how"], unit])
     if code:
-        _, log, _ = module.run_command(["journalctl", "--no-pager", "-n", "15", "-u", unit])
+        show = ["journalctl", "--namespace=*", "--no-pager", "-n", "15", "-u", unit]
+        _, log, _ = module.run_command(show)
         module.fail_json(msg=f"{unit} does not start: {(err or out).strip()}", journal=log)
 
 

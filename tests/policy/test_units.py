@@ -67,3 +67,32 @@ def test_a_service_may_start_as_often_as_its_timer_says(template: Path) -> None:
     timer = template.with_name(template.name.replace(".service.", ".timer."))
     if timer.exists() and "OnActiveSec=" in timer.read_text():
         assert "StartLimitIntervalSec=0\n" in template.read_text()
+
+
+def test_what_reads_the_log_of_transfers_reads_their_own_journal() -> None:
+    texts = [*ROOT.glob("roles/**/*"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("tests/scope/*.py")]
+    named = re.compile(r"sshd-transfer|internal-sftp")
+    lines = [
+        (path.name, line)
+        for path in texts
+        if path.suffix in {".j2", ".md", ".py", ".sh", ".yml"}
+        for line in re.findall(r"journalctl.*", path.read_text())
+        if named.search(line)
+    ]
+    assert lines
+    assert [each for each in lines if "--namespace=transfer" not in each[1]] == []
+    program = (ROOT / "roles/sftp_server/files/sftp_logins.py").read_text()
+    assert '"--namespace=transfer"' in program
+
+
+def test_sessions_and_their_chroot_log_to_the_same_journal() -> None:
+    templates = ROOT / "roles/sftp_server/templates"
+    found = {
+        re.findall(pattern, (templates / name).read_text(), re.MULTILINE)[0]
+        for name, pattern in (
+            ("sshd-transfer.service.j2", r"^LogNamespace=(.+)$"),
+            ("dev-log.mount.j2", r"^What=/run/systemd/journal[.](.+)/dev-log$"),
+            ("dev-log.mount.j2", r"^Requires=systemd-journald@(.+)[.]socket$"),
+        )
+    }
+    assert found == {"transfer"}

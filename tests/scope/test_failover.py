@@ -131,7 +131,8 @@ def test_a_drained_node_gets_no_connections_until_it_is_back(scope: Scope, clien
         since = scope.host(node).check_output("date +%s")
         for _ in range(6):
             client.ok(f"echo pwd | sftp -q -b - {client.login}@{client.sftp_name}")
-        log = scope.host(node).run(f"journalctl -u sshd-transfer --since @{since.strip()}").stdout
+        journal = "journalctl --namespace=transfer -u sshd-transfer"
+        log = scope.host(node).run(f"{journal} --since @{since.strip()}").stdout
         assert "Accepted publickey" not in log
         # A reload keeps the state that an operator set.
         for name in scope.group("load_balancers"):

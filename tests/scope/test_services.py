@@ -14,7 +14,7 @@ UNITS = {
     "scope": ["ssh", "prometheus-node-exporter"],
     "load_balancers": ["haproxy", "keepalived", "haproxy-client-addresses"],
     "broker_members": ["rabbitmq-server"],
-    "sftp_nodes": ["sshd-transfer", "sftp-client-addresses"],
+    "sftp_nodes": ["sshd-transfer", "sftp-client-addresses", "sftp-logins"],
     "monitoring": ["sr_src2log@1", "sr_src2log@2", "sr_quota", "sr_monitor", "sr_web", *ALERTS],
 }
 
@@ -25,7 +25,7 @@ UNITS = {
 def test_units_are_enabled_and_run(scope: Scope, group: str, unit: str) -> None:
     for name in scope.group(group):
         host = scope.host(name)
-        journal = host.run(f"journalctl --no-pager -n 20 -u {unit}").stdout
+        journal = host.run(f"journalctl --namespace='*' --no-pager -n 20 -u {unit}").stdout
         assert host.service(unit).is_running, f"{name}: {unit}\n{journal}"
         assert host.service(unit).is_enabled, f"{name}: {unit}"
 

@@ -15,6 +15,7 @@ from tests.scope.test_failover import until
 if TYPE_CHECKING:
     from tests.scope.conftest import Client, Scope
 
+JOURNAL = "journalctl --namespace=transfer -u sshd-transfer"
 GET = """import urllib.request as r; print(r.urlopen("http://127.0.0.1:9411/metrics").read())"""
 
 
@@ -72,7 +73,7 @@ def test_connections_of_the_senders_land_on_different_nodes(
     used = [
         name
         for name in scope.group("sftp_nodes")
-        if logins.search(scope.host(name).run("journalctl -u sshd-transfer").stdout)
+        if logins.search(scope.host(name).run(JOURNAL).stdout)
     ]
     assert len(used) >= min(2, len(scope.group("sftp_nodes"))), crossed
 
@@ -82,7 +83,7 @@ def test_the_nodes_log_the_clients_own_address(scope: Scope, client: Client, cro
     balancers = set(scope.addresses("load_balancers").values())
     seen: set[str] = set()
     for name in scope.group("sftp_nodes"):
-        log = scope.host(name).run("journalctl -u sshd-transfer").stdout
+        log = scope.host(name).run(JOURNAL).stdout
         seen |= set(re.findall(rf"Accepted publickey for {client.login} from (\S+) ", log))
     assert seen, crossed
     assert seen <= set(own)
@@ -91,7 +92,7 @@ def test_the_nodes_log_the_clients_own_address(scope: Scope, client: Client, cro
 
 def test_the_nodes_log_what_is_written(scope: Scope, client: Client, crossed: str) -> None:
     logs = "".join(
-        scope.host(name).run("journalctl -t internal-sftp -t sftp-server").stdout
+        scope.host(name).run(f"{JOURNAL} -t internal-sftp -t sftp-server").stdout
         for name in scope.group("sftp_nodes")
     )
     assert f'open "{client.directory}/{crossed}/' in logs

@@ -143,8 +143,9 @@ class Logins:
 def follow(logins: Logins) -> None:
     """Read the journal until journalctl ends."""
     named = [f"--identifier={name}" for name in ("sshd", "sshd-session", "sshd-auth")]
-    which = ["--follow", "--lines=0", "--output=cat", "--unit=sshd-transfer", *named]
-    with subprocess.Popen(["journalctl", *which], stdout=subprocess.PIPE) as journal:
+    which = ["--namespace=transfer", "--unit=sshd-transfer", *named]
+    shown = ["--follow", "--lines=0", "--output=cat"]
+    with subprocess.Popen(["journalctl", *which, *shown], stdout=subprocess.PIPE) as journal:
         output, rest = cast("IO[bytes]", journal.stdout).fileno(), b""
         while True:
             readable, _, _ = select.select([output], [], [], 1.0)
