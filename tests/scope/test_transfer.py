@@ -15,7 +15,7 @@ from tests.scope.test_failover import until
 if TYPE_CHECKING:
     from tests.scope.conftest import Client, Scope
 
-JOURNAL = "journalctl --namespace=transfer -u sshd-transfer"
+JOURNAL = "journalctl --namespace=transfer"
 GET = """import urllib.request as r; print(r.urlopen("http://127.0.0.1:9411/metrics").read())"""
 
 
