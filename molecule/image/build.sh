@@ -18,7 +18,7 @@ if ! podman image exists "$name"; then
         --dpkgopt='path-exclude=/usr/share/locale/*' \
         --skip=cleanup/apt \
         --customize-hook='rm -f "$1"/etc/apt/apt.conf.d/docker-clean "$1"/etc/ssh/ssh_host_*' \
-        --customize-hook='echo 127.0.0.1 localhost > "$1"/etc/hosts' \
+        --customize-hook='printf "127.0.0.1 localhost\n::1 localhost\n" > "$1"/etc/hosts' \
         --customize-hook='mkdir -p "$1"/etc/systemd/system/ssh.service.d' \
         --customize-hook="copy-in '$here/host-keys.conf' /etc/systemd/system/ssh.service.d" \
         --customize-hook="copy-in '$here/shared-mounts.service' /etc/systemd/system" \

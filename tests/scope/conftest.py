@@ -156,6 +156,14 @@ class Scope:
             check=True,
         ).stdout
 
+    def disconnect(self, name: str) -> None:
+        """Close the connection to a host, which is about to be restarted."""
+        subprocess.run(
+            ["ssh", "-F", str(self._ssh_config), "-O", "exit", name],
+            capture_output=True,
+            check=False,
+        )
+
     @contextmanager
     def forwarded(self, name: str, address: str, port: int) -> Iterator[int]:
         """Yield a local port from which connections go to an address, as from a host."""

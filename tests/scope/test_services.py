@@ -73,6 +73,7 @@ def test_a_node_refuses_to_serve_without_the_shared_file_system(scope: Scope) ->
         assert mount in needs, name
 
 
+@pytest.mark.several_hosts
 def test_every_host_has_the_time_of_the_others(scope: Scope) -> None:
     done = scope.playbook("site", "--tags", "base_service", "--check")
     assert done.returncode == 0, done.stdout
