@@ -68,7 +68,8 @@ def load(module: AnsibleModule, unit: str) -> None:
     """Enable the unit, and start, reload or restart it."""
     given: dict[str, Any] = module.params
     module.run_command(["systemctl", "daemon-reload"], check_rc=True)
-    module.run_command(["systemctl", "--quiet", "enable", unit], check_rc=True)
+    if state(module, unit)["UnitFileState"] != "static":  # others start it, and it has no links
+        module.run_command(["systemctl", "--quiet", "enable", unit], check_rc=True)
     no_wait = [] if given["wait"] else ["--no-block"]
     code, out, err = module.run_command(["systemctl", *no_wait, given["how"], unit])
     if code:
