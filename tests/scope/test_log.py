@@ -29,8 +29,8 @@ def test_every_file_of_a_session_is_in_the_log(scope: Scope, client: Client) -> 
     name = f"spec-{secrets.token_hex(4)}"
     address = f"{client.login}@{client.sftp_name}"
     client.ok(
-        f"echo x > {name}; {{ echo put {name}; yes 'get {name} {name}.got' | head -n {READS}; }}"
-        f" > {name}.batch; sftp -q -b {name}.batch {address} > {name}.out"
+        f"echo x > {name}; {{ echo put {name}; yes 'get {name} {name}.got' | head -n {READS};"
+        f" echo rm {name}; }} > {name}.batch; sftp -q -b {name}.batch {address} > {name}.out"
     )
     nodes = scope.group("sftp_nodes")
 
