@@ -11,18 +11,21 @@ from sarra_lite import units
 from sarra_lite.broker import streams
 from sarra_lite.errors import BrokerError, MessageError
 from sarra_lite.messages import v03
+from sarra_lite.messages.change import change_of
 from sarra_lite.runtime import log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from sarra_lite.broker.client import Broker, Delivery
+    from sarra_lite.messages.change import Change
     from sarra_lite.messages.v03 import Announcement, Report
 
 # Seconds that the clocks of the hosts and of the broker may differ.  If they differ more, a report
 # is not found, and its file is looked at again.
 _CLOCKS_DIFFER: Final = 60.0
 _REPORT: Final = b'"report"'
+_CHANGE: Final = b'"change"'
 _PUB_TIME: Final = re.compile(rb'"pubTime"\s*:\s*"([^"]*)"')
 
 Key = tuple[str, str, int | None]  # as Announcement.key: pubTime, relPath, number of the block
@@ -40,6 +43,13 @@ def decode_report(delivery: Delivery) -> tuple[Announcement, Report] | None:
     # Most of the others are announcements, which the stream of a user has, too.
     if _REPORT in delivery.body and (decoded := decode(delivery)) and decoded.report is not None:
         return decoded, decoded.report
+    return None
+
+
+def decode_change(delivery: Delivery) -> Change | None:
+    """Return what a playbook has changed, of the stream of all users; None for other messages."""
+    if _CHANGE in delivery.body and (decoded := decode(delivery)):
+        return change_of(decoded)
     return None
 
 

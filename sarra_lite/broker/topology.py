@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 _QUORUM: Final = {"x-queue-type": "quorum", "x-delivery-limit": 10**9}
 
 
+# Topics of what playbooks have changed: handed in for sr_src2log, and copied by it.
+RECORD: Final = "v03.record"
+CHANGE: Final = "v03.change"
+
+
 async def declare_for_user(
     broker: Broker, config: PostConfig | SenderConfig, *, reports: bool = False
 ) -> None:
@@ -67,6 +72,8 @@ async def declare_for_copying(broker: Broker, config: Src2logConfig) -> None:
             log.warning("exchange %s is not bound, bind it when it is there: %s", exchange, error)
     await broker.declare_queue(config.xlogStream, config.report_arguments)
     await broker.bind(config.xlogStream, config.xlog, topic)
+    await broker.bind(config.xlogStream, config.xlog, CHANGE)
+    await broker.bind(config.queueName, config.xlog, RECORD)
 
 
 async def declare_for_monitoring(broker: Broker, config: MonitorConfig) -> None:

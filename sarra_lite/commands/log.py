@@ -30,12 +30,14 @@ from sarra_lite.errors import (
     Interrupted,
     UsageError,
 )
+from sarra_lite.messages import change
 from sarra_lite.runtime import log
 
 if TYPE_CHECKING:
     import argparse
 
     from sarra_lite.broker.client import Broker
+    from sarra_lite.messages.change import Change
     from sarra_lite.messages.v03 import Announcement, Report
 
 _HEADER: Final = ("TIME (UTC)", "CODE", "SIZE", "RATE", "USER", "HOST", "FILE")
@@ -142,6 +144,10 @@ class _Output:
         reported = report_stream.decode_report(delivery)
         if reported is not None and self._selection.take(*reported):
             self._print(*reported)
+            return
+        told = report_stream.decode_change(delivery)
+        if told is not None and self._selection.takes_change(_time(told)):
+            self._write(_change_json(told) if self._format is _json else _change_line(told))
 
     def print_remaining(self) -> None:
         """Print what is known to be selected at the end of all reports only."""
@@ -149,7 +155,10 @@ class _Output:
             self._print(*reported)
 
     def _print(self, announcement: Announcement, report: Report) -> None:
-        process.write(f"{self._header}{self._format(announcement, report)}\n")
+        self._write(self._format(announcement, report))
+
+    def _write(self, line: str) -> None:
+        process.write(f"{self._header}{line}\n")
         self._header = ""
 
 
@@ -207,6 +216,20 @@ def _line(announcement: Announcement, report: Report) -> str:
         report.host or "-",
         name,
     ).rstrip()
+
+
+def _time(told: Change) -> str:
+    return units.time_string(int(told.time * 10**9))
+
+
+def _change_line(told: Change) -> str:
+    """Return what a playbook has changed as a line of the table."""
+    time, text = units.show_time(_time(told)), units.printable(change.sentence(told))
+    return _LINE.format(time, "-", "-", "-", units.printable(told.who), told.host, text)
+
+
+def _change_json(told: Change) -> str:
+    return json.dumps({"pubTime": _time(told), change.FIELD: change.as_json(told)})
 
 
 def _json(announcement: Announcement, report: Report) -> str:

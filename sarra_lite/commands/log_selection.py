@@ -49,6 +49,11 @@ class Selection:
             args.failed and report.arrived
         )
 
+    def takes_change(self, time: str) -> bool:
+        """Whether what a playbook has changed, at this Sarracenia time, is to be shown."""
+        of_files = self._names or self._collects or self._args.failed or self._args.user
+        return not of_files and time >= self._earliest
+
     def remaining(self) -> Iterable[Reported]:
         """Return what was collected and is still true, oldest first."""
         reports = (one for collected in self._collected.values() for one in collected)

@@ -21,7 +21,8 @@ from sarra_lite.broker import topology
 from sarra_lite.commands import arguments, connections, monitor_expected
 from sarra_lite.config.monitor import MonitorConfig
 from sarra_lite.errors import EX_FAILED, EX_OK, ConfigError, UsageError
-from sarra_lite.monitor import anomalies, history
+from sarra_lite.messages.change import as_json
+from sarra_lite.monitor import anomalies, changes, history
 from sarra_lite.monitor.history import Wanted
 from sarra_lite.monitor.metrics import Metrics
 from sarra_lite.monitor.reader import Reader
@@ -40,6 +41,7 @@ EXAMPLES: Final = (
     ),
     ("Tell what was unusual on a day:", "sr_monitor --anomalies --day 2026-11-28"),
     ("Show which expected files came in time on a day:", "sr_monitor --expected --day 2026-11-28"),
+    ("Tell what playbooks have changed:", "sr_monitor --changes --limit 20"),
     ("Show what became of a file:", "sr_monitor --show --path data/big.bin"),
 )
 
@@ -60,19 +62,29 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="only show which expected files came in time, as a calendar of two weeks",
     )
+    only.add_argument(
+        "--changes",
+        action="store_true",
+        help="only tell what operators' playbooks have changed, the latest first",
+    )
     add("--user", help="with --show, --anomalies or --expected: only of this user")
     add(
         "--day",
-        help="with --show, --anomalies or --expected: only what ended or went on on this day: "
+        help="with --show, --anomalies, --expected or --changes: only what was on this day: "
         "2026-11-28, in UTC, with --expected in the time zone of each",
     )
     add("--path", help="with --show: only the file of this path, as announced")
     add("--code", type=int, help="with --show: only files with this report code")
-    add("--limit", type=int, default=100, help="with --show or --anomalies: maximum number (100)")
+    add(
+        "--limit",
+        type=int,
+        default=100,
+        help="with --show, --anomalies or --changes: maximum number (100)",
+    )
     add(
         "--json",
         action="store_true",
-        help="with --show, --anomalies or --expected: one JSON object per line",
+        help="with --show, --anomalies, --expected or --changes: one JSON object per line",
     )
     return parser
 
@@ -87,6 +99,8 @@ def main(argv: list[str] | None = None) -> int:
         return _tell(config, args)
     if args.expected:
         return _expected(config, args)
+    if args.changes:
+        return _changes(config, args)
     return runtime.run_loop(_monitor(config))
 
 
@@ -95,8 +109,12 @@ def _check(args: argparse.Namespace) -> None:
     if not args.show and (args.path is not None or args.code is not None):
         raise UsageError("--path and --code need --show")
     asked = args.json or args.user is not None or args.day is not None
-    if asked and not (args.show or args.anomalies or args.expected):
-        raise UsageError("--user, --day and --json need --show, --anomalies or --expected")
+    if asked and not (args.show or args.anomalies or args.expected or args.changes):
+        raise UsageError(
+            "--user, --day and --json need --show, --anomalies, --expected or --changes"
+        )
+    if args.changes and args.user is not None:
+        raise UsageError("--user is of files: it does not go with --changes")
     if args.limit < 1:
         raise UsageError("--limit is less than 1")
     _day(args.day)
@@ -141,6 +159,15 @@ def _tell(config: MonitorConfig, args: argparse.Namespace) -> int:
     found = anomalies.events(_existing(config), args.user, _day(args.day), args.limit)
     for entry in found:
         process.write((json.dumps(entry) if args.json else anomalies.sentence(entry)) + "\n")
+    return EX_OK if found else EX_FAILED
+
+
+def _changes(config: MonitorConfig, args: argparse.Namespace) -> int:
+    """Print what playbooks have changed; return 1 when nothing is known."""
+    found = changes.entries(_existing(config), _day(args.day), args.limit)
+    for entry in found:
+        text = json.dumps(as_json(entry)) if args.json else changes.line(entry)
+        process.write(text + "\n")
     return EX_OK if found else EX_FAILED
 
 

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from sarra_lite import runtime
 from sarra_lite.broker import report_stream, topology
 from sarra_lite.broker.client import Delivery, PublishOutcome
-from sarra_lite.commands import arguments, connections
+from sarra_lite.commands import arguments, connections, src2log_changes
 from sarra_lite.commands.user_shares import UserShares
 from sarra_lite.config.src2log import Src2logConfig
 from sarra_lite.errors import EX_OK, BrokerError, BrokerRefused, MessageError, TransferError
@@ -40,18 +40,28 @@ _TOO_MANY: Final = 429  # of HTTP: the user is beyond the limit
 EXAMPLES: Final = (
     ("Run the configuration default, as systemd does:", "sr_src2log"),
     ("Bind the queue to one more exchange, and run:", "sr_src2log --exchanges xac_b"),
+    ("Hand in what a playbook has changed:", "sr_src2log --record < change.json"),
 )
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the command line of sr_src2log."""
-    return arguments.make_parser("sr_src2log", __doc__, Src2logConfig, EXAMPLES)
+    parser = arguments.make_parser("sr_src2log", __doc__, Src2logConfig, EXAMPLES)
+    parser.add_argument(
+        "--record",
+        action="store_true",
+        help="only publish what a playbook has changed, a JSON object on standard input;"
+        " a running sr_src2log copies it",
+    )
+    return parser
 
 
 @runtime.command
 def main(argv: list[str] | None = None) -> int:
     """Run sr_src2log; return its exit status."""
-    _, config = arguments.configured(make_parser(), argv, Src2logConfig)
+    args, config = arguments.configured(make_parser(), argv, Src2logConfig)
+    if args.record:
+        return src2log_changes.record(config)
     return runtime.run_loop(_copy(config))
 
 
@@ -171,7 +181,9 @@ class _Copier:
         failure.check()
 
     def _receive(self, delivery: Delivery) -> None:
-        if delivery.redelivered:
+        if delivery.exchange == self._config.xlog:
+            self._copy_change(delivery)
+        elif delivery.redelivered:
             self._redelivered.append(delivery)
         else:
             self._copy(delivery, _copy_of(delivery, self._config))
@@ -203,16 +215,28 @@ class _Copier:
             log.warning("rejected on %s: %s", delivery.exchange, copy.report.rejected)
         else:
             self.copied += 1
-        self._publish(copy, lambda: self._broker.ack(delivery))
+        topic = v03.topic(self._config.report_topic, copy.announcement.rel_path)
+        self._publish(topic, copy.body, lambda: self._broker.ack(delivery))
+
+    def _copy_change(self, delivery: Delivery) -> None:
+        """Copy what a playbook has changed; readers know by its id one that is copied twice."""
+        try:
+            body = src2log_changes.accepted(delivery, self._config)
+        except MessageError as error:
+            log.warning("dropped on %s: %s", delivery.exchange, error)
+            self._broker.ack(delivery)
+            return
+        self._publish(topology.CHANGE, body, lambda: self._broker.ack(delivery))
 
     def _tell_what_is_dropped(self) -> None:
         """Log, and report on xlog, what was not copied."""
         for user, text in self._shares.summaries():
             log.warning("%s", text)
             error = TransferError(_TOO_MANY, text)
-            self._publish(_rejection(_unreadable(), error, user), lambda: None)
+            copy = _rejection(_unreadable(), error, user)
+            self._publish(self._config.report_topic, copy.body, lambda: None)
 
-    def _publish(self, copy: _Copy, on_confirmed: Callable[[], None]) -> None:
+    def _publish(self, topic: str, body: bytes, on_confirmed: Callable[[], None]) -> None:
         def on_result(outcome: PublishOutcome, reason: str) -> None:
             if outcome is PublishOutcome.REFUSED:
                 self._failure.set(BrokerRefused(f"exchange {self._config.xlog}: {reason}"))
@@ -221,11 +245,5 @@ class _Copier:
             elif outcome is not PublishOutcome.LOST:  # else the broker redelivers the report
                 on_confirmed()
 
-        topic = v03.topic(self._config.report_topic, copy.announcement.rel_path)
-        self._broker.publish(
-            self._config.xlog,
-            topic,
-            self._chain.link(copy.body),
-            on_result=on_result,
-            mandatory=True,
-        )
+        linked = self._chain.link(body)
+        self._broker.publish(self._config.xlog, topic, linked, on_result=on_result, mandatory=True)

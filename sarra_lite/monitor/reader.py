@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from sarra_lite import runtime
 from sarra_lite.broker import streams
 from sarra_lite.errors import BrokerError, BrokerRefused, MessageError
-from sarra_lite.messages import v03
+from sarra_lite.messages import change, v03
 from sarra_lite.monitor import history
 from sarra_lite.monitor.chains import Chains
 from sarra_lite.monitor.judging import Judging
@@ -173,6 +173,8 @@ class Reader:
             return
         report = message.report
         if (report is None) is (stream is self._reports):
+            if stream is self._reports and (told := change.change_of(message)):
+                self._batch.changes.append(told)
             return
         if report is not None and report.rejected:
             self._metrics.count_rejected(message.source)

@@ -69,9 +69,15 @@ CREATE TABLE latencies (
 ) WITHOUT ROWID;
 CREATE INDEX latencies_user ON latencies (user);
 """
+# What operators' playbooks have changed, by the time in milliseconds.
+_CHANGES: Final = """
+CREATE TABLE changes (id TEXT PRIMARY KEY, ended INTEGER NOT NULL, entry BLOB NOT NULL)
+WITHOUT ROWID;
+CREATE INDEX changes_ended ON changes (ended);
+"""
 # What each version adds to the one before.  A step that changes the tables of each day must do it
 # for all of days().
-STEPS: list[str] = [_FIRST, _PATHS, _CHAINS, _ANOMALIES, _LATENCIES]
+STEPS: list[str] = [_FIRST, _PATHS, _CHAINS, _ANOMALIES, _LATENCIES, _CHANGES]
 
 # ``ended`` is in milliseconds of the day, ``waited`` milliseconds from the announcement to it.
 # Most files are sent: the index of codes leaves these out.

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from sarra_lite.monitor import schema
+from sarra_lite.monitor import changes, schema
 from sarra_lite.monitor.files import HOUR, FileTables
 from sarra_lite.monitor.records import DAY
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from sarra_lite.messages.change import Change
     from sarra_lite.monitor.chains import Ends
     from sarra_lite.monitor.records import Record
 
@@ -32,13 +33,14 @@ class Batch:
 
     ``offsets``: of each stream the last message.  ``gaps``: stream, first and last offset that the
     stream no longer had, the last one None where it is not known.  ``chains``: the last report of
-    each writer of which there are any.
+    each writer of which there are any.  ``changes``: what playbooks have changed.
     """
 
     records: list[Record] = field(default_factory=list)
     offsets: dict[str, int] = field(default_factory=dict)
     gaps: list[tuple[str, int, int | None]] = field(default_factory=list)
     chains: Ends = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
 
 
 class Store:
@@ -89,6 +91,7 @@ class Store:
         with self.transaction():
             final = [record for record in batch.records if self._files.take(record, now)]
             self._files.add_hours()
+            changes.add(self.database, batch.changes, now)
             for stream, first, last in batch.gaps:
                 gap = (stream, first, last, now)
                 self.database.execute("INSERT INTO gaps VALUES (?, ?, ?, ?)", gap)
@@ -136,6 +139,7 @@ class Store:
             self.database.execute("DELETE FROM latencies WHERE day < ?", (oldest // DAY,))
             self.database.execute("DELETE FROM gaps WHERE noticed < ?", (oldest,))
             self.database.execute("DELETE FROM chains WHERE seen < ?", (oldest,))
+            self.database.execute("DELETE FROM changes WHERE ended < ?", (oldest,))
             self.database.execute("DELETE FROM waits WHERE hour < ?", (oldest // HOUR,))
             self.database.execute("DELETE FROM anomalies WHERE last < ?", (oldest // HOUR,))
             self.database.execute(

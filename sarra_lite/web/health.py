@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from anyio import from_thread
 from starlette.exceptions import HTTPException
 
+from sarra_lite.messages.change import sentence
 from sarra_lite.web.prometheus import Unanswered
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _ALWAYS: Final = "DeadMan"  # fires as long as Prometheus evaluates rules
 _VIPS: Final = ("sftp", "broker")  # as the role prometheus names them
+_CHANGES: Final = 20  # the last ones that are shown
 _SEVERITIES: Final = ("critical", "warning")  # the worst first
 #: What a host does, by the jobs of Prometheus that ask it.
 _KINDS: Final = {
@@ -66,7 +68,8 @@ def page(
     """Return what is known of the scope; for others than netops there is no such page."""
     if not records.sees_all:
         raise HTTPException(404)
-    values = {"template": "health.html", "runbooks": runbooks, "problem": ""}
+    values: dict[str, Any] = {"template": "health.html", "runbooks": runbooks, "problem": ""}
+    values["changes"] = [(one, sentence(one)) for one in records.changes(_CHANGES)]
     if prometheus is None:
         return values | {"problem": "No Prometheus is configured: see the option prometheusUrl."}
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from sarra_lite.monitor import anomalies, daily, expected, history, overview
+from sarra_lite.monitor import anomalies, changes, daily, expected, history, overview
 from sarra_lite.monitor.files import HOUR, RETRYING, RUNNING, WAITING
 from sarra_lite.monitor.records import DAY
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from sarra_lite.config.expected import Expected
     from sarra_lite.config.web import WebConfig
+    from sarra_lite.messages.change import Change
     from sarra_lite.monitor.daily import Day
     from sarra_lite.monitor.expected import State
     from sarra_lite.monitor.history import Place, Wanted
@@ -102,6 +103,10 @@ class Records:
         """Return until when hours were judged, and what was unusual, the latest first."""
         entries = anomalies.events(self._file, limit=_MAX_ROWS, users=self._users)
         return anomalies.judged_until(self._file), entries
+
+    def changes(self, number: int) -> list[Change]:
+        """Return what playbooks have changed, the latest first; for netops only."""
+        return changes.entries(self._file, limit=number) if self.sees_all else []
 
     def people(self, days: int) -> list[Sums]:
         """Return what each user has sent in so many days."""

@@ -32,6 +32,7 @@ def run(inventory: Path, playbook: str, *arguments: str) -> subprocess.Completed
         env=os.environ
         | {
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_CALLBACKS_ENABLED": "none",  # no host of this inventory is there to be told
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         },
         capture_output=True,
