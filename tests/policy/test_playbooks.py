@@ -40,7 +40,7 @@ def test_a_playbook_says_what_it_is_for_and_how_it_fails(name: str) -> None:
             assert play["max_fail_percentage"] == 0, play["name"]
 
 
-@pytest.mark.parametrize("name", ["drain", "purge", "site", "switchover", "validate"])
+@pytest.mark.parametrize("name", ["drain", "drift", "purge", "site", "switchover", "validate"])
 def test_no_choice_of_hosts_or_tags_skips_the_first_check(name: str) -> None:
     """``--limit`` skips a play for localhost, ``--tags`` skips tasks without the tag always."""
     assert all(play["hosts"] != "localhost" for play in plays(name))
@@ -50,6 +50,25 @@ def test_no_choice_of_hosts_or_tags_skips_the_first_check(name: str) -> None:
 @pytest.mark.parametrize("name", PLAYBOOKS)
 def test_the_readme_tells_of_every_playbook(name: str) -> None:
     assert f"playbooks/{name}.yml" in (ROOT / "README.md").read_text()
+
+
+def test_drift_changes_nothing_even_if_its_first_check_is_left_out() -> None:
+    found = yaml.safe_load((ROOT / "playbooks/drift.yml").read_text())
+    (site,) = (play for play in found if "ansible.builtin.import_playbook" in play)
+    assert site["when"] == "ansible_check_mode"
+    modules = {
+        key
+        for play in plays("drift")
+        for task in play["tasks"]
+        for key in task
+        if "_" in key or "." in key
+    }
+    assert modules - {"changed_when", "check_mode"} <= {
+        "ansible.builtin.assert",
+        "ansible.builtin.command",
+        "ansible.builtin.include_role",
+        *(path.stem for path in ROOT.glob("playbooks/library/drift_*.py")),
+    }
 
 
 def test_site_has_every_role() -> None:
