@@ -143,7 +143,7 @@ def waiting(directory: Path) -> list[Path]:
 
 def command(given: Any, files: list[Path]) -> list[str]:
     """Return the command that sends entries; ``given``: the options of this run."""
-    words = [str(Path(sys.argv[0]).resolve()), str(PLAYBOOKS / RECORD)]
+    words = [sys.executable, "-m", "ansible", "playbook", str(PLAYBOOKS / RECORD)]
     for name, flag in OPTIONS.items():
         value = given.get(name)
         if value is True:
@@ -176,8 +176,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible has no type
             return
         given = context.CLIARGS
         self._records = not given.get("check") and path.name not in QUIET
-        about: dict[str, Any] = {"host": socket.gethostname()}
-        about |= {"id": uuid.uuid4().hex, "who": operator()}
+        about: dict[str, Any] = {"id": uuid.uuid4().hex}
+        about |= {"who": operator(), "host": socket.gethostname()}
         about |= {"began": time.time(), "playbook": path.name, "limit": given.get("subset") or ""}
         about |= {"revision": revision(), "skipped": list(given.get("skip_tags") or ())}
         about |= {"tags": [tag for tag in given.get("tags") or () if tag != "all"]}
@@ -240,7 +240,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible has no type
         problem = "playbooks/record.yml could not send them"
         try:
             subprocess.run(
-                command(context.CLIARGS, files), cwd=PLAYBOOKS.parent, stdout=subprocess.DEVNULL,
+                command(context.CLIARGS, files), stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL, timeout=SECONDS, check=False,
             )  # fmt: skip
         except (OSError, subprocess.SubprocessError) as error:

@@ -81,5 +81,9 @@ async def _publish(config: Src2logConfig, body: bytes) -> int:
             raise BrokerError(f"exchange {config.xlog}: {reason}")
 
     declare = topology.declare_for_copying
-    await connections.keep_connected(config, declare, work, stop, _PATIENCE, _PATIENCE)
+    try:
+        async with asyncio.timeout(2 * _PATIENCE):
+            await connections.keep_connected(config, declare, work, stop, _PATIENCE, _PATIENCE)
+    except TimeoutError:
+        raise BrokerError(f"exchange {config.xlog}: the broker does not confirm") from None
     return EX_OK

@@ -79,7 +79,7 @@ def test_record_gets_the_options_about_connections_and_no_limits(tmp_path: Path)
         "tags": ["haproxy"],
     }
     words = LOG.command(given, [tmp_path / "e.json"])
-    assert words[2:-2] == [
+    assert words[5:-2] == [
         "--inventory=a",
         "--inventory=b",
         "--vault-id=x@prompt",
