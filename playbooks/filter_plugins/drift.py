@@ -101,11 +101,12 @@ def _of_hosts(groups: Groups, hostvars: HostVars) -> Iterator[Finding]:
     """Yield what modules have found on each host; a check that failed is told, too."""
     for host in groups["scope"]:
         known = hostvars[host]
-        if not isinstance(known.get("drift_packages"), dict):
-            yield _finding(host, "host", "not asked, or did not answer", "answering")
+        if _result(known, "drift_packages").get("unreachable"):
+            yield _finding(host, "host", "does not answer", "answering")
+            continue
         for name in sorted(filter(RESULT.fullmatch, known)):
             result = _result(known, name)
-            if result.get("failed") or result.get("unreachable"):
+            if result.get("failed"):
                 said = str(result.get("msg") or result.get("stderr") or "no answer").strip()
                 yield _finding(host, f"check {name}", f"failed: {said[:200]}", "possible")
             for one in result.get("found", []):

@@ -15,8 +15,9 @@ description:
 options:
   config: {description: The file., type: path, default: /etc/rabbitmq/rabbitmq.conf}
 """
-SEPARATOR: Final = " \u00a6 "
-# Prints a line for each setting that differs.  The thresholds of memory and disk space are kept by
+SEPARATOR: Final = "\t"
+MOST: Final = 100  # characters of a value that are told
+# Prints a line for each setting that differs; those of the log become others at the start.  The thresholds of memory and disk space are kept by
 # the processes that watch them.
 EXPRESSION: Final = """
 Schemas = filelib:wildcard(
@@ -25,14 +26,15 @@ Conf = cuttlefish_conf:file("FILE"),
 Wanted = cuttlefish_generator:map(cuttlefish_schema:files(Schemas), Conf),
 Loaded = [App || {App, _, _} <- application:loaded_applications()],
 Tell = fun(Name, Is, Should) ->
-    io:format("~ts ~ts ~ts ~ts ~ts~n", [Name, "SEP", Is, "SEP", Should]) end,
+    io:format("~ts\\t~ts\\t~ts~n", [Name, Is, Should]) end,
 Text = fun(Term) ->
     re:replace(io_lib:format("~0tp", [Term]), "\\\\s+", " ", [global, {return, list}]) end,
 [case application:get_env(App, Key) of
      {ok, Value} -> same;
      {ok, Other} -> Tell(io_lib:format("~ts.~ts", [App, Key]), Text(Other), Text(Value));
      undefined -> Tell(io_lib:format("~ts.~ts", [App, Key]), "not set", Text(Value))
- end || {App, Pairs} <- Wanted, lists:member(App, Loaded), is_list(Pairs), {Key, Value} <- Pairs],
+ end || {App, Pairs} <- Wanted, lists:member(App, Loaded), is_list(Pairs),
+    {Key, Value} <- Pairs, {App, Key} =/= {rabbit, log}],
 Memory = vm_memory_monitor:get_vm_memory_high_watermark(),
 case application:get_env(rabbit, vm_memory_high_watermark) of
     {ok, Memory} -> same;
@@ -45,14 +47,14 @@ Found = list[dict[str, str]]
 
 def expression(config: str) -> str:
     """Return what rabbitmqctl evaluates."""
-    return EXPRESSION.replace("FILE", config).replace("SEP", SEPARATOR.strip())
+    return EXPRESSION.replace("FILE", config)
 
 
 def findings(output: str) -> Found:
     """Return the settings of which lines of the output tell."""
     rows = (line.split(SEPARATOR) for line in output.splitlines())
     return [
-        {"what": f"RabbitMQ: {row[0]}", "is": row[1], "should": row[2]}
+        {"what": f"RabbitMQ: {row[0]}", "is": row[1][:MOST], "should": row[2][:MOST]}
         for row in rows
         if len(row) == 3  # noqa: PLR2004  name and two values
     ]

@@ -91,7 +91,7 @@ def main() -> None:
         # A table that nobody has used yet does not exist.
         if code and "does not exist" not in err:
             module.fail_json(msg=f"ip {' '.join(words)}: {err.strip()}")
-        return list(json.loads(out or "[]"))
+        return [] if code else list(json.loads(out or "[]"))
 
     paths = [Path(path) for path in module.params["files"] if Path(path).exists()]
     texts = [line for path in paths for line in path.read_text().splitlines()]

@@ -217,7 +217,7 @@ def test_keys_have_the_fingerprint_that_ssh_keygen_prints() -> None:
 
 def test_settings_that_differ_are_lines_of_the_broker() -> None:
     rabbitmq = module("rabbitmq")
-    said = "rabbit.max_message_size \u00a6 16777216 \u00a6 1048576\ndone\n"
+    said = "rabbit.max_message_size\t16777216\t1048576\ndone\n"
     assert rabbitmq.findings(said) == [
         {"what": "RabbitMQ: rabbit.max_message_size", "is": "16777216", "should": "1048576"}
     ]
@@ -279,9 +279,10 @@ def test_what_modules_and_check_mode_found_is_told_but_for_what_is_ignored() -> 
     assert len(found(hosts, changes, ignored=["^n1 ip rule", "haproxy"])) == 1
 
 
-def test_a_host_that_does_not_answer_is_told() -> None:
-    (one,) = found({"n1": {"drift_packages": "undefined"}})
-    assert (one["host"], one["what"]) == ("n1", "host")
+def test_a_host_that_does_not_answer_is_told_once_but_not_one_that_was_not_asked() -> None:
+    away = {"unreachable": True, "msg": "no route"}
+    (one,) = found({"n1": {"drift_packages": away, "drift_nft": away}, "n2": {}})
+    assert (one["host"], one["what"], one["is"]) == ("n1", "host", "does not answer")
 
 
 def test_the_list_is_a_table_with_heads() -> None:
