@@ -17,8 +17,8 @@ options:
 """
 SEPARATOR: Final = "\t"
 MOST: Final = 100  # characters of a value that are told
-# Prints a line for each setting that differs; those of the log become others at the start.  The thresholds of memory and disk space are kept by
-# the processes that watch them.
+# Prints a line for each setting that differs, but for those of the log, which become others at the
+# start.  The threshold of memory is kept by the process that watches it.
 EXPRESSION: Final = """
 Schemas = filelib:wildcard(
     "/usr/lib/rabbitmq/lib/rabbitmq_server-*/plugins/*/priv/schema/*.schema"),
