@@ -1,8 +1,9 @@
 """Show reports on transfers: which files arrived, when, how fast, and why others failed.
 
 Reads the broker's stream of reports, which keeps past reports and gives them to any number of
-readers.  Prints one line for each report, or one JSON object with --json.  Reports on single blocks
-are shown only with --blocks or if the block failed.  Exit status 1: there is no report on a FILE.
+readers.  Prints one line for each report, or one JSON object with --json; -v adds what limited a
+transfer of more than some seconds.  Reports on single blocks, and on what is under way, are shown
+only with --blocks, or if the block failed.  Exit status 1: there is no report on a FILE.
 """
 
 from __future__ import annotations
@@ -70,7 +71,9 @@ def make_parser() -> argparse.ArgumentParser:
         help="show the last report on each file that is to be tried again, or of which only blocks"
         " are reported; what no sender has taken is in the queue, and not shown",
     )
-    parser.add_argument("--blocks", action="store_true", help="show reports on single blocks, too")
+    parser.add_argument(
+        "--blocks", action="store_true", help="show reports on single blocks and on progress, too"
+    )
     parser.add_argument("--user", help="show only files of this user")
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     return parser
@@ -92,7 +95,7 @@ async def _show(config: LogConfig, args: argparse.Namespace, since: datetime) ->
     stop = runtime.stop_on_signals()
     # The broker delivers a stream in chunks, so the first reports may be older than ``since``.
     selection = Selection(args, units.time_string(int(since.timestamp()) * 10**9))
-    output = _Output(selection, as_json=args.json)
+    output = _Output(selection, as_json=args.json, explains=args.verbose)
     with contextlib.suppress(Interrupted):
         if args.follow:
             new = _Following(config, output, since)
@@ -131,9 +134,9 @@ def _no_stream(config: LogConfig) -> str:
 class _Output:
     """Prints the reports that are selected, the header before the first."""
 
-    def __init__(self, selection: Selection, *, as_json: bool) -> None:
+    def __init__(self, selection: Selection, *, as_json: bool, explains: bool) -> None:
         self._selection = selection
-        self._format = _json if as_json else _line
+        self._format = _json if as_json else _explained if explains else _line
         shows_header = not as_json and sys.stdout.isatty()
         self._header = _LINE.format(*_HEADER) + "\n" if shows_header else ""
 
@@ -230,6 +233,14 @@ def _change_line(told: Change) -> str:
 
 def _change_json(told: Change) -> str:
     return json.dumps({"pubTime": _time(told), change.FIELD: change.as_json(told)})
+
+
+def _explained(announcement: Announcement, report: Report) -> str:
+    """Return the line of a report with what limited the transfer, if that is known."""
+    line = _line(announcement, report)
+    if report.why is None:
+        return line
+    return f"{line}; limited by {report.limited_by or '?'}: {report.why}; {report.connections}"
 
 
 def _json(announcement: Announcement, report: Report) -> str:

@@ -45,6 +45,8 @@ class Selection:
         if self._collects:
             self._collect(announcement, report)
             return False
+        if report.under_way:
+            return bool(args.blocks and not args.failed)
         return (args.blocks or announcement.block is None or not report.arrived) and not (
             args.failed and report.arrived
         )
@@ -67,6 +69,8 @@ class Selection:
 
     def _collect(self, announcement: Announcement, report: Report) -> None:
         """Keep what failed, or is not finished, until a later report says otherwise."""
+        if report.under_way and self._args.failed:
+            return
         file = (announcement.source, announcement.rel_path)
         before = self._collected.pop(file, [])
         kept = [one for one in before if not self._settles(announcement, report, one)]

@@ -2,7 +2,8 @@
 
 Reads your announcements and reports, which the broker keeps in one stream, and looks at the queue
 of your senders; your own broker account is enough.  Without a FILE it shows what is unfinished, and
-what failed and has not arrived since.  Files in blocks have progress; others are sent in one piece.
+what failed and has not arrived since.  Files that take longer than ten seconds have progress, with
+what limits them.
 
 Exit status with a FILE: 0 all of it arrived, 1 something failed, 66 it is not announced, 75 it
 waits, is being sent, or is to be tried again; the first of 1, 66 and 75 that is true.

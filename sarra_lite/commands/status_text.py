@@ -125,10 +125,11 @@ class Overview:
         if (progress := transfer.progress) is not None and transfer.report is None:
             last = progress.last or self._now
             quiet = self._now - last > _QUIET
-            ago = f", the last one {units.show_duration(self._now - last)} ago" if quiet else ""
-            count = announcement.blocks.count if announcement.blocks else 0
-            senders = ", ".join(progress.senders)
-            yield f"{len(progress.done):,} of {count:,} blocks{ago}, by {senders}"
+            ago = f", the last report {units.show_duration(self._now - last)} ago" if quiet else ""
+            yield f"{_blocks(announcement, progress)}{ago}, by {', '.join(progress.senders)}"
+        if (slow := transfer.slow) is not None:
+            yield f"limited by {slow.limited_by or '?'}: {slow.why}"
+            yield slow.connections or "?"
         report = transfer.report or transfer.trouble
         if report is None:
             return
@@ -188,12 +189,19 @@ def _sent(transfer: Transfer, progress: Progress) -> str:
     size = transfer.announcement.size or 0
     done = f"{progress.bytes * 100 // max(size, 1)} %"
     if progress.bytes >= size:
-        return f"{done}: all blocks are there, it is being completed"
+        return f"{done}: all of it is there, it is being completed"
     text = f"{done}: {units.show_size(progress.bytes)} of {units.show_size(size)}"
     if progress.rate is not None and transfer.left is not None:
         left = units.show_duration(transfer.left)
         text += f", {units.show_size(progress.rate)}/s, {left} left"
     return text
+
+
+def _blocks(announcement: Announcement, progress: Progress) -> str:
+    """Return in how many pieces a file is sent."""
+    if (blocks := announcement.blocks) is None:
+        return "in one piece"
+    return f"{len(progress.done):,} of {blocks.count:,} blocks"
 
 
 def _check(announcement: Announcement, report: Report) -> str:
@@ -228,6 +236,8 @@ def _json(one: Shown) -> dict[str, Any]:
             "left": transfer.left,
             "senders": progress.senders,
         }
+    if (slow := transfer.slow) is not None:
+        fields |= {"limitedBy": slow.limited_by, "why": slow.why, "connections": slow.connections}
     report = transfer.report or transfer.trouble
     if report is not None:
         fields["report"] = msgspec.to_builtins(report)

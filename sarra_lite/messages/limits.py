@@ -32,7 +32,11 @@ MAX_TEXT: Final = 1000  # characters of a text that people read
 MAX_SHORT: Final = 255  # characters of a name, method, time or checksum; AMQP's user names: 255
 MAX_BLOCKS: Final = 2**31  # blocks of a file
 _CONTROL: Final = re.compile("[\0-\x1f\x7f-\x9f]")
-_READ_BY_PEOPLE: Final = ("message", "host", "user", "instance", "rejected")  # fields of a report
+# Fields of a report.
+_READ_BY_PEOPLE: Final = (
+    *("message", "host", "user", "instance", "rejected"),
+    *("limited_by", "why", "connections"),
+)
 
 
 def clean_text(text: str) -> str:

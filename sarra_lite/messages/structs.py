@@ -21,6 +21,7 @@ Code = Annotated[int, msgspec.Meta(ge=100, le=999)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # bytes in a file for POSIX and SFTP
+UNDER_WAY: Final = 102  # code of a report on how far a file or block has come
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -68,6 +69,8 @@ class Report(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     ``seconds`` is the duration of the transfer, ``rate`` is in MB/s as sr3 writes it.
     ``will_retry`` is the number of seconds until the sender's next attempt; None when there is no
     other.  ``rejected`` is the reason why sr_src2log does not trust the report; only it sets this.
+    ``limited_by`` is a word for what kept a transfer of some seconds from being faster, ``why`` a
+    sentence with the figures; ``connections`` says why the sender has as many as it has.
     """
 
     code: Code
@@ -84,16 +87,25 @@ class Report(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     attempt: Number | None = None
     will_retry: Seconds | None = None
     rejected: str | None = None
+    limited_by: str | None = None
+    why: str | None = None
+    connections: str | None = None
 
     @property
     def final(self) -> bool:
         """Whether this is the last report on its announcement."""
-        return self.will_retry is None
+        return self.will_retry is None and not self.under_way
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it says how far a file or block has come: ``bytes`` of it are written."""
+        return self.code == UNDER_WAY
 
     @property
     def arrived(self) -> bool:
         """Whether the file or block is at its destination."""
-        return self.code < 300 or self.code == 304  # noqa: PLR2004  codes have HTTP's classes
+        succeeded = self.code < 300 or self.code == 304  # noqa: PLR2004  HTTP's classes
+        return succeeded and not self.under_way
 
 
 class Announcement(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, dict=True):

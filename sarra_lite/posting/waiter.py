@@ -77,6 +77,8 @@ class ReportWaiter:
             return
         self.changed.set()
         name = units.printable(announcement.rel_path)
+        if report.under_way:
+            return
         if not report.final:
             log.warning("%s: %s (%d); it will be tried again", name, report.message, report.code)
         elif announcement.block is not None:

@@ -43,13 +43,39 @@ class BlockSent(NamedTuple):
     sender: str
 
 
+class Part(NamedTuple):
+    """A block under way, or a file in one piece: bytes that are written, and when that was told.
+
+    ``rate``: bytes a second since it was told before, or begun; None when none was written.
+    """
+
+    bytes: int
+    told: float
+    rate: float | None
+    sender: str
+
+
 @dataclass(slots=True)
 class Progress:
-    """The blocks of a file that are at the destination."""
+    """What of a file is at the destination: blocks, and parts of blocks or of a whole file."""
 
     done: set[int] = field(default_factory=set)
-    bytes: int = 0
+    written: int = 0  # bytes of the blocks
+    parts: dict[int | None, Part] = field(default_factory=dict)
     recent: deque[BlockSent] = field(default_factory=lambda: deque(maxlen=_RECENT))
+
+    def note(self, announcement: Announcement, report: Report) -> None:
+        """Note how far a block or a whole file has come."""
+        number, now = announcement.block, units.nanoseconds(report.time_completed) / 1e9
+        length = announcement.blocks.length if announcement.blocks else announcement.size or 0
+        if number in self.done or announcement.is_finish:
+            return
+        written, before = min(report.bytes or 0, length), self.parts.get(number)
+        new, seconds = written, report.seconds or 0.0
+        if before is not None and before.bytes <= written:
+            new, seconds = written - before.bytes, now - before.told
+        rate = new / seconds if seconds > _CLOCK and new else None
+        self.parts[number] = Part(written, now, rate, sender_of(report))
 
     def take(self, announcement: Announcement, report: Report) -> None:
         """Count a block that has arrived, once."""
@@ -57,29 +83,38 @@ class Progress:
         if blocks is None or blocks.number is None or blocks.number in self.done:
             return
         self.done.add(blocks.number)
-        self.bytes += blocks.length
+        self.parts.pop(blocks.number, None)
+        self.written += blocks.length
         ended = units.nanoseconds(report.time_completed) / 1e9
         size = 0 if report.code == _WAS_THERE else blocks.length
         self.recent.append(BlockSent(ended, size, report.seconds or 0.0, sender_of(report)))
 
     @property
+    def bytes(self) -> int:
+        """Bytes that are at the destination, as far as was told."""
+        return self.written + sum(part.bytes for part in self.parts.values())
+
+    @property
     def last(self) -> float | None:
-        """When the last block was written, in seconds since 1970."""
-        return max((block.ended for block in self.recent), default=None)
+        """When the last block was written or progress told, in seconds since 1970."""
+        told = [part.told for part in self.parts.values()]
+        return max([*told, *(block.ended for block in self.recent)], default=None)
 
     @property
     def rate(self) -> float | None:
-        """Bytes per second of the last blocks; None when they do not tell."""
-        if (last := self.last) is None:
-            return None
+        """Bytes per second of the last blocks or else of the parts; None when they do not tell."""
+        if not self.recent:
+            return sum(part.rate or 0.0 for part in self.parts.values()) or None
+        last = max(block.ended for block in self.recent)
         seconds = last - min(block.ended - block.seconds for block in self.recent)
         size = sum(block.size for block in self.recent)
         return size / seconds if seconds > _CLOCK and size else None
 
     @property
     def senders(self) -> list[str]:
-        """The senders of the last blocks."""
-        return sorted({block.sender for block in self.recent})
+        """The senders of the last blocks and of the parts."""
+        of_parts = {part.sender for part in self.parts.values()}
+        return sorted({block.sender for block in self.recent} | of_parts)
 
 
 @dataclass(slots=True)
@@ -88,8 +123,8 @@ class Transfer:
 
     ``number``: its position among all announcements that are known.  ``report``: the final one.
     ``trouble``: the last failed attempt, if nothing of it has arrived since; ``since``: when the
-    first of these attempts failed.  ``earlier``: the announcement of the same path before it, if
-    that has no final report, either.
+    first of these attempts failed.  ``slow``: the report on what limits it, or limited it.
+    ``earlier``: the announcement of the same path before it, if that has no final report, either.
     """
 
     announcement: Announcement
@@ -99,11 +134,18 @@ class Transfer:
     trouble: Report | None = None
     since: str = ""
     progress: Progress | None = None
+    slow: Report | None = None
 
     def take(self, announcement: Announcement, report: Report) -> None:
         """Note a report on it, or on one of its blocks."""
         if announcement.block is None and report.final:
             self.report = report
+            self.slow = report if report.why else None
+        elif report.under_way:
+            self.progress = self.progress or Progress()
+            self.progress.note(announcement, report)
+            self.trouble, self.since = None, ""
+            self.slow = report if report.why else None
         elif announcement.block is not None and report.arrived:
             self.progress = self.progress or Progress()
             self.progress.take(announcement, report)
@@ -111,6 +153,8 @@ class Transfer:
         else:
             self.since = self.since or report.time_completed
             self.trouble = report
+            if announcement.block is None:  # it begins anew
+                self.progress = None
 
     @property
     def state(self) -> State:
@@ -125,7 +169,7 @@ class Transfer:
     def messages(self) -> int:
         """How many announcements on it, with those of its blocks, may be in the queue at most."""
         if (blocks := self.announcement.blocks) is None:
-            return 0 if self.trouble is not None else 1
+            return 0 if self.trouble is not None or self.progress is not None else 1
         done = 0 if self.progress is None else len(self.progress.done)
         return max(0, blocks.count - done) + blocks.finish
 

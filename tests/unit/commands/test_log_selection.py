@@ -72,3 +72,13 @@ def test_names_without_a_report_are_known() -> None:
     sought = selection("f", "g", failed=True)
     sought.take(*reported("f"))
     assert [name.text for name in sought.unreported] == ["g"]
+
+
+def test_what_is_under_way_is_shown_with_blocks_only_and_is_no_failure() -> None:
+    on_the_way = reported("f", 102, bytes=10)
+    assert not selection().take(*on_the_way)
+    assert selection(blocks=True).take(*on_the_way)
+    assert not selection(blocks=True, failed=True, follow=True).take(*on_the_way)
+    assert remaining(selection(failed=True), on_the_way) == []
+    assert remaining(selection(unfinished=True), on_the_way) == ["f 102"]
+    assert remaining(selection(unfinished=True), on_the_way, reported("f", second=1)) == []

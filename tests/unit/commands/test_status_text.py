@@ -91,9 +91,9 @@ def test_a_file_that_is_being_sent_has_per_cent_rate_time_left_and_senders() -> 
 def test_a_file_of_which_nothing_has_come_for_long_is_told_so() -> None:
     parts = list(blocks.split(announced(), 5 * MIB))
     lines, _ = told(parts[0], reported(parts[0], 206, seconds=1.0))
-    assert lines[-1] == "    1 of 2 blocks, the last one 5 min ago, by default/1 on h"
+    assert lines[-1] == "    1 of 2 blocks, the last report 5 min ago, by default/1 on h"
     lines, _ = told(parts[0], reported(parts[0], 206), reported(parts[1], 206))
-    assert lines[1] == "f: being sent, 100 %: all blocks are there, it is being completed"
+    assert lines[1] == "f: being sent, 100 %: all of it is there, it is being completed"
 
 
 def test_a_file_to_be_tried_again_has_since_when_and_the_next_try() -> None:
@@ -176,3 +176,19 @@ def test_raw_control_characters_are_never_printed(raw: str, code: int | None) ->
     for line in [*lines, text]:
         assert line.isprintable()
     assert text.isascii()
+
+
+def test_a_file_in_one_piece_has_per_cent_rate_time_left_and_what_limits_it() -> None:
+    slow = {"limited_by": "line", "why": "the line is full", "connections": "2 connections: near"}
+    going = reported(announced(), 102, "being sent", bytes=4 * MIB, seconds=4.0, **slow)
+    lines, told_json = told(announced(), going)
+    assert lines[1] == "f: being sent, 40 %: 4.0 MiB of 10.0 MiB, 1.0 MiB/s, 6 s left"
+    assert lines[3:] == [
+        "    in one piece, the last report 5 min ago, by default/1 on h",
+        "    limited by line: the line is full",
+        "    2 connections: near",
+    ]
+    [file] = told_json["files"]
+    assert (file["percent"], file["limitedBy"], file["why"]) == (40, "line", "the line is full")
+    lines, _ = told(announced(), going, reported(announced(), 201, "file sent", **slow))
+    assert "    limited by line: the line is full" in lines

@@ -484,3 +484,19 @@ def test_a_report_message_is_the_announcement_with_a_report_added() -> None:
 def test_a_time_to_which_sr3_wrote_an_exponent_is_the_whole_second(fraction: str) -> None:
     whole = announced(mtime="20261130T005320").mtime_ns
     assert announced(mtime=f"20261130T005320{fraction}").mtime_ns == whole
+
+
+def test_a_report_on_progress_is_neither_final_nor_an_arrival() -> None:
+    report = Report(102, "being sent", "20261123T222859", bytes=5)
+    assert (report.under_way, report.final, report.arrived) == (True, False, False)
+
+
+def test_what_limits_a_transfer_is_cleaned_of_what_strangers_write() -> None:
+    report = {"code": 102, "limitedBy": "\x1b[2J", "why": "\n" * 2000, "connections": "\u202e"}
+    one = {"pubTime": "20261123T222859", "baseUrl": "file:/", "relPath": "f", "report": report}
+    found = v03.decode(json.dumps(one).encode()).report
+    assert found is not None
+    assert (found.limited_by, found.connections) == ("\\x1b[2J", "\\u202e")
+    assert len(found.why or "") == 1000
+    with pytest.raises(MessageError, match="unusable"):
+        v03.decode(json.dumps(one | {"report": report | {"why": 5}}).encode())

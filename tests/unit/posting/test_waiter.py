@@ -65,3 +65,14 @@ def test_what_a_stranger_reports_is_logged_without_control_characters(
     texts = [record.getMessage() for record in caplog.records if record.name == log.name]
     assert texts
     assert all(map(str.isprintable, texts))
+
+
+def test_a_report_on_progress_is_no_failure_that_will_be_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(log, "propagate", True)
+    waiter, broker = waiting()
+    with caplog.at_level(logging.WARNING):
+        broker.publish(Report(102, "being sent", v03.now(), bytes=1))
+    assert caplog.records == []
+    assert (waiter.waiting, waiter.arrived, waiter.failed) == (1, 0, 0)

@@ -162,3 +162,47 @@ def test_nothing_that_is_announced_last_is_forgotten(messages: list[Announcement
             final = last.report is not None and last.report.final
             assert (last.key in unfinished) is not final
     assert made.oldest == min((key[0] for key in unfinished), default=None)
+
+
+def under_way(one: Announcement, size: int, *, second: int, **more: Any) -> Announcement:
+    return reported(one, 102, second=second, bytes=size * MIB, **more)
+
+
+def test_a_file_in_one_piece_has_progress_rate_and_time_left() -> None:
+    one = announced(size=40 * MIB)
+    made = history(one, under_way(one, 10, second=10, seconds=10.0, why="x"))
+    [found] = made.overview()
+    assert found.state is State.SENDING
+    assert found.progress is not None
+    assert (found.progress.bytes, found.progress.rate, found.left) == (10 * MIB, MIB, 30)
+    assert found.slow is not None
+    made.take(under_way(one, 30, second=20, seconds=20.0))
+    assert (found.progress.rate, found.left) == (2 * MIB, 5)
+    assert found.slow is None
+    made.take(reported(one, 201, second=25, bytes=40 * MIB))
+    assert made.overview() == []
+    assert made.arrived == 1
+
+
+def test_a_block_under_way_counts_until_it_is_written() -> None:
+    parts = pieces()
+    made = history(parts[0], under_way(parts[1], 4, second=10, seconds=4.0))
+    [found] = made.overview()
+    assert found.progress is not None
+    assert (found.progress.bytes, found.progress.rate) == (4 * MIB, MIB)
+    made.take(reported(parts[0], 206, second=12, seconds=1.0))
+    assert found.progress.bytes == 14 * MIB
+    made.take(reported(parts[1], 206, second=14, seconds=1.0))
+    made.take(under_way(parts[1], 4, second=13))
+    assert found.progress.bytes == 20 * MIB
+
+
+def test_a_file_in_one_piece_that_fails_begins_anew() -> None:
+    one = announced(size=40 * MIB)
+    made = history(one, under_way(one, 10, second=10), reported(one, 507, will_retry=5.0))
+    [found] = made.overview()
+    assert (found.state, found.progress) == (State.NO_ROOM, None)
+    made.take(under_way(one, 2, second=50, seconds=10.0))
+    assert found.state is State.SENDING
+    assert found.progress is not None
+    assert found.progress.bytes == 2 * MIB
