@@ -21,7 +21,7 @@ from sarra_lite.config.commands import SenderConfig
 from sarra_lite.config.credentials import parse_url
 from sarra_lite.delivery.job import Job
 from sarra_lite.delivery.rate_limit import RateLimit
-from sarra_lite.dispatch.pool import Done, Down, WorkerPool, connections_for
+from sarra_lite.dispatch.pool import Done, Down, UnderWay, WorkerPool, connections_for
 from sarra_lite.errors import TransferError
 from sarra_lite.messages import blocks
 from sarra_lite.messages.v03 import Announcement, now
@@ -121,8 +121,8 @@ class Engine:
         if self._error is not None:
             raise self._error
 
-    def _on_event(self, event: Done | Down | Exception) -> None:
-        if isinstance(event, Down):
+    def _on_event(self, event: Done | Down | UnderWay | Exception) -> None:
+        if isinstance(event, Down | UnderWay):
             return
         if isinstance(event, Exception):
             self._error = event

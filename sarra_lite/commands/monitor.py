@@ -188,6 +188,11 @@ def _existing(config: MonitorConfig) -> Path:
     return config.history_file
 
 
+def _slow(entry: dict[str, Any]) -> str:
+    """Return what limited a file, if that is known."""
+    return f"; limited by {entry['limitedBy']}: {entry['why']}" if entry["why"] else ""
+
+
 def _line(entry: dict[str, Any]) -> str:
     """Return an entry for people."""
     ended = datetime.fromtimestamp(entry["ended"], UTC)
@@ -196,5 +201,5 @@ def _line(entry: dict[str, Any]) -> str:
     reason = "" if entry["code"] < 300 else f": {entry['text']}"  # noqa: PLR2004  HTTP's classes
     return (
         f"{ended:%Y-%m-%d %H:%M:%S} {entry['code']} {units.show_size(entry['size']):>10} {rate:>12}"
-        f" {user:<12} {units.printable(entry['path'])}{reason}"
+        f" {user:<12} {units.printable(entry['path'])}{reason}{_slow(entry)}"
     )

@@ -24,7 +24,7 @@ from sarra_lite.delivery.rate_limit import RateLimit
 from sarra_lite.dispatch.broker_link import BrokerLink
 from sarra_lite.dispatch.dispatcher import Dispatcher
 from sarra_lite.dispatch.grant_link import GrantLink
-from sarra_lite.dispatch.pool import Done, Down, WorkerPool
+from sarra_lite.dispatch.pool import Done, Down, UnderWay, WorkerPool
 from sarra_lite.errors import (
     EX_FAILED,
     EX_OK,
@@ -178,11 +178,13 @@ class _Sender:
         self._found_empty = False
         self._dispatcher.receive(delivery)
 
-    def _handle(self, event: Done | Down | Exception) -> None:
+    def _handle(self, event: Done | Down | UnderWay | Exception) -> None:
         """Handle an event of the workers; ``serve`` raises what this callback raises."""
         match event:
             case Done():
                 self._dispatcher.finished(event)
+            case UnderWay():
+                self._dispatcher.progressed(event)
             case Down():
                 self._dispatcher.outage(event)
                 if self._drain and event.lasts(self._config.timeout):

@@ -6,10 +6,13 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+from sarra_lite.delivery.stopwatch import Phase
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sarra_lite.delivery.grants import Grants
+    from sarra_lite.delivery.stopwatch import Stopwatch
 
 _BURST: Final = 0.1  # seconds: after a pause, at most so much unused rate is sent at once
 _MIN_CHUNK: Final = 1024  # bytes
@@ -35,11 +38,13 @@ class RateLimit:
         """Whether nothing ever waits."""
         return not self.rate and self.grants is None
 
-    async def wait(self, count: int) -> None:
-        """Return when ``count`` bytes may be sent."""
+    async def wait(self, count: int, watch: Stopwatch) -> None:
+        """Return when ``count`` bytes may be sent; ``watch`` is told what is waited for."""
         if self.grants is not None:
+            watch.switch(Phase.QUOTA)
             await self.grants.take(count)
         if seconds := self.reserve(count):
+            watch.switch(Phase.LIMIT)
             await asyncio.sleep(seconds)
 
     def chunk_bytes(self, most: int) -> int:

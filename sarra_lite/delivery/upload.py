@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sarra_lite.delivery.destination import Destination
 from sarra_lite.delivery.source import open_source
+from sarra_lite.delivery.stopwatch import Phase
 from sarra_lite.delivery.work_stealing import SharedRange
 from sarra_lite.errors import Interrupted, TransferError
 from sarra_lite.messages import blocks
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from sarra_lite.delivery.claim import BlockClaim
     from sarra_lite.delivery.rate_limit import RateLimit
     from sarra_lite.delivery.source import Source
+    from sarra_lite.delivery.stopwatch import Stopwatch
     from sarra_lite.delivery.work_stealing import SharedRanges
     from sarra_lite.messages.blocks import Digest
     from sarra_lite.messages.v03 import Identity
@@ -31,7 +33,8 @@ class Hooks(NamedTuple):
     """How the caller limits, stops and observes uploads.
 
     ``on_sent`` gets the bytes handed to the connection, ``on_written`` those that the server has
-    confirmed.  ``shared``: where blocks are offered to idle connections.
+    confirmed.  ``shared``: where blocks are offered to idle connections.  ``watch`` is told what
+    an upload waits for.
     """
 
     rate_limit: RateLimit
@@ -39,6 +42,7 @@ class Hooks(NamedTuple):
     on_sent: Callable[[int], None]
     on_written: Callable[[int], None]
     shared: SharedRanges
+    watch: Stopwatch
 
 
 class Upload:
@@ -132,13 +136,15 @@ class Upload:
 
         Raises Interrupted after a request to stop, unless little of it is left.
         """
-        keeps_holes = await self._keeps_holes(source)
+        keeps_holes, watch = await self._keeps_holes(source), self._hooks.watch
+        watch.switch(Phase.SOURCE)
         async for offset, data, content in source.ranges(shared.begin, shared.length, self._chunk):
+            watch.switch(Phase.OTHER)
             if digest is not None:
                 digest.update(data)
             if not shared.claim(offset, len(data)):
                 if digest is None:
-                    return
+                    break
                 await asyncio.sleep(0)  # stolen by others; read here for the identity only
                 continue
             if self._hooks.stop.is_set() and shared.left + len(data) > _FINISHED_ON_STOP:
@@ -149,11 +155,14 @@ class Upload:
                 await asyncio.sleep(0)  # nothing is waited for: let others go on
             else:
                 if not self._hooks.rate_limit.unlimited:
-                    await self._hooks.rate_limit.wait(len(data))
+                    await self._hooks.rate_limit.wait(len(data), watch)
+                watch.switch(Phase.CONNECTION)
                 await self._file.write(offset, data if content is None else content)
             if time.monotonic() - self._recorded_at > _RECORD_EVERY:
                 await self._record(source)
             self._hooks.on_sent(len(data))
+            watch.switch(Phase.SOURCE)
+        watch.switch(Phase.CONNECTION)  # until all is confirmed
 
     async def _keeps_holes(self, source: Source) -> bool:
         """Return whether nothing was written yet where the source may have holes.

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from sarra_lite.config.commands import SenderConfig
     from sarra_lite.delivery.job import Job
     from sarra_lite.dispatch.broker_link import BrokerLink
-    from sarra_lite.dispatch.pool import Done, Down, WorkerPool
+    from sarra_lite.dispatch.pool import Done, Down, UnderWay, WorkerPool
+    from sarra_lite.dispatch.slowness import Slowness
 
 _LONG_OUTAGE: Final = 300.0  # seconds without the destination until that is reported
 
@@ -51,7 +52,7 @@ class Dispatcher:
         self._config = config
         self._link = link
         self._schedule = Schedule(pool)
-        self.reporting = Reporting(config.instance_name)
+        self.reporting = Reporting(config.instance_name, lambda: pool.reason)
         self._lookups = Lookups(link.failure)
 
     def __len__(self) -> int:
@@ -144,12 +145,19 @@ class Dispatcher:
             case DestinationFull() | ServerFailure() as error if pending.job.given_up is None:
                 self._retry(pending, error)
             case TransferError() as error:
-                self._report_final(pending, Outcome(error.code, str(error)))
+                self._report_final(pending, Outcome(error.code, str(error)), None)
             case Outcome() as outcome:
                 job, message = pending.job, outcome.message + pending.job.remark
                 seconds = self.reporting.duration(job.announcement, outcome, pending.seconds)
-                self._report_final(pending, replace(outcome, message=message, seconds=seconds))
+                outcome = replace(outcome, message=message, seconds=seconds)
+                self._report_final(pending, outcome, done.slowness)
                 self._schedule.start_finish_after(pending)
+
+    def progressed(self, told: UnderWay) -> None:
+        """Publish how far a job has come; its final report will follow."""
+        pending = self._schedule.get(told.job.announcement.key)
+        if pending is not None and pending.running and pending.delivery is not None:
+            self._link.report(self.reporting.under_way(told, pending.attempt_told))
 
     def outage(self, down: Down) -> None:
         """Report a long outage of the destination once, on one of the running jobs."""
@@ -162,16 +170,8 @@ class Dispatcher:
 
     @property
     def waiting_for_destination(self) -> bool:
-        """Whether all that is in progress waits for space, or for a server that fails for long.
-
-        For long: as long as the server may be unreachable, ``timeout``.
-        """
-        pending = self._schedule.values()
-        return any(one.attempt > 1 for one in pending) and not any(
-            one.running or one.report is not None or one.failed_within(self._config.timeout)
-            for one in pending
-            if not one.taken_over
-        )
+        """Whether all waits for space, or for a server that fails for longer than ``timeout``."""
+        return self._schedule.waits_for_destination(self._config.timeout)
 
     def _accept(self, delivery: Delivery, announcement: Announcement) -> None:
         """Make a job of an announcement, or announce the blocks of a large file instead."""
@@ -236,10 +236,10 @@ class Dispatcher:
         announcement = with_author(self._config, announcement, delivery)
         self._link.report(self.reporting.report(announcement, outcome), delivery)
 
-    def _report_final(self, pending: Pending, outcome: Outcome) -> None:
+    def _report_final(self, pending: Pending, outcome: Outcome, slow: Slowness | None) -> None:
         """Publish the final report; the delivery is acknowledged when it is confirmed."""
-        attempt = pending.attempt if pending.attempt > 1 else None
-        report = self.reporting.report(pending.job.announcement, outcome, attempt=attempt)
+        one, attempt = pending.job.announcement, pending.attempt_told
+        report = self.reporting.report(one, outcome, attempt=attempt, slowness=slow)
         self._schedule.reported(pending, report)
         self._publish_report(pending)
 

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite.delivery.work_stealing import SharedRanges
+from sarra_lite.dispatch.observer import Observer, UnderWay
 from sarra_lite.dispatch.tasks import Done
 from sarra_lite.dispatch.worker import Worker
 from sarra_lite.errors import DestinationRefused, SarraError, TransferError
 from sarra_lite.runtime import log
+from sarra_lite.units import show_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from sarra_lite.delivery.rate_limit import RateLimit
     from sarra_lite.sftp.client import SftpClient
 
-__all__ = ["Done", "Down", "WorkerPool"]
+__all__ = ["Done", "Down", "UnderWay", "WorkerPool"]
 
 _FEWEST: Final = 2
 _WHILE_CONNECTING: Final = 4  # while the round-trip time is unknown, if a login is slow
@@ -42,6 +44,19 @@ def connections_for(round_trip: float) -> int:
     return max(_FEWEST, min(_MOST, wanted))
 
 
+def _why(count: int, round_trip: float) -> str:
+    """Return as a sentence why there are so many connections."""
+    under_way = _LINE_RATE * round_trip
+    text = (
+        f"{count} connections: 1 Gbit/s at a round trip of {round_trip * 1000:.1f} ms is"
+        f" {show_size(under_way)} under way, of which the server takes {show_size(_SERVER_WINDOW)}"
+        " on each, and one more for pauses"
+    )
+    if count == _FEWEST:
+        return f"{text}; never fewer than {_FEWEST}"
+    return f"{text}; never more than {_MOST}" if count == _MOST else text
+
+
 @dataclass(frozen=True)
 class Down:
     """A connection failed; the destination is unreachable since ``since`` (monotonic seconds)."""
@@ -58,7 +73,8 @@ class WorkerPool:
     """Workers, one a connection, and what they share.
 
     ``jobs``: from its head workers take their jobs.  ``shared``: blocks from which idle workers
-    steal.  ``stop``: set when all are to end.
+    steal.  ``stop``: set when all are to end.  ``observer`` looks at large files; ``reason``: why
+    there are as many workers as there are.
     """
 
     def __init__(
@@ -66,7 +82,7 @@ class WorkerPool:
         count: int,
         connect: Callable[[], SftpClient],
         rate_limit: RateLimit,
-        on_event: Callable[[Done | Down | Exception], None],
+        on_event: Callable[[Done | Down | UnderWay | Exception], None],
         on_written: Callable[[int], None],
     ) -> None:
         """``count`` 0: choose the number of connections by the round-trip time.
@@ -87,6 +103,10 @@ class WorkerPool:
         self.connect = connect
         self.rate_limit = rate_limit
         self._workers: list[Worker] = []
+        self.observer = Observer(self._clients, on_event, on_written)
+        self.reason = f"{count or _FEWEST} connections: " + (
+            "option connections" if count else "the distance of the SFTP host is not known yet"
+        )
         self._grow(count or _FEWEST)
 
     def submit(self, job: Job) -> None:
@@ -120,6 +140,7 @@ class WorkerPool:
         Connections that do not end by then are cut.
         """
         self._automatic = False
+        self.observer.close()
         self.stop.set()
         for worker in self._workers:
             worker.wake()
@@ -135,15 +156,18 @@ class WorkerPool:
 
     def slow_login(self) -> None:
         """Open more connections before the first one is ready: the round-trip time seems long."""
-        if self._automatic and self.jobs:
-            self._grow(_WHILE_CONNECTING)
+        if self._automatic and self.jobs and len(self._workers) < _WHILE_CONNECTING:
+            self._choose(
+                _WHILE_CONNECTING, f"{_WHILE_CONNECTING} connections: to log in takes long"
+            )
 
     def up(self, client: SftpClient) -> None:
         """Note that a connection is open; have as many as its round-trip time asks for."""
         self._ever_up, self._down_since = True, None
         if self._automatic:
             self._automatic = False
-            self._grow(connections_for(client.round_trip))
+            count = max(connections_for(client.round_trip), len(self._workers))
+            self._choose(count, _why(count, client.round_trip))
 
     def down(self, error: SarraError) -> None:
         """Note that a connection failed; without any other one, the destination is down.
@@ -152,7 +176,7 @@ class WorkerPool:
         """
         if isinstance(error, DestinationRefused) and not self._ever_up:
             raise error
-        if any(worker.connected for worker in self._workers):
+        if self._clients():
             log.info("a connection failed, trying again: %s", error)
             return
         first, self._down_since = self._down_since is None, self._down_since or time.monotonic()
@@ -163,6 +187,16 @@ class WorkerPool:
         """Wake idle workers, at most so many: there is a job, or a block to steal from."""
         for worker in [worker for worker in self._workers if worker.idle][:most]:
             worker.wake()
+
+    def _clients(self) -> list[SftpClient]:
+        """Return the open connections."""
+        return [client for worker in self._workers if (client := worker.connected_client)]
+
+    def _choose(self, count: int, reason: str) -> None:
+        """Have so many workers, and log why."""
+        self.reason = reason
+        log.info("%s", reason)
+        self._grow(count)
 
     def _grow(self, count: int) -> None:
         """Start workers until there are so many."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from sarra_lite import units
+from sarra_lite.delivery.job import Outcome
 from sarra_lite.errors import SarraError, TransferError
 from sarra_lite.messages import blocks, v03
 from sarra_lite.messages.limits import clean_text
@@ -20,10 +21,12 @@ from sarra_lite.runtime import log
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sarra_lite.delivery.job import Outcome
+    from sarra_lite.dispatch.observer import UnderWay
+    from sarra_lite.dispatch.slowness import Slowness
     from sarra_lite.messages.v03 import Announcement
 
 _BLOCK_SENT: Final = 206
+_UNDER_WAY: Final = 102
 _MAX_MEASURED: Final = 1000  # files in blocks whose finish may still come to this process
 
 
@@ -46,8 +49,12 @@ class Reporting:
     that was taken, which the dispatcher counts.
     """
 
-    def __init__(self, instance: str) -> None:
-        """``instance``: the name of this process among those of its configuration."""
+    def __init__(self, instance: str, connections: Callable[[], str]) -> None:
+        """``instance``: the name of this process among those of its configuration.
+
+        ``connections`` returns why there are as many as there are.
+        """
+        self._connections = connections
         self.arrived = self.failed = self.failed_blocks = self.expected = 0
         self._measured: dict[tuple[str, str], tuple[float, set[int]]] = {}
         self._host = socket.gethostname()
@@ -64,10 +71,12 @@ class Reporting:
         *,
         attempt: int | None = None,
         will_retry: float | None = None,
+        slowness: Slowness | None = None,
     ) -> Announcement:
         """Return the report on an announcement, ready to publish.
 
-        ``will_retry``: seconds until the next attempt; None for a final report.
+        ``will_retry``: seconds until the next attempt; None for a final report.  ``slowness``: what
+        limited the transfer.
         """
         seconds, size = outcome.seconds, outcome.bytes
         report = Report(
@@ -84,11 +93,20 @@ class Reporting:
             identity=outcome.identity,
             attempt=attempt,
             will_retry=will_retry,
+            limited_by=None if slowness is None else slowness.by,
+            why=None if slowness is None else slowness.why,
+            connections=None if slowness is None else self._connections(),
         )
         message = msgspec.structs.replace(announcement, report=report)
         if report.final:
             self._count(message, report)
         return message
+
+    def under_way(self, told: UnderWay, attempt: int | None) -> Announcement:
+        """Return the report on how far a job has come."""
+        outcome = Outcome(_UNDER_WAY, "being sent", told.bytes, seconds=told.seconds)
+        one = told.job.announcement
+        return self.report(one, outcome, attempt=attempt, slowness=told.slowness)
 
     def duration(
         self, announcement: Announcement, outcome: Outcome, seconds: float

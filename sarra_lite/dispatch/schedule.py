@@ -46,6 +46,11 @@ class Pending:
         """The key of its announcement."""
         return self.job.announcement.key
 
+    @property
+    def attempt_told(self) -> int | None:
+        """The number of the attempt, if it is not the first one."""
+        return self.attempt if self.attempt > 1 else None
+
     def count_failure(self, failure: ServerFailure) -> None:
         """Note that a connection failed to do it, unless it was open at the last failure."""
         if failure.connected_at > self._last_failure:
@@ -150,6 +155,17 @@ class Schedule(dict["Key", Pending]):
             others = (one for key, one in self.items() if key[:2] == file and one is not finish)
             if all(one.report is not None for one in others):
                 self._start(finish)
+
+    def waits_for_destination(self, timeout: float) -> bool:
+        """Return whether all waits for space, or for a server that fails for long.
+
+        For long: as long as the server may be unreachable, ``timeout`` seconds.
+        """
+        return any(one.attempt > 1 for one in self.values()) and not any(
+            one.running or one.report is not None or one.failed_within(timeout)
+            for one in self.values()
+            if not one.taken_over
+        )
 
     def _retry(self, pending: Pending) -> None:
         if pending.waiting and self.get(pending.key) is pending:

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
     from sarra_lite.delivery.job import Job
     from sarra_lite.delivery.work_stealing import SharedRange
+    from sarra_lite.dispatch.observer import Watch
     from sarra_lite.dispatch.pool import WorkerPool
+    from sarra_lite.dispatch.slowness import Slowness
     from sarra_lite.sftp.client import SftpClient
 
 _BUG: Final = 500
@@ -46,11 +48,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Done:
-    """A worker has finished a job, after so many seconds."""
+    """A worker has finished a job, after so many seconds; ``slowness``: why not earlier."""
 
     job: Job
     result: Outcome | TransferError
     seconds: float
+    slowness: Slowness | None = None
 
 
 class RunningTasks:
@@ -112,7 +115,8 @@ class RunningTasks:
             return
         if (part := self._pool.shared.steal()) is not None:
             self._stealing = True
-            running = self._start(partial(self._send_stolen, part), part.left)
+            watch = self._pool.observer.begin(part.job, helps=True)
+            running = self._start(partial(self._send_stolen, part), part.left, watch)
             # The owner waits for this, also when the coroutine was cancelled before it began.
             running.add_done_callback(lambda _: part.finished.set())
 
@@ -164,10 +168,11 @@ class RunningTasks:
         self._start_deliver(job).add_done_callback(start_others)
 
     def _start_deliver(self, job: Job) -> asyncio.Task[bool]:
-        return self._start(partial(self._deliver, job), job.content_bytes)
+        watch = self._pool.observer.begin(job)
+        return self._start(partial(self._deliver, job), job.content_bytes, watch)
 
     def _start(
-        self, coroutine: Callable[[Hooks], Coroutine[None, None, Result]], unread: int
+        self, coroutine: Callable[[Hooks], Coroutine[None, None, Result]], unread: int, watch: Watch
     ) -> asyncio.Task[Result]:
         """Start a task that has ``unread`` bytes to read; its end subtracts what is left."""
         self._unread += unread
@@ -179,12 +184,13 @@ class RunningTasks:
             self._on_change()
 
         def ended(running: asyncio.Task[Result]) -> None:
+            watch.end()
             self._unread -= unread
             self._running.discard(running)
             self._on_change()
 
         pool = self._pool
-        hooks = Hooks(pool.rate_limit, pool.stop, sent, pool.on_written, pool.shared)
+        hooks = Hooks(pool.rate_limit, pool.stop, sent, watch.count, pool.shared, watch)
         running = asyncio.get_running_loop().create_task(coroutine(hooks))
         self._running.add(running)
         running.add_done_callback(ended)
@@ -226,7 +232,9 @@ class RunningTasks:
         else:
             self.succeeded = True
             self._pool.done += 1
-        self._pool.on_event(Done(job, result, time.monotonic() - begun))
+        ended = isinstance(result, Outcome) and result.wait is None
+        slowness = self._pool.observer.conclude(job) if ended else None
+        self._pool.on_event(Done(job, result, time.monotonic() - begun, slowness))
 
     def _put_back(self, job: Job, error: SarraError | None) -> None:
         """Return a job that failed with an error that another connection may not have.

@@ -36,9 +36,10 @@ class Worker:
         self.task = asyncio.get_running_loop().create_task(self._run(), name=name)
 
     @property
-    def connected(self) -> bool:
-        """Whether its connection is open, as far as is known."""
-        return self._connected and self._client is not None and self._client.error is None
+    def connected_client(self) -> SftpClient | None:
+        """Its connection, if that is open, as far as is known."""
+        client = self._client
+        return client if self._connected and client is not None and client.error is None else None
 
     def wake(self) -> None:
         """Make it look for jobs and at ``stop``."""

@@ -44,10 +44,12 @@ _ADD_PENDING: Final = (
 )
 # A report may come twice, so no more than the file's size is done.
 _ADD_PROGRESS: Final = (
-    "UPDATE pending SET state = ?, done = min(done + ?, size), attempts = max(attempts, ?),"
+    "UPDATE pending SET state = ?, done = min(max(done + ?, ?), size), attempts = max(attempts, ?),"
     " begun = min(ifnull(begun, ?), ?), moved = max(ifnull(moved, 0), ?), code = ?, text = ?,"
-    " sender = ?, host = ? WHERE id = ?"
+    " sender = ?, host = ?, word = ifnull(?, word), why = ifnull(?, why),"
+    " connections = ifnull(?, connections) WHERE id = ?"
 )
+_ADD_SLOW: Final = "INSERT OR REPLACE INTO slow VALUES (?, ?, ?, ?, ?)"
 # SQLite adds what exceeds 64 bits as inexact numbers, so no sum exceeds 2**62.
 _ADD_HOUR: Final = (
     "INSERT INTO hours VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
@@ -118,12 +120,14 @@ class FileTables:
             self._database.execute(_ADD_PENDING, values)
         if (outcome := record.outcome) is None:
             return
-        state, done = (RUNNING, outcome.done) if record.block else (RETRYING, 0)
-        begun = outcome.ended - outcome.took
-        moved = outcome.ended if record.block else 0
-        progress = (state, done, outcome.attempts, begun, begun, moved)
+        running = record.block or outcome.under_way
+        state, begun = RUNNING if running else RETRYING, outcome.ended - outcome.took
+        moved = outcome.ended if running else 0
+        written = outcome.written if outcome.under_way else 0
+        progress = (state, outcome.done, written, outcome.attempts, begun, begun, moved)
         told = (outcome.code, outcome.text, outcome.sender, outcome.host)
-        self._database.execute(_ADD_PROGRESS, (*progress, *told, ident))
+        slow = outcome[-3:] if outcome.under_way else (None, None, None)
+        self._database.execute(_ADD_PROGRESS, (*progress, *told, *slow, ident))
 
     def _find(self, record: Record, key: int) -> tuple[int, int, int] | None:
         """Return day, id and code of a file that has its final report; None if it has none."""
@@ -148,6 +152,7 @@ class FileTables:
         text = self._text(day, outcome.text.encode())
         values = (outcome.code, text, record.size, outcome.took, row)
         self._database.execute(_CORRECT.format(suffix(day)), values)
+        self._add_slow(day, row, outcome)
         hour = (day * DAY + ended) // HOUR
         self._hours[hour, record.user, group.decode(), code][0] -= 1
         self._sum(hour, record, outcome, group.decode())
@@ -176,10 +181,16 @@ class FileTables:
             self._text(day, outcome.sender.encode()),
             self._text(day, outcome.host.encode()),
         )
-        self._database.execute(_ADD_FILE.format(suffix(day)), values)
+        row = self._database.execute(_ADD_FILE.format(suffix(day)), values).lastrowid
+        self._add_slow(day, row, outcome)
         self._sum(outcome.ended // HOUR, record, outcome, group)
         if outcome.code == FILE_SENT:
             self._directories.add(record.user, directory, outcome.ended // HOUR)
+
+    def _add_slow(self, day: int, row: int | None, outcome: Outcome) -> None:
+        """Write what limited a file, if that is known."""
+        if outcome.why:
+            self._database.execute(_ADD_SLOW, (day, row, *outcome[-3:]))
 
     def _sum(self, hour: int, record: Record, outcome: Outcome, group: str) -> None:
         sums = self._hours[hour, record.user, group, outcome.code]

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 _SELECT: Final = """
 SELECT u.value, g.value, d.value, f.name, t.value, s.value, h.value,
+  w.word, w.why, w.connections,
   f.size, f.ended, f.waited, f.took, f.code, f.attempts, f.id
 FROM file_{0} f JOIN text_{0} u ON u.id = f.user JOIN text_{0} g ON g.id = f.grp
   JOIN text_{0} d ON d.id = f.dir JOIN text_{0} t ON t.id = f.text
   JOIN text_{0} s ON s.id = f.sender JOIN text_{0} h ON h.id = f.host
+  LEFT JOIN slow w ON w.day = ? AND w.file = f.id
 WHERE f.id IN (SELECT id FROM file_{0} WHERE {1} ORDER BY id DESC LIMIT ?) ORDER BY f.id DESC
 """
 _ANY: Final = "SELECT 1 FROM file_{0} WHERE {1} LIMIT 1"
@@ -124,7 +126,7 @@ def _rows(
     # Most days have none, and to prepare the whole query takes ten times as long.
     if database.execute(_ANY.format(suffix(day), where), values).fetchone() is None:
         return []
-    return database.execute(_SELECT.format(suffix(day), where), (*values, limit)).fetchall()
+    return database.execute(_SELECT.format(suffix(day), where), (day, *values, limit)).fetchall()
 
 
 def condition(wanted: Wanted, secret: bytes) -> tuple[str, list[Any]]:
@@ -156,7 +158,7 @@ def condition(wanted: Wanted, secret: bytes) -> tuple[str, list[Any]]:
 
 def _entry(day: int, row: tuple[Any, ...]) -> dict[str, Any]:
     user, group, directory, name, text, sender, host = map(_decoded, row[:7])
-    size, ended, waited, took, code, attempts = row[7:]
+    word, why, connections, size, ended, waited, took, code, attempts = row[7:]
     end = day * DAY + ended
     return {
         "user": user,
@@ -174,6 +176,9 @@ def _entry(day: int, row: tuple[Any, ...]) -> dict[str, Any]:
         "attempts": attempts,
         "sender": sender,
         "host": host,
+        "limitedBy": word,
+        "why": why,
+        "connections": connections,
     }
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 Users = frozenset[str] | None
 
 _PENDING: Final = (
-    "SELECT user, path, announced, size, state, done, begun, attempts, code, text, sender, host"
-    " FROM pending WHERE {0} ORDER BY announced, id LIMIT ?"
+    "SELECT user, path, announced, size, state, done, begun, attempts, code, text, sender, host,"
+    " word, why, connections FROM pending WHERE {0} ORDER BY announced, id LIMIT ?"
 )
 # The signs keep SQLite from reading all hours, by the index of users, to group them.
 _SUMS: Final = (
@@ -50,6 +50,9 @@ class Unfinished(NamedTuple):
     text: str | None
     sender: str | None
     host: str | None
+    limited_by: str | None
+    why: str | None
+    connections: str | None
 
 
 class Sums(NamedTuple):

@@ -20,13 +20,16 @@ MAX_SIZE: Final = 2**50  # bytes; a file of more counts as that
 _FIRST: Final = 946_684_800_000  # the year 2000
 _LAST: Final = 4_102_444_800_000  # the year 2100
 _MAX_USER: Final = 255  # bytes; AMQP's limit
+_MAX_WORD: Final = 20  # characters of what limited a transfer
+_MAX_WHY: Final = 300  # characters of the sentences on it
 
 
 class Outcome(NamedTuple):
     """What a report says.
 
     ``ended`` and ``took`` are milliseconds; ``done``: the bytes of a block that is there.
-    ``final``: there will be no other report on the same file or block.
+    ``final``: there will be no other report on the same file or block.  ``written``: bytes of a
+    whole file that is under way.  ``limited``, ``why`` and ``connections``: what limited it.
     """
 
     ended: int
@@ -39,6 +42,11 @@ class Outcome(NamedTuple):
     done: int
     final: bool
     arrived: bool
+    under_way: bool = False
+    written: int = 0
+    limited: str = ""
+    why: str = ""
+    connections: str = ""
 
 
 class Record(NamedTuple):
@@ -92,6 +100,11 @@ def _outcome(message: Announcement, report: Report, now: int, oldest: int) -> Ou
         done=_clamped(length, MAX_SIZE) if report.arrived else 0,
         final=report.final,
         arrived=report.arrived,
+        under_way=report.under_way,
+        written=_clamped(report.bytes or 0, MAX_SIZE) if message.blocks is None else 0,
+        limited=(report.limited_by or "")[:_MAX_WORD],
+        why=(report.why or "")[:_MAX_WHY],
+        connections=(report.connections or "")[:_MAX_WHY],
     )
 
 

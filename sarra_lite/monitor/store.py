@@ -137,6 +137,7 @@ class Store:
                 schema.drop_day(self.database, day)
             self.database.execute("DELETE FROM hours WHERE hour < ?", (oldest // HOUR,))
             self.database.execute("DELETE FROM latencies WHERE day < ?", (oldest // DAY,))
+            self.database.execute("DELETE FROM slow WHERE day < ?", (oldest // DAY,))
             self.database.execute("DELETE FROM gaps WHERE noticed < ?", (oldest,))
             self.database.execute("DELETE FROM chains WHERE seen < ?", (oldest,))
             self.database.execute("DELETE FROM changes WHERE ended < ?", (oldest,))

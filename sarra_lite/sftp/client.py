@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from paramiko.message import Message
 
-    from sarra_lite.sftp.target import Target
+    from sarra_lite.sftp.target import Sample, Target
 
 __all__ = ["Attributes", "File", "SftpClient", "SftpError"]
 
@@ -69,6 +69,11 @@ class SftpClient(Session):
             with contextlib.suppress(SftpError):
                 self._set_limits(await self._extended(b"limits@openssh.com"))
             self.round_trip = time.monotonic() - began
+
+    def sample(self) -> Sample | None:
+        """Return what its connection has used; None when it is closed.  For a thread: 0.1 ms."""
+        stream = self._stream
+        return None if stream is None or self.error is not None else stream.sample()
 
     def _set_limits(self, limits: Message) -> None:
         packet, _, write, handles = (limits.get_int64() for _ in range(4))

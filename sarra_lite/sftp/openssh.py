@@ -8,11 +8,15 @@ import os
 import re
 import subprocess
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sarra_lite.errors import DestinationDown, DestinationRefused
 from sarra_lite.sftp.ssh_command import ssh_command, ssh_settings
 from sarra_lite.sftp.target import Stream, Target, host_key_error, socket_pair
+from sarra_lite.sftp.tcp_info import ProcessSocket
+
+if TYPE_CHECKING:
+    from sarra_lite.sftp.tcp_info import TcpInfo
 
 # ssh's own lines; a server or a key file may be denied something else.
 _REFUSED: Final = re.compile(
@@ -22,6 +26,7 @@ _REFUSED: Final = re.compile(
     re.MULTILINE,
 )
 _KEYGEN_TIMEOUT: Final = 5.0  # seconds
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 class OpenSshStream(Stream):
@@ -46,6 +51,7 @@ class OpenSshStream(Stream):
                 stderr=self._stderr,
                 start_new_session=True,  # ^C in the terminal must not reach ssh
             )
+        self._tcp = ProcessSocket(self._process.pid)
 
     def close(self) -> None:
         """Kill the process."""
@@ -53,6 +59,18 @@ class OpenSshStream(Stream):
         self._process.kill()
         self._process.wait()
         os.close(self._stderr)
+
+    def processor_seconds(self) -> float:
+        """Return what the ssh program has used; 0 when that is hidden."""
+        try:
+            fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / _TICKS  # utime and stime (proc(5))
+
+    def tcp_info(self) -> TcpInfo | None:
+        """Return what the kernel has counted of ssh's socket, or of its ProxyJump's."""
+        return self._tcp.info()
 
     def logged_in(self) -> None:
         """Forget what ssh wrote to its standard error while it logged in."""

@@ -5,12 +5,17 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from typing import Any, Final
+import time
+from typing import TYPE_CHECKING, Any, Final
 
 import paramiko
 
 from sarra_lite.errors import DestinationDown, DestinationRefused
+from sarra_lite.sftp import tcp_info
 from sarra_lite.sftp.target import CONNECT, KEEPALIVE, Stream, Target, host_key_error, socket_pair
+
+if TYPE_CHECKING:
+    from sarra_lite.sftp.tcp_info import TcpInfo
 
 _READ_SIZE: Final = 256 * 1024  # bytes
 
@@ -62,6 +67,16 @@ class ParamikoStream(Stream, paramiko.MissingHostKeyPolicy):
         """Close socket and connection; both threads end."""
         self.socket.close()
         self._client.close()
+
+    def processor_seconds(self) -> float:
+        """Return what this process has used: one of its threads encrypts."""
+        return time.process_time()
+
+    def tcp_info(self) -> TcpInfo | None:
+        """Return what the kernel has counted of the socket."""
+        transport = self._client.get_transport()
+        sock = None if transport is None else transport.sock
+        return tcp_info.of_socket(sock) if isinstance(sock, socket.socket) else None
 
     def logged_in(self) -> None:
         """Do nothing: what goes wrong before is raised by the constructor."""

@@ -14,6 +14,7 @@ from sarra_lite.errors import HostKeyError
 
 if TYPE_CHECKING:
     from sarra_lite.config.credentials import Endpoint
+    from sarra_lite.sftp.tcp_info import TcpInfo
 
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)  # its errors are raised as ours
 
@@ -36,11 +37,26 @@ class Target(NamedTuple):
     timeout: float
 
 
+class Sample(NamedTuple):
+    """What a connection has used until now.
+
+    ``processor``: seconds of a processor for its encryption, by the ssh program or, with paramiko,
+    by this whole process.  ``looks``: samples with ``tcp``, in ``queued`` of which data waited here
+    for TCP to send it.  ``tcp``: None when the kernel does not tell.
+    """
+
+    processor: float
+    looks: int
+    queued: int
+    tcp: TcpInfo | None
+
+
 class Stream(ABC):
     """Byte stream to an SFTP server, begun by its constructor; ssh's login is not complete then."""
 
     socket: socket.socket
     """Non-blocking; the other end of it is connected to the SFTP server."""
+    _looks = _queued = 0
 
     @abstractmethod
     def close(self) -> None:
@@ -49,6 +65,21 @@ class Stream(ABC):
     @abstractmethod
     def logged_in(self) -> None:
         """Note that SFTP has begun: what was said before does not explain how it ends."""
+
+    def processor_seconds(self) -> float:
+        """Return the seconds of a processor that its encryption has taken, as far as is known."""
+        return 0.0
+
+    def tcp_info(self) -> TcpInfo | None:
+        """Return what the kernel has counted; None when it does not tell."""
+        return None
+
+    def sample(self) -> Sample:
+        """Return what it has used until now; takes 0.1 ms, and may be called in a thread."""
+        if (tcp := self.tcp_info()) is not None:
+            self._looks += 1
+            self._queued += tcp.unsent > 0
+        return Sample(self.processor_seconds(), self._looks, self._queued, tcp)
 
     @abstractmethod
     def close_reason(self) -> Exception:

@@ -1,14 +1,14 @@
 """An SFTP server that is not OpenSSH's: asyncssh's, in a process of its own.
 
 ``python -m tests.lab.asyncssh_server PORT HOST_KEY AUTHORIZED_KEYS REFUSED…`` runs it; refused are
-"setstat" and names of extensions.
+"setstat", names of extensions, and "haste": each write takes half a second.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.lab.processes import Process
 from tests.lab.sshd import Sshd
@@ -23,7 +23,7 @@ class AsyncSsh(Sshd):
     """The server for the tests, in place of OpenSSH's."""
 
     def __init__(self, directory: Path, *refused: str) -> None:
-        """``refused``: "setstat", and names of extensions that the server does not have."""
+        """``refused``: "setstat", "haste", and extensions that the server does not have."""
         super().__init__(directory)
         self._refused = refused
 
@@ -48,6 +48,14 @@ async def _serve(port: int, host_key: str, authorized_keys: str, refused: list[s
         def fsetstat(self, file_obj: object, attrs: asyncssh.SFTPAttrs) -> None:  # noqa: ARG002
             raise asyncssh.SFTPOpUnsupported("not here")
 
+    class Slow(asyncssh.SFTPServer):
+        """Has a slow disk."""
+
+        async def write(self, file_obj: object, offset: int, data: bytes) -> Any:
+            await asyncio.sleep(0.5)
+            return super().write(file_obj, offset, data)
+
+    kinds = {"setstat": Refusing, "haste": Slow}
     handler = SFTPServerHandler
     handler._extensions = [  # noqa: SLF001
         one
@@ -59,7 +67,7 @@ async def _serve(port: int, host_key: str, authorized_keys: str, refused: list[s
         port,
         server_host_keys=[host_key],
         authorized_client_keys=authorized_keys,
-        sftp_factory=Refusing if "setstat" in refused else asyncssh.SFTPServer,
+        sftp_factory=next((kinds[one] for one in refused if one in kinds), asyncssh.SFTPServer),
     )
     sys.stdout.write(f"{_LISTENING}\n")
     sys.stdout.flush()

@@ -10,6 +10,7 @@ from sarra_lite.config.commands import SenderConfig
 from sarra_lite.config.credentials import parse_url
 from sarra_lite.delivery.job import Job
 from sarra_lite.delivery.rate_limit import RateLimit
+from sarra_lite.delivery.stopwatch import Stopwatch
 from sarra_lite.delivery.upload import Hooks
 from sarra_lite.delivery.work_stealing import SharedRanges
 from sarra_lite.messages.v03 import Announcement
@@ -43,4 +44,4 @@ def job_of(path: Path, blocks: Blocks | None = None, **options: Any) -> Job:
 def quiet_hooks(shared: SharedRanges | None = None) -> Hooks:
     """Return hooks without a rate limit, whose callbacks do nothing."""
     shared = shared or SharedRanges(lambda: None)
-    return Hooks(RateLimit(0), asyncio.Event(), lambda _: None, lambda _: None, shared)
+    return Hooks(RateLimit(0), asyncio.Event(), lambda _: None, lambda _: None, shared, Stopwatch())

@@ -14,7 +14,8 @@ from sarra_lite.config.commands import SenderConfig
 from sarra_lite.config.credentials import parse_url
 from sarra_lite.delivery.job import Job, Outcome
 from sarra_lite.dispatch.dispatcher import Dispatcher
-from sarra_lite.dispatch.pool import Done, Down
+from sarra_lite.dispatch.pool import Done, Down, UnderWay
+from sarra_lite.dispatch.slowness import LimitedBy, Slowness
 from sarra_lite.errors import DestinationFull, ServerFailure, TransferError
 from sarra_lite.messages import v03
 from sarra_lite.messages.v03 import Announcement, Blocks, Report
@@ -38,6 +39,7 @@ class FakePool:
     def __init__(self) -> None:
         """No job yet."""
         self.jobs: list[Job] = []
+        self.reason = "2 connections: because"
 
     def submit(self, job: Job) -> None:
         self.jobs.append(job)
@@ -656,3 +658,43 @@ def test_a_bug_with_a_result_is_its_report_and_what_waited_for_it_is_started(
     (published,) = stage.link.reports
     assert (published.report.code, published.delivery) == (500, delivery)
     assert stage.pool.jobs[-1].announcement == later
+
+
+SLOW = Slowness(LimitedBy.LINE, "the line takes no more")
+
+
+def test_how_far_a_job_is_is_reported_and_not_counted_nor_acknowledged() -> None:
+    stage = Stage()
+    stage.deliver(announced("a"))
+    told = UnderWay(stage.pool.jobs[-1], 10, 20.0, SLOW)
+    stage.in_loop(lambda: stage.dispatcher.progressed(told))
+    [published] = stage.link.reports
+    report = published.report
+    assert (report.code, report.bytes, report.seconds, report.final) == (102, 10, 20.0, False)
+    assert (report.limited_by, report.why) == ("line", "the line takes no more")
+    assert report.connections == "2 connections: because"
+    assert published.delivery is None
+    assert stage.dispatcher.reporting.arrived == 0
+
+
+def test_how_far_a_job_is_is_not_told_when_it_is_done_or_the_broker_gave_it_to_another() -> None:
+    stage = Stage()
+    stage.deliver(announced("a"))
+    told = UnderWay(stage.pool.jobs[-1], 10, 20.0, None)
+    stage.dispatcher.detach()
+    stage.in_loop(lambda: stage.dispatcher.progressed(told))
+    stage.attach()
+    stage.finish(Outcome(201, "sent", 10))
+    stage.in_loop(lambda: stage.dispatcher.progressed(told))
+    assert [one for one in stage.link.reports if one.report.code == 102] == []
+
+
+def test_the_final_report_says_what_limited_the_file() -> None:
+    stage = Stage()
+    for slowness in (SLOW, None):
+        stage.deliver(announced(f"f{slowness is None}"))
+        done = Done(stage.pool.jobs[-1], Outcome(201, "sent", 10), 5.0, slowness)
+        stage.in_loop(lambda done=done: stage.dispatcher.finished(done))  # type: ignore[misc]
+    slow, quick = (one.report for one in stage.link.reports)
+    assert (slow.limited_by, slow.connections) == ("line", "2 connections: because")
+    assert (quick.limited_by, quick.why, quick.connections) == (None, None, None)

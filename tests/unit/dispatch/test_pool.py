@@ -20,7 +20,8 @@ from sarra_lite.delivery.job import Job, Outcome
 from sarra_lite.delivery.rate_limit import RateLimit
 from sarra_lite.delivery.work_stealing import SharedRanges
 from sarra_lite.dispatch import tasks
-from sarra_lite.dispatch.pool import Done, Down, WorkerPool, connections_for
+from sarra_lite.dispatch.observer import Observer
+from sarra_lite.dispatch.pool import Done, Down, UnderWay, WorkerPool, connections_for
 from sarra_lite.dispatch.worker import Worker
 from sarra_lite.errors import DestinationDown, DestinationRefused, SarraError, ServerFailure
 from sarra_lite.messages.v03 import Announcement, Blocks
@@ -48,6 +49,7 @@ class FakePool:
         self.back: list[Job] = []
         self.jobs = deque(jobs)
         self.downs = 0
+        self.observer = Observer(list, self.on_event, self.on_written)
 
     def put_back_lost(self, job: Job) -> None:
         self.back.append(job)
@@ -146,7 +148,7 @@ def test_a_worker_that_cannot_work_reports_it_instead_of_ending_silently() -> No
         raise FileNotFoundError("no usable temporary directory")
 
     async def run() -> None:
-        events: asyncio.Queue[Done | Down | Exception] = asyncio.Queue()
+        events: asyncio.Queue[Done | Down | UnderWay | Exception] = asyncio.Queue()
         pool = WorkerPool(1, broken, RateLimit(0), events.put_nowait, lambda _count: None)
         announcement = Announcement(pub_time="20261125T000000", base_url="file:", rel_path="a")
         pool.submit(Job(announcement, "/a", "a", sender_config()))
@@ -516,5 +518,29 @@ def test_files_of_a_directory_that_cannot_be_created_all_get_a_result(
         await until(lambda: len(sessions.codes()) == len(names))
         assert set(sessions.codes().values()) == {201 if hung_up else 403}
         await sessions.end(pool)
+
+    asyncio.run(run())
+
+
+def test_the_reason_for_the_number_of_connections_has_the_figures_and_is_logged_when_it_changes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def run() -> None:
+        sessions = Sessions()
+        chosen = sessions.pool(3)
+        assert chosen.reason == "3 connections: option connections"
+        pool = sessions.pool(0)
+        assert pool.reason == "2 connections: the distance of the SFTP host is not known yet"
+        client = SftpClient(target())
+        client.round_trip = 0.05
+        with caplog.at_level("INFO"):
+            pool.up(client)
+            pool.up(client)
+        assert [record.message for record in caplog.records] == [pool.reason]
+        assert pool.reason == (
+            "4 connections: 1 Gbit/s at a round trip of 50.0 ms is 6.0 MiB under way, of which the"
+            " server takes 2.0 MiB on each, and one more for pauses"
+        )
+        await asyncio.gather(pool.close(1.0), chosen.close(1.0))
 
     asyncio.run(run())

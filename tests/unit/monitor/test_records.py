@@ -127,3 +127,16 @@ def test_every_value_of_a_record_can_be_stored(
     assert 1 <= record.outcome.attempts < 2**31
     for text in (record.outcome.text, record.outcome.host, record.outcome.sender):
         text.encode()
+
+
+def test_a_report_on_progress_has_what_is_written_of_a_whole_file_only() -> None:
+    going = {"code": 102, "bytes": 7, "limitedBy": "x" * 99, "why": "y" * 999}
+    blocks = {"method": "inplace", "size": 5, "count": 2, "remainder": 0, "number": 1}
+    for fields, written in (({"size": 10}, 7), ({"blocks": blocks}, 0)):
+        record = decoded(going, **fields)
+        assert record is not None
+        outcome = record.outcome
+        assert outcome is not None
+        assert (outcome.under_way, outcome.final, outcome.arrived) == (True, False, False)
+        assert (outcome.written, outcome.done) == (written, 0)
+        assert (len(outcome.limited), len(outcome.why), outcome.connections) == (20, 300, "")

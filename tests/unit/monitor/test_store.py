@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sarra_lite.errors import ConfigError
-from sarra_lite.monitor import history, schema
+from sarra_lite.monitor import history, overview, schema
 from sarra_lite.monitor.files import RETRYING, RUNNING, WAITING, FileTables
 from sarra_lite.monitor.history import Wanted, files
 from sarra_lite.monitor.records import DAY, Outcome, Record
@@ -76,6 +76,9 @@ def test_a_file_that_was_sent_is_one_row_with_all_that_is_known_of_it(store: Sto
         "attempts": 1,
         "sender": "default/1",
         "host": "ec1",
+        "limitedBy": None,
+        "why": None,
+        "connections": None,
     }
     assert hours(store) == [("uearnest", "cloudmech", 201, 1, 10)]
     assert states(store) == {}
@@ -304,3 +307,29 @@ def test_gaps_are_kept(store: Store) -> None:
     store.take(Batch([], {"q_xlog": 9}, [("q_xlog", 3, 8)]))
     [gap] = history.gaps(store.database)
     assert (gap["stream"], gap["first"], gap["last"]) == ("q_xlog", 3, 8)
+
+
+def test_what_limits_a_file_is_kept_while_it_is_sent_and_after_it(store: Store) -> None:
+    slow: dict[str, Any] = {"limited": "receiver", "why": "no room", "connections": "2 connections"}
+    going = outcome(102, final=False, arrived=False, under_way=True, written=4, **slow)
+    take(store, record(), record(result=going))
+    [found] = overview.unfinished(store.file, None, 10)
+    assert (found.state, found.done) == (RUNNING, 4)
+    assert found[-3:] == ("receiver", "no room", "2 connections")
+    take(store, record(result=going._replace(written=99, why="")))
+    [found] = overview.unfinished(store.file, None, 10)
+    assert (found.done, found.why) == (10, "")
+    take(store, record(result=outcome(**slow)), record(b"quick", outcome()))
+    told = {
+        entry["path"]: (entry["limitedBy"], entry["why"]) for entry in files(store.file, Wanted())
+    }
+    assert told == {"data/f": ("receiver", "no room"), "quick": (None, None)}
+
+
+def test_what_limited_a_file_is_dropped_with_its_day(store: Store) -> None:
+    slow = outcome(limited="line", why="full", connections="2", ended=NOW - 100 * DAY)
+    take(store, record(result=slow, announced=NOW - 100 * DAY))
+    store.expire()
+    assert files(store.file, Wanted()) == []
+    with closing(schema.connect(store.file)) as database:
+        assert database.execute("SELECT count(*) FROM slow").fetchone() == (0,)
