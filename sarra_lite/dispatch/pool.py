@@ -44,11 +44,15 @@ def connections_for(round_trip: float) -> int:
     return max(_FEWEST, min(_MOST, wanted))
 
 
+def _counted(count: int) -> str:
+    return "1 connection" if count == 1 else f"{count} connections"
+
+
 def _why(count: int, round_trip: float) -> str:
     """Return as a sentence why there are so many connections."""
     under_way = _LINE_RATE * round_trip
     text = (
-        f"{count} connections: 1 Gbit/s at a round trip of {round_trip * 1000:.1f} ms is"
+        f"{_counted(count)}: 1 Gbit/s at a round trip of {round_trip * 1000:.1f} ms is"
         f" {show_size(under_way)} under way, of which the server takes {show_size(_SERVER_WINDOW)}"
         " on each, and one more for pauses"
     )
@@ -104,7 +108,7 @@ class WorkerPool:
         self.rate_limit = rate_limit
         self._workers: list[Worker] = []
         self.observer = Observer(self._clients, on_event, on_written)
-        self.reason = f"{count or _FEWEST} connections: " + (
+        self.reason = f"{_counted(count or _FEWEST)}: " + (
             "option connections" if count else "the distance of the SFTP host is not known yet"
         )
         self._grow(count or _FEWEST)
@@ -157,9 +161,7 @@ class WorkerPool:
     def slow_login(self) -> None:
         """Open more connections before the first one is ready: the round-trip time seems long."""
         if self._automatic and self.jobs and len(self._workers) < _WHILE_CONNECTING:
-            self._choose(
-                _WHILE_CONNECTING, f"{_WHILE_CONNECTING} connections: to log in takes long"
-            )
+            self._choose(_WHILE_CONNECTING, f"{_counted(_WHILE_CONNECTING)}: to log in takes long")
 
     def up(self, client: SftpClient) -> None:
         """Note that a connection is open; have as many as its round-trip time asks for."""

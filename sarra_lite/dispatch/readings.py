@@ -33,11 +33,11 @@ def slowness_between(begin: Reading | None, end: Reading | None) -> Slowness | N
     spent = [after - before for before, after in zip(begin.spent, end.spent, strict=True)]
     share = [one / max(sum(spent), 1e-9) for one in spent]
     pairs = [
-        (before, end.samples[client])
+        (client.round_trip, before, end.samples[client])
         for client, before in begin.samples.items()
         if client in end.samples
     ]
-    ssh = max((after.processor - before.processor for before, after in pairs), default=0.0)
+    ssh = max((after.processor - before.processor for _, before, after in pairs), default=0.0)
     return judge(
         Figures(
             seconds=seconds,
@@ -54,11 +54,14 @@ def slowness_between(begin: Reading | None, end: Reading | None) -> Slowness | N
     )
 
 
-def _tcp(pairs: list[tuple[Sample, Sample]], seconds: float) -> Tcp | None:
-    """Return what TCP did on connections, by what each has sent."""
+def _tcp(pairs: list[tuple[float, Sample, Sample]], seconds: float) -> Tcp | None:
+    """Return what TCP did on connections, by what each has sent.
+
+    Each has the round trip of SFTP, which is longer than that of TCP through a jump host.
+    """
     known = [
-        (before, after, before.tcp, after.tcp)
-        for before, after in pairs
+        (trip, before, after, before.tcp, after.tcp)
+        for trip, before, after in pairs
         if before.tcp is not None and after.tcp is not None
     ]
     if not known:
@@ -73,10 +76,10 @@ def _tcp(pairs: list[tuple[Sample, Sample]], seconds: float) -> Tcp | None:
             (after.queued - before.queued) / max(after.looks - before.looks, 1),
             (end.resent - begin.resent) / max(end.sent - begin.sent, 1),
             weight / seconds,
-            end.round_trip,
+            max(trip, end.round_trip),
             end.window,
         ]
-        for weight, (before, after, begin, end) in zip(weights, known, strict=True)
+        for weight, (trip, before, after, begin, end) in zip(weights, known, strict=True)
     ]
     weighted = ([one * weight for one in row] for weight, row in zip(weights, rows, strict=True))
     return Tcp(*(total / sum(weights) for total in total(list(weighted))))

@@ -126,9 +126,10 @@ def _at_server(figures: Figures, tcp: Tcp, trip: str) -> tuple[LimitedBy, str]:
     """Return what limited it where nothing waited here to be sent."""
     if tcp.rate * tcp.round_trip >= _NEARLY * _SERVER_WINDOW:
         return LimitedBy.WINDOW, (
-            f"the SSH server takes {show_size(_SERVER_WINDOW)} a round trip on a connection,"
-            f" {figures.connections} sent, and {trip}"
+            f"the SSH server takes {show_size(_SERVER_WINDOW)} in a round trip on a connection,"
+            f" of which {figures.connections} sent; {trip}"
         )
     return LimitedBy.SERVER, (
-        f"{figures.connection:.0%} of the time the SFTP server had received all and not answered"
+        f"{figures.connection:.0%} of the time the SFTP server had received all,"
+        " and not confirmed it"
     )

@@ -130,7 +130,7 @@ class RunningTasks:
             self._on_change()
             if isinstance(result, Outcome):
                 self._pool.on_written(size)
-                self._done(job, result, begun)
+                self._done(Done(job, result, time.monotonic() - begun))
             elif isinstance(result, BaseException) or self.failure or self._client.error:
                 self._put_back(job, result if isinstance(result, SarraError) else None)
             elif result is End.NO_DIRECTORY:
@@ -212,7 +212,9 @@ class RunningTasks:
         except Exception as error:  # one bad announcement must not stop all others
             log.exception("this is a bug; please report it")
             result = TransferError(_BUG, f"bug in the sender: {error!r}")
-        self._done(job, result, begun)
+        ended = isinstance(result, Outcome) and result.wait is None
+        slowness = self._pool.observer.conclude(job) if ended else None
+        self._done(Done(job, result, time.monotonic() - begun, slowness))
         return isinstance(result, Outcome)
 
     async def _send_stolen(self, part: SharedRange, hooks: Hooks) -> None:
@@ -226,15 +228,13 @@ class RunningTasks:
         finally:
             self._stealing = False
 
-    def _done(self, job: Job, result: Outcome | TransferError, begun: float) -> None:
-        if isinstance(result, ServerFailure):  # what is in progress has results of its own
-            self.failure = self.failure or self._client.down(str(result))
+    def _done(self, done: Done) -> None:
+        if isinstance(done.result, ServerFailure):  # what is in progress has results of its own
+            self.failure = self.failure or self._client.down(str(done.result))
         else:
             self.succeeded = True
             self._pool.done += 1
-        ended = isinstance(result, Outcome) and result.wait is None
-        slowness = self._pool.observer.conclude(job) if ended else None
-        self._pool.on_event(Done(job, result, time.monotonic() - begun, slowness))
+        self._pool.on_event(done)
 
     def _put_back(self, job: Job, error: SarraError | None) -> None:
         """Return a job that failed with an error that another connection may not have.

@@ -1,7 +1,7 @@
 """An SFTP server that is not OpenSSH's: asyncssh's, in a process of its own.
 
 ``python -m tests.lab.asyncssh_server PORT HOST_KEY AUTHORIZED_KEYS REFUSED…`` runs it; refused are
-"setstat", names of extensions, and "haste": each write takes half a second.
+"setstat", names of extensions, and "haste": each write takes a tenth of a second.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ async def _serve(port: int, host_key: str, authorized_keys: str, refused: list[s
         """Has a slow disk."""
 
         async def write(self, file_obj: object, offset: int, data: bytes) -> Any:
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.1)
             return super().write(file_obj, offset, data)
 
     kinds = {"setstat": Refusing, "haste": Slow}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 from typing import Final, Self
 
@@ -16,6 +17,9 @@ class Distance:
     ``connections`` counts them; ``sent_bytes`` has, for each, the bytes that went to the server.
     ``first_connection_rate`` limits the first one to so many bytes a second to the server.
     """
+
+    receive_buffer: int | None = None
+    """Bytes that the kernel holds of a connection before the relay reads them."""
 
     def __init__(self, host: str, port: int, round_trip: float) -> None:
         """Each direction delays every byte by half of ``round_trip`` seconds."""
@@ -36,7 +40,10 @@ class Distance:
             asyncio.start_server(self._relay, "127.0.0.1", 0), self._loop
         )
         self._listener = listening.result(5)
-        self.port = self._listener.sockets[0].getsockname()[1]
+        [listener] = self._listener.sockets
+        if self.receive_buffer is not None:  # connections inherit it
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer)
+        self.port = listener.getsockname()[1]
         return self
 
     def __exit__(self, _kind: object, _error: object, _trace: object) -> None:
