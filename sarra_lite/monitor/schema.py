@@ -11,8 +11,8 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
 from sarra_lite.errors import ConfigError, SarraError
+from sarra_lite.monitor import steps
 from sarra_lite.monitor.records import DAY
-from sarra_lite.monitor.steps import STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +91,7 @@ def reading(file: Path) -> Iterator[sqlite3.Connection]:
             database.execute("PRAGMA query_only = ON")
             database.execute("BEGIN")  # the tables of a day may be dropped meanwhile
             (version,) = database.execute("PRAGMA user_version").fetchone()
-            if version < len(STEPS):
+            if version < len(steps.STEPS):
                 raise ConfigError(f"{file}: is of version {version}: start sr_monitor first")
             _check_not_newer(file, version)
             yield database
@@ -100,9 +100,9 @@ def reading(file: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _check_not_newer(file: Path, version: int) -> None:
-    if version > len(STEPS):
+    if version > len(steps.STEPS):
         raise ConfigError(
-            f"{file}: is of version {version}, this sr_monitor knows {len(STEPS)}:"
+            f"{file}: is of version {version}, this sr_monitor knows {len(steps.STEPS)}:"
             " install the newer sarra_lite, or set another stateDir"
         )
 
@@ -111,11 +111,11 @@ def _migrate(file: Path, database: sqlite3.Connection) -> None:
     database.execute("BEGIN IMMEDIATE")
     (version,) = database.execute("PRAGMA user_version").fetchone()
     _check_not_newer(file, version)
-    for step in STEPS[version:]:
+    for step in steps.STEPS[version:]:
         run_script(database, step)
     if version == 0:
         database.execute("INSERT INTO secret VALUES (?)", (secrets.token_bytes(16),))
-    database.execute(f"PRAGMA user_version = {len(STEPS)}")
+    database.execute(f"PRAGMA user_version = {len(steps.STEPS)}")
     database.execute("COMMIT")
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sarra_lite.errors import ConfigError
-from sarra_lite.monitor import history, overview, schema
+from sarra_lite.monitor import history, overview, schema, steps
 from sarra_lite.monitor.files import RETRYING, RUNNING, WAITING, FileTables
 from sarra_lite.monitor.history import Wanted, files
 from sarra_lite.monitor.records import DAY, Outcome, Record
@@ -285,11 +285,11 @@ def test_an_older_store_gets_what_later_versions_have(
 ) -> None:
     take(store, record(result=outcome()), offset=3)
     step = "CREATE TABLE more (a);\nALTER TABLE gaps ADD COLUMN b"
-    monkeypatch.setattr(schema, "STEPS", [*schema.STEPS, step])
+    monkeypatch.setattr(steps, "STEPS", [*steps.STEPS, step])
     with pytest.raises(ConfigError, match="start sr_monitor first"):
         files(store.file, Wanted())
     with closing(Store(store.file, 90, {})) as newer:
-        assert newer.database.execute("PRAGMA user_version").fetchone() == (len(schema.STEPS),)
+        assert newer.database.execute("PRAGMA user_version").fetchone() == (len(steps.STEPS),)
         assert newer.database.execute("SELECT b FROM gaps, more").fetchall() == []
         assert newer.offset("q_xlog") == 3
         assert len(files(store.file, Wanted())) == 1
