@@ -10,17 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
-
-import msgspec
+from typing import TYPE_CHECKING, Final
 
 from sarra_lite import process, runtime, units
 from sarra_lite.broker import report_stream, streams
 from sarra_lite.broker.client import Delivery
-from sarra_lite.commands import arguments, connections, names
+from sarra_lite.commands import arguments, connections, log_text, names
 from sarra_lite.commands.log_selection import Selection
 from sarra_lite.config.commands import LogConfig
 from sarra_lite.errors import (
@@ -31,18 +28,14 @@ from sarra_lite.errors import (
     Interrupted,
     UsageError,
 )
-from sarra_lite.messages import change
 from sarra_lite.runtime import log
 
 if TYPE_CHECKING:
     import argparse
 
     from sarra_lite.broker.client import Broker
-    from sarra_lite.messages.change import Change
     from sarra_lite.messages.v03 import Announcement, Report
 
-_HEADER: Final = ("TIME (UTC)", "CODE", "SIZE", "RATE", "USER", "HOST", "FILE")
-_LINE: Final = "{:<19} {:>4} {:>10} {:>11} {:<12} {:<14} {}"
 _PREFETCH: Final = 500
 EXAMPLES: Final = (
     ("Show the reports on a file of the last week:", "sr_log --since 7d big.bin"),
@@ -136,9 +129,11 @@ class _Output:
 
     def __init__(self, selection: Selection, *, as_json: bool, explains: bool) -> None:
         self._selection = selection
-        self._format = _json if as_json else _explained if explains else _line
+        self._format = (
+            log_text.as_json if as_json else log_text.explained if explains else log_text.line
+        )
         shows_header = not as_json and sys.stdout.isatty()
-        self._header = _LINE.format(*_HEADER) + "\n" if shows_header else ""
+        self._header = log_text.HEADER + "\n" if shows_header else ""
 
     def take(self, delivery: Delivery) -> None:
         """Print a report if it is selected, and known to be."""
@@ -149,8 +144,9 @@ class _Output:
             self._print(*reported)
             return
         told = report_stream.decode_change(delivery)
-        if told is not None and self._selection.takes_change(_time(told)):
-            self._write(_change_json(told) if self._format is _json else _change_line(told))
+        if told is not None and self._selection.takes_change(log_text.time_of(told)):
+            as_json = self._format is log_text.as_json
+            self._write(log_text.change_json(told) if as_json else log_text.change_line(told))
 
     def print_remaining(self) -> None:
         """Print what is known to be selected at the end of all reports only."""
@@ -195,64 +191,3 @@ class _Following:
             # Another stream of this name would count from 0 again.
             self._offset = datetime.now(UTC)
         raise BrokerError(delivery)
-
-
-def _line(announcement: Announcement, report: Report) -> str:
-    """Return a report as a line of the table, with the reason of a failure at its end."""
-    size = report.bytes if report.bytes is not None else announcement.size
-    rate = "-"
-    if report.bytes and report.seconds:
-        rate = f"{units.show_size(report.bytes / report.seconds)}/s"
-    name = units.printable(announcement.rel_path) or "-"
-    if announcement.block is not None and announcement.blocks is not None:
-        name += f" [block {announcement.block + 1} of {announcement.blocks.count}]"
-    if not report.arrived:
-        name += f": {report.message}"
-        if report.will_retry is not None:
-            name += f"; again in {report.will_retry:.0f} s"
-    return _LINE.format(
-        units.show_time(report.time_completed),
-        report.code,
-        "-" if size is None else units.show_size(size),
-        rate,
-        units.printable(announcement.source or "-"),
-        report.host or "-",
-        name,
-    ).rstrip()
-
-
-def _time(told: Change) -> str:
-    return units.time_string(int(told.time * 10**9))
-
-
-def _change_line(told: Change) -> str:
-    """Return what a playbook has changed as a line of the table."""
-    time, text = units.show_time(_time(told)), units.printable(change.sentence(told))
-    return _LINE.format(time, "-", "-", "-", units.printable(told.who), told.host, text)
-
-
-def _change_json(told: Change) -> str:
-    return json.dumps({"pubTime": _time(told), change.FIELD: change.as_json(told)})
-
-
-def _explained(announcement: Announcement, report: Report) -> str:
-    """Return the line of a report with what limited the transfer, if that is known."""
-    line = _line(announcement, report)
-    if report.why is None:
-        return line
-    return f"{line}; limited by {report.limited_by or '?'}: {report.why}; {report.connections}"
-
-
-def _json(announcement: Announcement, report: Report) -> str:
-    """Return a report as a flat JSON object with the keys of the message."""
-    fields: dict[str, Any] = {
-        "relPath": announcement.rel_path,
-        "source": announcement.source,
-        "size": announcement.size,
-        "pubTime": announcement.pub_time,
-    }
-    if announcement.blocks:
-        fields["blocks"] = announcement.blocks.count
-    if announcement.file_op:
-        fields["fileOp"] = announcement.file_op
-    return json.dumps(fields | msgspec.to_builtins(report))

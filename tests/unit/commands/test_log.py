@@ -9,7 +9,7 @@ import pytest
 
 from sarra_lite.broker import report_stream
 from sarra_lite.broker.client import Delivery
-from sarra_lite.commands import log
+from sarra_lite.commands import log_text
 from sarra_lite.messages import v03
 
 REPORT = {"code": 500, "message": "broken", "host": "h", "timeCompleted": "20261127T010203.5"}
@@ -24,7 +24,7 @@ def shown(report: dict[str, Any] | None = None, **fields: Any) -> tuple[str, str
     found = report_stream.decode_report(delivery)
     if found is None:  # refused when it is read: nothing is printed
         return "", ""
-    return log._line(*found), log._json(*found)  # noqa: SLF001
+    return log_text.line(*found), log_text.as_json(*found)
 
 
 @pytest.mark.parametrize("raw", RAW)
