@@ -89,24 +89,19 @@ def test_every_role_that_holds_tells_how_its_packages_are_updated() -> None:
         assert "(../base/README.md#updates)" in (ROOT / f"roles/{role}/README.md").read_text()
 
 
-def hold(directory: Path, *arguments: str) -> dict[str, Any]:
+def hold(directory: Path, **arguments: Any) -> dict[str, Any]:
     """Run the module on the packages of a directory of dpkg; return its result."""
-    program = Path(sys.executable).with_name("ansible")
-    command = [str(program), "-i", "localhost,", "-c", "local", "-m", "packages_held", "all"]
-    environment = {
-        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-        "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-        "DPKG_ADMINDIR": str(directory),
-    }
+    given = directory / "arguments.json"
+    given.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
     done = subprocess.run(
-        [*command, *arguments],
+        [sys.executable, "playbooks/library/packages_held.py", given],
         cwd=ROOT,
-        env=os.environ | environment,
+        env=os.environ | {"DPKG_ADMINDIR": str(directory)},
         capture_output=True,
         text=True,
         check=False,
     )
-    result: dict[str, Any] = json.loads(done.stdout.partition(" => ")[2])
+    result: dict[str, Any] = json.loads(done.stdout)
     return result
 
 
@@ -120,13 +115,12 @@ def test_packages_are_held_once_and_released_once(tmp_path: Path) -> None:
     }
     texts = [STATUS.format(name=name, status=status) for name, status in known.items()]
     (tmp_path / "status").write_text("".join(texts))
-    words = '{"packages": ["erlang-*"]}'
-    tried = hold(tmp_path, "-a", words, "--check")
-    assert tried["packages"] == ["erlang-base", "erlang-ssl"]
-    assert hold(tmp_path, "-a", words)["changed"]
-    assert not hold(tmp_path, "-a", words)["changed"]
-    missing = hold(tmp_path, "-a", '{"packages": ["erlang-*", "haproxy"]}')
-    assert missing["msg"] == "haproxy: not installed"
-    release = '{"packages": ["erlang-*", "haproxy"], "state": "released"}'
-    assert hold(tmp_path, "-a", release)["packages"] == ["erlang-base", "erlang-ssl"]
-    assert not hold(tmp_path, "-a", release)["changed"]
+    erlang, both = ["erlang-*"], ["erlang-*", "haproxy"]
+    names = ["erlang-base", "erlang-ssl"]
+    tried = hold(tmp_path, packages=erlang, _ansible_check_mode=True)
+    assert tried["packages"] == names
+    assert hold(tmp_path, packages=erlang)["packages"] == names
+    assert not hold(tmp_path, packages=erlang)["changed"]
+    assert hold(tmp_path, packages=both)["msg"] == "haproxy: not installed"
+    assert hold(tmp_path, packages=both, state="released")["packages"] == names
+    assert not hold(tmp_path, packages=both, state="released")["changed"]
