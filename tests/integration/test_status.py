@@ -90,7 +90,7 @@ def test_a_file_waits_behind_others_while_the_sender_is_stopped(site: Site) -> N
 
 def test_a_large_file_has_per_cent_rate_and_time_left(site: Site) -> None:
     large = make(site, "large", os.urandom(12 * MIB))
-    with site.running("sr_sender", "--limit", "2Mi", "--connections", "2") as sender:
+    with site.running("sr_sender", "--limit", "1Mi", "--connections", "2") as sender:
         site.run("sr_post", "--block-size", "1Mi", large)
         wait_until(lambda: state(site, "large")["state"] == "being sent")
         done = site.run("sr_status", "large", status=UNFINISHED)
