@@ -13,6 +13,9 @@ need /usr/sbin/sshd openssh-server
 need /usr/bin/ssh openssh-client
 need /usr/bin/man man-db
 need /usr/bin/promtool prometheus
+need /usr/sbin/haproxy haproxy
+need /usr/sbin/keepalived keepalived
+need /usr/bin/socat socat
 need /usr/bin/chromium chromium
 need /usr/bin/chromedriver chromium-driver
 need /usr/share/i18n/locales/fr_CA locales

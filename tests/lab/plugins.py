@@ -6,12 +6,12 @@ import importlib.util
 from pathlib import Path
 from typing import Any, Final
 
-_ROOT: Final = Path(__file__).parents[2]
+ROOT: Final = Path(__file__).parents[2]
 
 
 def load(path: str) -> Any:
     """Return the module in a file, whose path is below the root of the repository."""
-    spec = importlib.util.spec_from_file_location(Path(path).stem, _ROOT / path)
+    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -25,7 +25,6 @@ UNCHECKED = {
     "accounts: Write users, groups and keys": "the schema of the accounts file",
     "haproxy: Write the units that apply and check the rates": "systemd loads them",
     "haproxy: Allow binding to virtual addresses of another load balancer": "sysctl",
-    "haproxy: Create the file of server states that operators set": "empty",
     "base: Let nobody open or link others' files in shared directories": "sysctl",
     "rabbitmq: Write the secret that members authenticate each other with": "a secret",
     "canary: Write the credentials": "sr_config check reads them with the configuration",

@@ -112,6 +112,30 @@ def test_a_balancer_whose_keepalived_is_killed_holds_no_address(
     assert until(lambda: scope.host(holder).service("keepalived").is_running, 20)
 
 
+def test_a_balancer_whose_inner_side_is_dead_gives_its_addresses_away(
+    scope: Scope, client: Client
+) -> None:
+    """Its link stays up, and carries nothing to or from other hosts of the scope."""
+    several(scope, "load_balancers")
+    (holder,) = scope.holders(scope.var("scope_sftp_vip"))
+    others = [name for name in scope.group("load_balancers") if name != holder]
+    host = scope.host(holder)
+    far = set(scope.addresses("scope").values()) - {scope.var("scope_address", holder)}
+    hosts = ", ".join(sorted(far))
+    rules = (
+        "table inet spec {"
+        f" chain in {{ type filter hook input priority -500; ip saddr {{ {hosts} }} drop; }}"
+        f" chain out {{ type filter hook output priority -500; ip daddr {{ {hosts} }} drop; }} }}"
+    )
+    host.check_output(f"nft '{rules}'")
+    try:
+        addresses = [scope.var(variable) for variable in ("scope_sftp_vip", "scope_broker_vip")]
+        assert until(lambda: all(scope.holders(each) == others for each in addresses), 30)
+        client.ok("echo 4 > dead; sr_post --quiet --wait dead")
+    finally:
+        host.check_output("nft delete table inet spec")
+
+
 def test_a_drained_node_gets_no_connections_until_it_is_back(scope: Scope, client: Client) -> None:
     node = several(scope, "sftp_nodes")[-1]
     arguments = ("-e", f"node={node}", "-e", "drain_wait=60")
@@ -143,6 +167,12 @@ def test_a_drained_node_gets_no_connections_until_it_is_back(scope: Scope, clien
             balancer = scope.host(name)
             assert until(lambda: balancer.run(command).rc == 0)  # noqa: B023  used at once
             assert f"ssh,{node},DRAIN" in balancer.check_output(command)
+        # So does a crash.
+        (holder,) = scope.holders(scope.var("scope_sftp_vip"))
+        (backup,) = {*scope.group("load_balancers")} - {holder}
+        scope.host(backup).check_output("systemctl kill --kill-who=all --signal=KILL haproxy")
+        assert until(lambda: scope.host(backup).run(command).rc == 0)
+        assert f"ssh,{node},DRAIN" in scope.host(backup).check_output(command)
     finally:
         back = scope.playbook("drain", *arguments, "-e", "state=ready")
         client.host.run("systemctl start 'sr_sender-*' --all")
