@@ -96,6 +96,12 @@ class Haproxy:
         command = [*self._states_program.split(), what]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
+    def here(self, command: str) -> str:
+        """Return a command of the role or of a playbook with the socket and files of this one."""
+        return command.replace(_PROGRAM, self._states_program).replace(
+            "/run/haproxy/admin.sock", str(self.socket)
+        )
+
     @property
     def _states_program(self) -> str:
         return (
@@ -109,8 +115,7 @@ class Haproxy:
         for command in re.findall(rf"^{directive}=-?(.+)$", drop_in, re.MULTILINE):
             pid = str(self._process.pid) if self._process else ""
             own = {"CONFIG": str(self.config), "EXTRAOPTS": "", "MAINPID": pid}
-            line = command.replace(_PROGRAM, self._states_program)
-            subprocess.run(["sh", "-c", line], env=os.environ | own, check=False)
+            subprocess.run(["sh", "-c", self.here(command)], env=os.environ | own, check=False)
 
     def _running(self) -> Process:
         assert self._process is not None

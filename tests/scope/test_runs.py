@@ -63,6 +63,16 @@ def test_a_service_that_runs_with_a_hand_edit_is_loaded_again(scope: Scope) -> N
     assert until(lambda: host.check_output(LIMIT) == "8000")
 
 
+@pytest.mark.one_host
+def test_a_changed_erlang_cookie_is_not_written_under_a_running_member(scope: Scope) -> None:
+    arguments = ("--tags", "rabbitmq", "-e", "rabbitmq_erlang_cookie=another")
+    done = scope.playbook("site", *arguments)
+    assert done.returncode != 0
+    said = "rabbitmq_erlang_cookie is not the cookie with which this member runs"
+    assert said in " ".join(done.stdout.split()), done.stdout
+    assert set(changed(done.stdout).values()) == {0}
+
+
 @pytest.mark.faults
 @pytest.mark.one_host
 def test_a_run_that_was_killed_is_completed_by_the_next(scope: Scope) -> None:

@@ -13,7 +13,8 @@ module: gluster_volume
 short_description: Create a replicated GlusterFS volume
 description:
   - Joins the servers into a pool, creates the volume, sets its options and starts it.  Runs on the
-    first server.
+    first server.  A volume whose bricks are not those wanted is left as it is, and fails the
+    module, also in check mode, since its data would have to be moved.
 options:
   name: {description: Name of the volume., type: str, required: true}
   servers: {description: Host names of the servers., type: list, elements: str, required: true}
@@ -76,32 +77,53 @@ class Gluster:
             for name in [*peer.iter("hostname")]
         }
 
-    def volume(self, name: str) -> tuple[str | None, dict[str, str]]:
-        """Return the status and the options of a volume; None and {} if it does not exist."""
-        for volume in self.ask("volume", "info").iter("volume"):
-            if volume.findtext("name") == name:
-                options = volume.iter("option")
-                set_ = {o.findtext("name") or "": o.findtext("value") or "" for o in options}
-                return volume.findtext("statusStr"), set_
-        return None, {}
+    def volume(self, name: str) -> ET.Element | None:
+        """Return what is known of a volume; None if it does not exist."""
+        volumes = self.ask("volume", "info").iter("volume")
+        return next((each for each in volumes if each.findtext("name") == name), None)
+
+
+def bricks(given: dict[str, Any]) -> list[str]:
+    """Return the bricks that are wanted, as gluster names them."""
+    return [f"{server}:{given['brick']}" for server in given["servers"]]
+
+
+def mistake(volume: ET.Element, given: dict[str, Any]) -> str:
+    """Return how the bricks of a volume differ from those wanted, and what to do; else ''."""
+    there = {brick.findtext("name") or "" for brick in volume.iter("brick")}
+    arbiter = volume.findtext("arbiterCount", "0") != "0"
+    if there != set(bricks(given)):
+        found = f"has its bricks at {', '.join(sorted(there))}, not {', '.join(bricks(given))}"
+    elif len(there) == REPLICAS and arbiter != given["arbiter"]:
+        found = "has an arbiter" if arbiter else "has three copies, and no arbiter"
+    else:
+        return ""
+    return (
+        f"the volume {given['name']} {found}: its data would have to be moved, which no playbook"
+        " does. Put the inventory back, or change the volume by hand as roles/shared_fs/README.md"
+        " says, and run the playbook again"
+    )
 
 
 def reconcile(gluster: Gluster, given: dict[str, Any]) -> None:
     """Join the servers, then create, set and start the volume, each where needed."""
     servers: list[str] = given["servers"]
+    volume = gluster.volume(given["name"])
+    if volume is not None and (found := mistake(volume, given)):
+        gluster.module.fail_json(msg=found)
     gluster.join(servers)
-    state, settings = gluster.volume(given["name"])
-    if state is None:
+    options = [] if volume is None else volume.iter("option")
+    settings = {each.findtext("name"): each.findtext("value") for each in options}
+    if volume is None:
         kind = ["replica", str(REPLICAS)] if len(servers) == REPLICAS else []
         if kind and given["arbiter"]:
             kind = ["replica", "2", "arbiter", "1"]
-        bricks = [f"{server}:{given['brick']}" for server in servers]
         last = ["force"] if given["force"] else []
-        gluster.do("volume", "create", given["name"], *kind, *bricks, *last)
+        gluster.do("volume", "create", given["name"], *kind, *bricks(given), *last)
     for key, value in given["settings"].items():
         if settings.get(key) != str(value):
             gluster.do("volume", "set", given["name"], key, str(value))
-    if state != "Started":
+    if volume is None or volume.findtext("statusStr") != "Started":
         gluster.do("volume", "start", given["name"])
 
 
