@@ -35,7 +35,7 @@ listen ssh
     bind 127.0.0.1:{front}
     default-server inter 200ms fall 2 rise 2
     server one 127.0.0.1:{one} check
-    server two 127.0.0.1:{two} check
+    server two 127.0.0.1:{two} check no-ssl
 """
 
 
@@ -160,6 +160,7 @@ def test_options_of_servers_are_read() -> None:
         "peers lbs\n server a :1024\n"
         "listen web\n default-server ssl ca-file /x\n"
         " server a 192.0.2.1:1 check addr 192.0.2.9\n server b [2001:db8::1]:2 no-ssl port 8\n"
+        " server c name.example:3\n"
     )
     assert {
         name: list(fields.values())
@@ -167,4 +168,5 @@ def test_options_of_servers_are_read() -> None:
     } == {
         "a": ["192.0.2.1", "1", "1", "7", "192.0.2.9"],
         "b": ["2001:db8::1", "2", "0", "8", "-"],
+        "c": ["-", "3", "1", "7", "-"],  # HAProxy has an address for the name
     }

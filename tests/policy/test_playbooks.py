@@ -47,6 +47,31 @@ def test_no_choice_of_hosts_or_tags_skips_the_first_check(name: str) -> None:
     assert plays(name)[0]["tags"] == ["always"]
 
 
+def includes(tasks: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    roles = [task.get("ansible.builtin.include_role", {}) for task in tasks]
+    return [(role["name"], role["tasks_from"]) for role in roles if role]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "loaded"),
+    [
+        ("sftp_nodes", [("sftp_server", "load")]),
+        ("load_balancers", [("haproxy", "load"), ("keepalived", "load"), ("haproxy", "probe")]),
+        ("broker_members", [("rabbitmq", "restart")]),
+    ],
+)
+def test_a_changed_configuration_is_loaded_on_one_host_after_the_other(
+    hosts: str, loaded: list[tuple[str, str]]
+) -> None:
+    one_by_one = [play for play in plays("site") if play.get("serial") == 1]
+    (play,) = [play for play in one_by_one if play["hosts"] == hosts]
+    assert includes(play["tasks"]) == loaded
+    for role in {name for name, _ in loaded} - {"rabbitmq"}:
+        tasks = yaml.safe_load((ROOT / f"roles/{role}/tasks/service.yml").read_text())
+        units = [task for task in tasks if "unit_loaded" in task]
+        assert all(task.get("check_mode") for task in units if task["unit_loaded"]["files"]), role
+
+
 @pytest.mark.parametrize("name", PLAYBOOKS)
 def test_the_readme_tells_of_every_playbook(name: str) -> None:
     assert f"playbooks/{name}.yml" in (ROOT / "README.md").read_text()

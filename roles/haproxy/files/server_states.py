@@ -12,6 +12,7 @@ says nothing.  ``check`` tells where the running HAProxy differs from the config
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import itertools
 import os
 import shlex
@@ -21,6 +22,8 @@ from pathlib import Path
 
 MAINTENANCE, BY_CONFIGURATION, DRAIN = 1, 4, 8  # bits of srv_admin_state
 RUNNING = "2"  # srv_op_state
+NO_SSL = "-1"  # srv_use_ssl of a server with no-ssl
+NONE = "-"  # a field without a value
 TIMEOUT = 10.0  # seconds for HAProxy's answer
 # The fields that are needed; what HAProxy says is complete.
 HEADER = (
@@ -70,12 +73,30 @@ def configured(address: str, options: list[str]) -> Server:
     value = dict(itertools.pairwise(options))
     tls = [word for word in options if word in {"ssl", "no-ssl"}]
     return {
-        "srv_addr": host.strip("[]"),
+        "srv_addr": address_or_none(host.strip("[]")),
         "srv_port": port,
         "srv_use_ssl": "1" if tls[-1:] == ["ssl"] else "0",
         "srv_check_port": value.get("port", "0"),
-        "srv_check_addr": value.get("addr", "-"),
+        "srv_check_addr": value.get("addr", NONE),
     }
+
+
+def address_or_none(host: str) -> str:
+    """Return an IP address as it is; HAProxy looks up a name when it is not told an address."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return NONE
+
+
+def other(server: Server, wanted: Server) -> list[str]:
+    """Return the fields of a server that are not as the configuration says."""
+    found = [key for key, value in wanted.items() if server.get(key) != value]
+    if server.get("srv_use_ssl") == NO_SSL and wanted["srv_use_ssl"] == "0":
+        found.remove("srv_use_ssl")
+    if wanted["srv_addr"] == NONE:  # a name, which HAProxy has resolved
+        found.remove("srv_addr")
+    return found
 
 
 def differences(live: Servers, wanted: Servers) -> list[str]:
@@ -83,13 +104,9 @@ def differences(live: Servers, wanted: Servers) -> list[str]:
     found = []
     for name, fields in wanted.items():
         server = live.get(name, {})
-        other = [
-            f"{key} {server.get(key)}, not {fields[key]}"
-            for key in fields
-            if server.get(key) != fields[key]
-        ]
-        if other:
-            found.append(f"{'/'.join(name)}: {'; '.join(other)}")
+        said = [f"{key} {server.get(key)}, not {fields[key]}" for key in other(server, fields)]
+        if said:
+            found.append(f"{'/'.join(name)}: {'; '.join(said)}")
     return found
 
 
@@ -109,7 +126,7 @@ def in_line(states: Servers, wanted: Servers, *, checked: bool) -> Servers:
     for name, server in states.items():
         if name not in wanted:
             continue
-        same = all(server.get(key) == value for key, value in wanted[name].items())
+        same = not other(server, wanted[name])
         if set_by_operator(server):
             found = {} if checked and same else {"srv_op_state": RUNNING}
             kept[name] = server | wanted[name] | found | {"srv_agent_port": "0"}
