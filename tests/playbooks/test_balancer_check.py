@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from tests.lab.haproxy import Haproxy
 from tests.lab.plugins import ROOT
@@ -66,6 +68,29 @@ def balancer(tmp_path: Path, port: int, server: Process) -> Iterator[Haproxy]:
 def sees_servers(balancer: Haproxy) -> bool:
     command = ["sh", str(SCRIPT), str(balancer.config.with_name("stats.sock"))]
     return subprocess.run(command, check=False, timeout=4).returncode == 0
+
+
+def probe(balancer: Haproxy) -> int:
+    """Run what a playbook runs after it has changed a load balancer."""
+    tasks = yaml.safe_load((ROOT / "roles/haproxy/tasks/probe.yml").read_text())
+    command = tasks[0]["ansible.builtin.shell"]["cmd"]
+    return subprocess.run(["/bin/bash", "-c", balancer.here(command)], check=False).returncode
+
+
+def test_a_changed_balancer_must_see_servers_of_both_kinds_by_checks_since(
+    balancer: Haproxy, server: Process
+) -> None:
+    assert probe(balancer) != 0  # no broker answers
+    text = balancer.config.read_text()
+    one, gone = re.findall(r"server \w+ 127.0.0.1:(\d+)", text)
+    balancer.config.write_text(text.replace(gone, one))
+    balancer.reload()
+    wait_until(lambda: balancer.server("two", "check_status") == ["L4OK"], "a check succeeds")
+    assert probe(balancer) != 0  # too early to tell
+    wait_until(lambda: probe(balancer) == 0, "five seconds later", 15)
+    server.stop()
+    wait_until(lambda: balancer.server("two", "check_status") == ["L4CON"], "a check fails")
+    wait_until(lambda: probe(balancer) != 0, "a check of the other fails, too")
 
 
 def test_one_server_that_is_up_is_enough(balancer: Haproxy) -> None:

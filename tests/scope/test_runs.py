@@ -63,6 +63,26 @@ def test_a_service_that_runs_with_a_hand_edit_is_loaded_again(scope: Scope) -> N
     assert until(lambda: host.check_output(LIMIT) == "8000")
 
 
+@pytest.mark.faults
+def test_a_change_that_keeps_clients_out_stops_after_the_first_load_balancer(scope: Scope) -> None:
+    first, *others = scope.group("load_balancers")
+    if not others:
+        pytest.skip("there is one load balancer")
+    command = "echo 'show stat ssh 4 -1' | socat /run/haproxy/admin.sock - | cut -d, -f18"
+    try:
+        done = scope.playbook("site", *HAPROXY, "-e", "haproxy_sftp_check_port=1")
+        assert done.returncode != 0
+        assert f"fatal: [{first}]" in done.stdout
+        assert "UP" not in scope.host(first).check_output(command)
+        for name in others:
+            assert f"fatal: [{name}]" not in done.stdout
+            assert "DOWN" not in scope.host(name).check_output(command)
+    finally:
+        back = scope.playbook("site", *HAPROXY)
+    assert back.returncode == 0, back.stdout
+    assert until(lambda: "DOWN" not in scope.host(first).check_output(command))
+
+
 @pytest.mark.one_host
 def test_a_changed_erlang_cookie_is_not_written_under_a_running_member(scope: Scope) -> None:
     arguments = ("--tags", "rabbitmq", "-e", "rabbitmq_erlang_cookie=another")
