@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from sarra_lite.broker import report_stream
 from sarra_lite.errors import BrokerError
-from sarra_lite.quota.volumes import content_of
+from sarra_lite.quota.volumes import MOST, content_of
 
 if TYPE_CHECKING:
     from sarra_lite.broker.client import Broker, Delivery
@@ -71,7 +71,7 @@ class Accounting:
             return
         if (content := content_of(reported[0], datetime.now(UTC))) is not None:
             day, user, count = content
-            self._new[day, user] += count
+            self._new[day, user] = min(self._new[day, user] + count, MOST)
             self._volumes.add(day, user, count)
 
 

@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from sarra_lite.errors import ConfigError, SarraError
+from sarra_lite.quota.volumes import MOST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,8 +43,8 @@ class Store:
             with closing(self._open()) as database, database:
                 database.executemany(
                     "INSERT INTO volume VALUES (?, ?, ?)"
-                    " ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes",
-                    [(day, user, count) for (day, user), count in counts.items()],
+                    " ON CONFLICT DO UPDATE SET bytes = min(bytes + excluded.bytes, ?)",
+                    [(*who, min(count, MOST), MOST) for who, count in counts.items()],
                 )
                 database.execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", (stream, offset))
         except sqlite3.Error as error:

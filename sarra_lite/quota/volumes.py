@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _FILE_SENT: Final = 201
 _BLOCK_SENT: Final = 206
 _MONTH: Final = len("2026-11")
+#: Bytes that no sum goes beyond, whatever users report: SQLite and messages have 64 bits.
+MOST: Final = 2**60
 
 
 def content_of(reported: Announcement, now: datetime) -> tuple[str, str, int] | None:
@@ -53,8 +55,9 @@ class Volumes:
         group = self._config.member.get(user)
         for kind, name in (("user", user), ("group", group)):
             if name is not None:
-                self._used[kind, name, day] += count
-                self._used[kind, name, day[:_MONTH]] += count
+                for period in (day, day[:_MONTH]):
+                    used = self._used[kind, name, period]
+                    self._used[kind, name, period] = min(used + count, MOST)
 
     def used(self, kind: str, name: str, period: str) -> int:
         """Return the bytes of a ``user`` or ``group`` in a day or month."""

@@ -12,7 +12,7 @@ from sarra_lite.config.quota import QuotaConfig
 from sarra_lite.errors import ConfigError
 from sarra_lite.messages.structs import Announcement, Blocks, Report
 from sarra_lite.quota.store import Store
-from sarra_lite.quota.volumes import Volumes, content_of, line
+from sarra_lite.quota.volumes import MOST, Volumes, content_of, line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,6 +109,16 @@ def test_counts_and_offset_are_kept(tmp_path: Path) -> None:
     assert store.offset("q_xlog") == 7
     assert store.offset("other") is None
     assert store.counts("2026-11") == {("2026-11-27", "uann"): 10}
+
+
+def test_whatever_sizes_users_report_the_sums_can_be_kept(tmp_path: Path) -> None:
+    """One user's lies must not end the program that gives grants to all."""
+    store, volumes = Store(tmp_path / "quota.sqlite"), Volumes(config(), {})
+    for offset in range(3):
+        volumes.add("2026-11-27", "uann", 2**63 - 1)
+        store.add({("2026-11-27", "uann"): 2 * (2**63 - 1)}, "q_xlog", offset)
+    assert store.counts("2026-11") == {("2026-11-27", "uann"): MOST}
+    assert volumes.used("user", "uann", "2026-11") == MOST
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
