@@ -119,6 +119,13 @@ def show_size(count: float) -> str:
     return f"{count:.0f} {_BINARY[unit]}" if unit == 0 else f"{count:.1f} {_BINARY[unit]}"
 
 
+def show_share(used: int, limit: int | None) -> str:
+    """Return a number of bytes, and of which limit, for people: ``1.5 GiB of 2.0 GiB (75 %)``."""
+    if not limit:
+        return show_size(used)
+    return f"{show_size(used)} of {show_size(limit)} ({100 * used / limit:.0f} %)"
+
+
 def show_duration(seconds: float) -> str:
     """Return a duration for people: ``59 s``, ``5 min``, ``1 h 20 min``, ``2 d 7 h``."""
     days, rest = divmod(max(0, int(seconds)), _SECONDS["d"])

@@ -30,7 +30,10 @@ _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 @dataclass(frozen=True)
 class Delivery:
-    """A message from a queue, to be acknowledged; ``offset`` is its position in a stream."""
+    """A message from a queue, to be acknowledged; ``offset`` is its position in a stream.
+
+    ``user_id``: who has published it, as the broker has verified; None: not said.
+    """
 
     body: bytes
     content_type: str | None
@@ -40,6 +43,7 @@ class Delivery:
     offset: int | None
     tag: int = 0
     channel: Channel | None = field(default=None, repr=False)
+    topic: str = ""
 
 
 @dataclass(frozen=True)
@@ -223,4 +227,5 @@ def _to_delivery(
         offset=offset if isinstance(offset, int) else None,
         tag=method.delivery_tag or 0,
         channel=channel,
+        topic=method.routing_key or "",
     )

@@ -48,7 +48,8 @@ async def declare_for_user(
         await broker.declare_queue(config.report_stream, config.report_arguments)
         # Announcements that a stream keeps count as routed, so sr_post would not notice that no
         # queue gets them: one without a queue of its own does not have them kept.
-        for key in config.stream_keys if queue else [f"{config.report_topic}.#"]:
+        keys = config.stream_keys if queue else [f"{config.report_topic}.#"]
+        for key in [*keys, config.usage_topic]:
             await broker.bind(config.report_stream, config.exchange_name, key)
     except BrokerError as error:
         if reports or broker.lost.is_set():

@@ -5,32 +5,35 @@ takes a grant before it sends as many bytes as the grant is worth.  Several inst
 several hosts: one fills, and another as soon as that one is gone.
 
 Counts what the reports in xlog say was sent, by user and group, and gives a group that has reached
-its volume no grants until the next day or month.
+its volume no grants until the next day or month.  Users are told in their streams of reports,
+which sr_status shows.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from sarra_lite import process, runtime
 from sarra_lite.broker import topology
 from sarra_lite.commands import arguments, connections
 from sarra_lite.config.quota import QuotaConfig
-from sarra_lite.errors import EX_OK
-from sarra_lite.quota.accounting import Accounting, counts_of
+from sarra_lite.errors import EX_OK, ConfigError
+from sarra_lite.quota.accounting import Accounting
 from sarra_lite.quota.filler import Filler
 from sarra_lite.quota.store import Store
+from sarra_lite.quota.teller import Teller
 from sarra_lite.quota.volumes import Volumes, line
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Awaitable, Callable
 
     from sarra_lite.broker.client import Broker
+    from sarra_lite.messages.usage import Used
+    from sarra_lite.quota.disks import DiskReader
 
 EXAMPLES: Final = (
     ("Run the configuration default, as systemd does:", "sr_quota"),
@@ -60,34 +63,61 @@ def main(argv: list[str] | None = None) -> int:
 async def _fill(config: QuotaConfig) -> int:
     """Fill until a signal; return the exit status."""
     stop = runtime.stop_on_signals()
-    work: Callable[[Broker], Awaitable[None]]
-    if config.member:
-        store = Store(config.volumes_file)
-        volumes = Volumes(config, counts_of(store))
-        accounting = Accounting(config.xlogStream, store, volumes)
-        work = partial(_fill_and_count, Filler(config, stop, volumes.refusal), accounting)
-    else:
-        work = Filler(config, stop).serve
+    work = _Counting(config, stop).serve if config.member else Filler(config, stop).serve
     await connections.keep_connected(config, topology.declare_for_quota, work, stop)
     runtime.notify_systemd("STOPPING=1")
     return EX_OK
 
 
-async def _fill_and_count(filler: Filler, accounting: Accounting, broker: Broker) -> None:
-    """Fill and count with one connection, and store what was counted at its end."""
-    failure = runtime.Failure()
-    await accounting.attach(broker, failure)
-    storing = asyncio.ensure_future(accounting.run())
-    failure.watch(storing)
+class _Counting:
+    """Fills, counts, and tells users what was counted, on one connection after the other."""
+
+    def __init__(self, config: QuotaConfig, stop: asyncio.Event) -> None:
+        store = Store(config.volumes_file)
+        volumes = Volumes(config, store.kept(f"{datetime.now(UTC):%Y-%m}").counts)
+        self._filler = Filler(config, stop, volumes.refusal)
+        self._accounting = Accounting(config.xlogStream, store, volumes)
+        self._disks = _disk_reader(config, store)
+
+        def table(now: datetime) -> list[Used]:
+            return volumes.table(now, self._disks.disks if self._disks else None)
+
+        self._teller = Teller(config, table, lambda: self._filler.active)
+
+    async def serve(self, broker: Broker) -> None:
+        """Serve until a request to stop, and store what was counted at the end."""
+        failure = runtime.Failure()
+        await self._accounting.attach(broker, failure)
+        works = [self._accounting.run(), self._teller.run(broker)]
+        if self._disks is not None:
+            works.append(self._disks.run())
+        tasks = [asyncio.ensure_future(work) for work in works]
+        for task in tasks:
+            failure.watch(task)
+        try:
+            await self._filler.serve(broker, failure)
+        finally:
+            self._filler.active = False
+            for task in tasks:
+                task.cancel()
+            await self._accounting.store()
+
+
+def _disk_reader(config: QuotaConfig, store: Store) -> DiskReader | None:
+    """Return what asks Prometheus, if there is one."""
+    if config.prometheusUrl is None:
+        return None
     try:
-        await filler.serve(broker, failure)
-    finally:
-        storing.cancel()
-        await accounting.store()
+        from sarra_lite.quota.disks import DiskReader  # noqa: PLC0415  it needs an extra
+    except ModuleNotFoundError as error:
+        text = f"prometheusUrl: {error.name} is not installed: pip install 'sarra_lite[web]'"
+        raise ConfigError(text) from None
+    return DiskReader(config.prometheusUrl, config, store)
 
 
 def _show(config: QuotaConfig, *, as_json: bool) -> None:
     """Print what was counted on this host of each group and user."""
-    volumes = Volumes(config, counts_of(Store(config.volumes_file)))
-    for entry in volumes.table(datetime.now(UTC)):
-        process.write((json.dumps(entry) if as_json else line(entry)) + "\n")
+    now = datetime.now(UTC)
+    kept = Store(config.volumes_file).kept(f"{now:%Y-%m}")
+    for used in Volumes(config, kept.counts).table(now, kept.disks):
+        process.write((msgspec.json.encode(used).decode() if as_json else line(used)) + "\n")

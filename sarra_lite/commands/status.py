@@ -1,9 +1,9 @@
 """Show your transfers: what is being sent, waits or failed; where one file is, and what to do.
 
 Reads your announcements and reports, which the broker keeps in one stream, and looks at the queue
-of your senders; your own broker account is enough.  Without a FILE it shows what is unfinished, and
-what failed and has not arrived since.  Files that take longer than ten seconds have progress, with
-what limits them.
+of your senders; your own broker account is enough.  Without a FILE it shows what is unfinished,
+what failed and has not arrived since, and how much of quotas is used, where operators count it.
+Files that take longer than ten seconds have progress, with what limits them.
 
 Exit status with a FILE: 0 all of it arrived, 1 something failed, 66 it is not announced, 75 it
 waits, is being sent, or is to be tried again; the first of 1, 66 and 75 that is true.
@@ -23,8 +23,10 @@ from sarra_lite.commands.names import Name, add_arguments
 from sarra_lite.commands.status_text import Shown
 from sarra_lite.config.status import StatusConfig
 from sarra_lite.errors import EX_FAILED, EX_NOINPUT, EX_OK, EX_TEMPFAIL, BrokerRefused
+from sarra_lite.messages.usage import AT_LEAST_EVERY
 from sarra_lite.runtime import log
 from sarra_lite.transfers.history import History
+from sarra_lite.transfers.latest_usage import LatestUsage
 from sarra_lite.transfers.queue import Queue, places
 from sarra_lite.transfers.transfer import State
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sarra_lite.broker.client import Broker
+    from sarra_lite.messages.usage import Usage
     from sarra_lite.messages.v03 import Announcement
 
 # Between the clock of a poster, which writes the time of an announcement, and that of the broker.
@@ -66,7 +69,7 @@ async def _show(config: StatusConfig, args: argparse.Namespace, since: datetime)
     """Read and print; return the exit status."""
     names = [Name(name) for name in args.names]
     async with connections.broker_factory(config)() as broker:
-        history, since = await _read(broker, config, since, names)
+        history, since, usage = await _read(broker, config, since, names)
         # After the stream, so that what a sender has finished meanwhile is not taken for lost.
         queue = await _queue(broker, config.queue)
     found = places(history.unfinished, queue)
@@ -75,7 +78,7 @@ async def _show(config: StatusConfig, args: argparse.Namespace, since: datetime)
     missing = [
         name.text for name in names if not any(name.matches(one.announcement) for one in transfers)
     ]
-    overview = status_text.Overview(history, queue, since, time.time())
+    overview = status_text.Overview(history, queue, since, time.time(), usage)
     if args.json:
         process.write(json.dumps(overview.as_json(shown, missing)) + "\n")
     else:
@@ -87,19 +90,20 @@ async def _show(config: StatusConfig, args: argparse.Namespace, since: datetime)
 
 async def _read(
     broker: Broker, config: StatusConfig, since: datetime, names: list[Name]
-) -> tuple[History, datetime]:
+) -> tuple[History, datetime, Usage | None]:
     """Return what the stream tells, and since when: later, if it does not reach back so far.
 
-    Of what is unfinished it tells all since the announcement.
+    And what it tells of quotas.  Of what is unfinished it tells all since the announcement.
     """
 
     def is_sought(announcement: Announcement) -> bool:
         return any(name.matches(announcement) for name in names)
 
-    begin = since
+    begin = min(since, datetime.now(UTC) - AT_LEAST_EVERY - _CLOCKS_DIFFER)
+    latest = LatestUsage(config.broker.user)
     while True:
         history = History(units.time_string(int(since.timestamp()) * 10**9), is_sought)
-        first = await _take_all(broker, config, begin, history)
+        first = await _take_all(broker, config, begin, history, latest)
         oldest = _moment(history.oldest) - _CLOCKS_DIFFER if history.oldest else begin
         if oldest >= begin - _CLOCKS_DIFFER:
             break
@@ -112,18 +116,20 @@ async def _read(
         )
     if first and history.begins:  # what was before may have been deleted
         since = max(since, _moment(history.begins))
-    return history, since
+    return history, since, latest.usage
 
 
 async def _take_all(
-    broker: Broker, config: StatusConfig, begin: datetime, history: History
+    broker: Broker, config: StatusConfig, begin: datetime, history: History, latest: LatestUsage
 ) -> int | None:
-    """Have ``history`` take all messages since a time; return the offset of the first one."""
+    """Have the two take all messages since a time; return the offset of the first one."""
     first = None
     try:
         async for delivery in streams.read(broker, config.report_stream, begin):
             first = delivery.offset if first is None else first
-            if (message := report_stream.decode(delivery)) is not None:
+            if latest.is_about(delivery.topic):
+                latest.take(delivery.body, delivery.user_id)
+            elif (message := report_stream.decode(delivery)) is not None:
                 history.take(message)
     except BrokerRefused as error:
         if not error.is_missing or config.reportStream is not None:

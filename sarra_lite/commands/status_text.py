@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from sarra_lite import units
+from sarra_lite.commands import usage_text
 from sarra_lite.commands.path_announcements import kind
 from sarra_lite.messages.blocks import METHODS
 from sarra_lite.transfers.advice import advice
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from sarra_lite.messages.usage import Usage
     from sarra_lite.messages.v03 import Announcement, Report
     from sarra_lite.transfers.history import History
     from sarra_lite.transfers.queue import Place, Queue
@@ -48,12 +50,20 @@ class Shown(NamedTuple):
 class Overview:
     """Shows transfers beside what is known of all of them."""
 
-    def __init__(self, history: History, queue: Queue | None, since: datetime, now: float) -> None:
-        """``now``: seconds since 1970."""
+    def __init__(
+        self,
+        history: History,
+        queue: Queue | None,
+        since: datetime,
+        now: float,
+        usage: Usage | None = None,
+    ) -> None:
+        """``now``: seconds since 1970; ``usage``: of quotas, if it is known."""
         self._history = history
         self._queue = queue
         self._since = since
         self._now = now
+        self._usage = usage
 
     def lines(
         self, shown: list[Shown], missing: list[str], limit: int | None, *, sought: bool
@@ -95,6 +105,7 @@ class Overview:
         if (outage := self._history.outage) is not None:
             when = units.show_time(outage.time_completed)
             yield f"the destination did not answer at {when} UTC: {outage.message}"
+        yield from usage_text.lines(self._usage, self._now)
 
     def _headline(self, one: Shown) -> str:
         transfer, place = one.transfer, one.place
@@ -158,6 +169,7 @@ class Overview:
             "since": units.time_string(int(self._since.timestamp()) * 10**9),
             "queue": queue,
             "arrived": self._history.arrived,
+            "usage": msgspec.to_builtins(self._usage),
             "outage": self._history.outage.message if self._history.outage else None,
             "files": [_json(one) for one in shown] + unknown,
         }

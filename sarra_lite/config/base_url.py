@@ -1,4 +1,4 @@
-"""The check of the URL that announced paths are relative to."""
+"""The checks of URLs: of the one that announced paths are relative to, and of a web server's."""
 
 from __future__ import annotations
 
@@ -27,3 +27,12 @@ def problems(url: str, *, is_directory: bool) -> Iterator[str]:
         yield "has # or ?; write them as %23 and %3F in a path"
     if parts.path.lstrip("/").startswith("~") and is_directory:
         yield "only shells expand ~; write the directory that it stands for"
+
+
+def is_web(url: str) -> bool:
+    """Return whether it is a URL of http or https with a host."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

@@ -10,6 +10,7 @@ import platformdirs
 from msgspec import Meta
 
 from sarra_lite import units
+from sarra_lite.config.base_url import is_web
 from sarra_lite.config.schema import option
 from sarra_lite.config.shared import BrokerConfig
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 GRANTS_PER_SECOND: Final = 20  # of each group; the role broker_objects calculates with it, too
 _MIN_RATE: Final = 1000  # bytes a second
 _MAX_BURST: Final = 3600  # seconds
+_LEAST_EVERY: Final = 1.0  # seconds
 
 
 class QuotaConfig(BrokerConfig):
@@ -36,6 +38,11 @@ class QuotaConfig(BrokerConfig):
         next day.
     monthlyVolume: The same for a calendar month.
     warnPercent: Share of a volume at which a warning is logged.
+    prometheusUrl: Prometheus of the scope, to which SFTP nodes tell the disk space that users and
+        groups have used. Default: none, and disk space is not counted.
+    usageExchange: Exchange on which users with a stream of reports are told what they and their
+        group have used; sr_status shows it.
+    usageEvery: How often a user is told at most.
     xlogStream: Stream that keeps the reports of all users.
     stateDir: Directory for what was counted. Default: sarra_lite in the user's directory for state
         ($XDG_STATE_HOME or ~/.local/state).
@@ -50,6 +57,9 @@ class QuotaConfig(BrokerConfig):
     dailyVolume: dict[str, str] = option(default={}, example='{ cloudmech = "2T" }')
     monthlyVolume: dict[str, str] = option(default={}, example='{ cloudmech = "40T" }')
     warnPercent: Annotated[int, Meta(ge=1, le=100)] = option(default=80, example="90")
+    prometheusUrl: str | None = option(default=None, example='"http://127.0.0.1:9090"', kind="URL")
+    usageExchange: str = option(default="xusage", example='"xusage"')
+    usageEvery: float = option(default=60.0, example='"5m"')
     xlogStream: str = option(default="q_xlog", example='"q_xlog"')
     stateDir: str | None = option(default=None, example='"/var/lib/sr_quota"', kind="directory")
 
@@ -98,6 +108,10 @@ class QuotaConfig(BrokerConfig):
             yield from _wrong(key, table, units.parse_size, 1, None)
             for group in sorted(table.keys() - set(self.member.values())):
                 yield key, f"{group} has no member"
+        if self.usageEvery < _LEAST_EVERY:
+            yield "usageEvery", f"is below {_LEAST_EVERY:.0f} s"
+        if self.prometheusUrl is not None and not is_web(self.prometheusUrl):
+            yield "prometheusUrl", f"not a URL of http or https: {self.prometheusUrl}"
         for group in self.burst.keys() - self.rate.keys():
             yield "burst", f"{group} has no rate"
 

@@ -17,6 +17,7 @@ from sarra_lite.config.credentials import Endpoint  # noqa: TC001  schema evalua
 from sarra_lite.config.rules import Rule
 from sarra_lite.config.schema import BaseConfig, option
 from sarra_lite.errors import TransferError
+from sarra_lite.messages import usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,6 +79,11 @@ class BrokerConfig(BaseConfig):
     def block_topic(self) -> str:
         """Prefix of the topics of all blocks of a file but the first one."""
         return self.topicPrefix.partition(".")[0] + ".block"
+
+    @property
+    def usage_topic(self) -> str:
+        """Topic by which sr_quota tells the user what is used of quotas."""
+        return usage.topic(self.broker.user)
 
     def topic_prefix(self, announcement: Announcement) -> str:
         """Return the prefix of the topic of an announcement.

@@ -6,11 +6,11 @@ import ipaddress
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
-from urllib.parse import urlsplit
 
 import platformdirs
 
 from sarra_lite.config import expected
+from sarra_lite.config.base_url import is_web
 from sarra_lite.config.schema import option
 from sarra_lite.config.shared import BrokerConfig
 
@@ -41,7 +41,8 @@ class WebConfig(BrokerConfig):
         with a slash at its end. Without it they are no links.
     expectFile: File with the files that are expected of users and groups, the same as sr_monitor
         has.
-    quotaConfig: Configuration of an sr_quota on this host, whose volumes and limits the page shows.
+    quotaConfig: Configuration of an sr_quota on this host; the page shows the volumes and the disk
+        space that it has counted.
     historyFile: Store of sr_monitor. Default: the one of its configuration default, in
         sarra_lite in the user's directory for state ($XDG_STATE_HOME or ~/.local/state).
     """
@@ -121,16 +122,8 @@ class WebConfig(BrokerConfig):
                 yield key, f"no such file: {file}"
         yield from (("expectFile", line) for line in expected.problems(self.expectFile))
         for key in ("prometheusUrl", "runbooks"):
-            if (url := getattr(self, key)) and not _is_web(url):
+            if (url := getattr(self, key)) and not is_web(url):
                 yield key, f"not a URL of http or https: {url}"
-
-
-def _is_web(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
 
 
 def _is_address(text: str) -> bool:

@@ -13,7 +13,7 @@ from sarra_lite.quota.volumes import MOST, content_of
 
 if TYPE_CHECKING:
     from sarra_lite.broker.client import Broker, Delivery
-    from sarra_lite.quota.store import Counts, Store
+    from sarra_lite.quota.store import Store
     from sarra_lite.quota.volumes import Volumes
     from sarra_lite.runtime import Failure
 
@@ -73,8 +73,3 @@ class Accounting:
             day, user, count = content
             self._new[day, user] = min(self._new[day, user] + count, MOST)
             self._volumes.add(day, user, count)
-
-
-def counts_of(store: Store) -> Counts:
-    """Return the counts of the current month."""
-    return store.counts(f"{datetime.now(UTC):%Y-%m}")

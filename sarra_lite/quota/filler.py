@@ -40,6 +40,7 @@ class Filler:
         self._config = config
         self._stop = stop
         self._refusal = refusal
+        self.active = False  # whether it is this instance's turn
         self._missing: dict[str, float] = {}  # when the queue of a group is declared again
 
     async def serve(self, broker: Broker, failure: runtime.Failure | None = None) -> None:
@@ -58,7 +59,8 @@ class Filler:
         schedules: dict[str, Schedule] = {}
         while not await runtime.wait_for_any(_TICK, self._stop, failure.event):
             now = time.monotonic()
-            if not turns.beat():
+            self.active = turns.beat()
+            if not self.active:
                 schedules = {}
             elif not schedules:
                 rates = self._config.byte_rates.items()
@@ -67,7 +69,7 @@ class Filler:
             for group, schedule in schedules.items():
                 for grant in self._grants(group, schedule.due(now)):
                     send(self._config.grant_queue(group), grants.encode(grant))
-            runtime.notify_alive("filling" if turns.active else "standing by")
+            runtime.notify_alive("filling" if self.active else "standing by")
         failure.check()
 
     def _returned(self, queue: str) -> None:

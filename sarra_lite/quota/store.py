@@ -1,24 +1,40 @@
-"""Bytes by day and user, and how far the stream of reports was read, in one SQLite file."""
+"""Bytes by day and user, disk space, and how far reports were read, in one SQLite file."""
 
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sarra_lite.errors import ConfigError, SarraError
+from sarra_lite.messages.usage import Disk
 from sarra_lite.quota.volumes import MOST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from sarra_lite.messages.usage import Disks
+
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS volume (day TEXT, user TEXT, bytes INTEGER, PRIMARY KEY (day, user));
 CREATE TABLE IF NOT EXISTS progress (stream TEXT PRIMARY KEY, offset INTEGER);
+CREATE TABLE IF NOT EXISTS disk (kind TEXT, name TEXT, used INTEGER, most INTEGER);
+CREATE TABLE IF NOT EXISTS disk_told (time REAL);
 """
 
+#: Seconds for which disk space is known after it was told.
+FRESH: Final = 300.0
+
 Counts = dict[tuple[str, str], int]  # bytes by day (2026-11-27) and user
+
+
+class Kept(NamedTuple):
+    """What a store has; ``disks`` is None when nobody has told them of late."""
+
+    counts: Counts
+    disks: Disks | None
 
 
 class Store:
@@ -58,28 +74,48 @@ class Store:
             ).fetchone()
         return None if row is None else int(row[0])
 
-    def counts(self, since: str) -> Counts:
-        """Return the bytes by day and user since a day or month."""
+    def keep_disks(self, disks: Disks, now: float) -> None:
+        """Keep disk space in place of what was told before; ``now`` in seconds since 1970.
+
+        Raises SarraError as ``add`` does.
+        """
+        try:
+            with closing(self._open()) as database, database:
+                database.execute("DELETE FROM disk")
+                database.execute("DELETE FROM disk_told")
+                rows = [(*who, *disk) for who, disk in disks.items()]
+                database.executemany("INSERT INTO disk VALUES (?, ?, ?, ?)", rows)
+                database.execute("INSERT INTO disk_told VALUES (?)", (now,))
+        except sqlite3.Error as error:
+            raise SarraError(f"{self._file}: cannot keep disk space: {error}") from None
+
+    def kept(self, since: str) -> Kept:
+        """Return bytes by day and user since a day or month, and disk space."""
         with closing(self._open()) as database:
-            return _counts(database, since)
+            return _kept(database, since)
 
     def _open(self) -> sqlite3.Connection:
         return sqlite3.connect(self._file, timeout=10)
 
 
-def read_counts(file: Path, since: str) -> Counts:
-    """Return what ``Store.counts`` does, of the store of another process; write nothing to it.
+def read(file: Path, since: str) -> Kept:
+    """Return what ``Store.kept`` does, of the store of another process; write nothing to it.
 
     Raise ConfigError when it cannot be read.
     """
     address = f"{file.absolute().as_uri()}?mode=ro"
     try:
         with closing(sqlite3.connect(address, timeout=10, uri=True)) as database:
-            return _counts(database, since)
+            return _kept(database, since)
     except sqlite3.Error as error:
         raise ConfigError(f"{file}: cannot read volumes: {error}") from None
 
 
-def _counts(database: sqlite3.Connection, since: str) -> Counts:
+def _kept(database: sqlite3.Connection, since: str) -> Kept:
     rows = database.execute("SELECT day, user, bytes FROM volume WHERE day >= ?", (since,))
-    return {(day, user): int(count) for day, user, count in rows}
+    counts = {(day, user): int(count) for day, user, count in rows}
+    fresh = time.time() - FRESH
+    if database.execute("SELECT 1 FROM disk_told WHERE time > ?", (fresh,)).fetchone() is None:
+        return Kept(counts, None)
+    rows = database.execute("SELECT kind, name, used, most FROM disk")
+    return Kept(counts, {(kind, name): Disk(used, most) for kind, name, used, most in rows})

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from sarra_lite import units
 from sarra_lite.messages.grants import Grant
+from sarra_lite.messages.usage import Used
 from sarra_lite.runtime import log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sarra_lite.config.quota import QuotaConfig
+    from sarra_lite.messages.usage import Disks
     from sarra_lite.messages.v03 import Announcement
 
 _FILE_SENT: Final = 201
@@ -97,33 +99,36 @@ class Volumes:
             self._told.add((group, period, what))
             log.warning("%s", text)
 
-    def table(self, now: datetime) -> list[dict[str, object]]:
-        """Return one entry for each group and user: bytes of this day and month, and limits."""
-        day, month = f"{now:%Y-%m-%d}", f"{now:%Y-%m}"
+    def table(self, now: datetime, disks: Disks | None = None) -> list[Used]:
+        """Return what each group and user has used this day and month, and on disk, of limits."""
+        day, month, disks = f"{now:%Y-%m-%d}", f"{now:%Y-%m}", disks or {}
         config = self._config
         groups = {*config.rate, *config.member.values()}
         names = {("group", group) for group in groups} | {("user", u) for u in config.member}
         names |= {(kind, name) for kind, name, period in self._used if period == month}
-        entries: list[dict[str, object]] = []
-        for kind, name in sorted(names):
-            entry: dict[str, object] = {"kind": kind, "name": name}
-            for key, period, option in (
-                ("day", day, "dailyVolume"),
-                ("month", month, "monthlyVolume"),
-            ):
-                limit = config.volume_bytes[option].get(name) if kind == "group" else None
-                entry |= {key: self._used[kind, name, period], f"{key}Limit": limit}
-            entries.append(entry)
-        return entries
+        return [self._of(kind, name, day, month, disks) for kind, name in sorted({*names, *disks})]
+
+    def _of(self, kind: str, name: str, day: str, month: str, disks: Disks) -> Used:
+        daily, monthly = (
+            self._config.volume_bytes[option].get(name) if kind == "group" else None
+            for option in ("dailyVolume", "monthlyVolume")
+        )
+        used = self._used
+        disk, disk_limit = disks.get((kind, name), (None, None))
+        return Used(
+            "group" if kind == "group" else "user",
+            name,
+            used[kind, name, day],
+            daily,
+            used[kind, name, month],
+            monthly,
+            disk,
+            disk_limit,
+        )
 
 
-def line(entry: dict[str, object]) -> str:
+def line(used: Used) -> str:
     """Return an entry of the table for people."""
-    cells = []
-    for key in ("day", "month"):
-        used, limit = entry[key], entry[f"{key}Limit"]
-        text = units.show_size(used) if isinstance(used, int) else "-"
-        if isinstance(limit, int) and isinstance(used, int):
-            text += f" ({100 * used / limit:.0f} % of {units.show_size(limit)})"
-        cells.append(text)
-    return f"{entry['kind']:<6} {entry['name']:<16} {cells[0]:>32} {cells[1]:>32}"
+    cells = {what: units.show_share(count, limit) for what, count, limit in used.amounts()}
+    texts = "".join(f" {cells.get(what, '-'):>32}" for what in ("day", "month", "disk"))
+    return f"{used.kind:<6} {used.name:<16}{texts}"

@@ -10,13 +10,13 @@ from anyio import from_thread
 from starlette.exceptions import HTTPException
 
 from sarra_lite.messages.change import sentence
-from sarra_lite.web.prometheus import Unanswered
+from sarra_lite.prometheus import Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sarra_lite.prometheus import Alert, Prometheus, Sample, Seen
     from sarra_lite.web.pages import Query
-    from sarra_lite.web.prometheus import Alert, Prometheus, Sample, Seen
     from sarra_lite.web.records import Records
 
 _ALWAYS: Final = "DeadMan"  # fires as long as Prometheus evaluates rules

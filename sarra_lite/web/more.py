@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sarra_lite.prometheus import Prometheus
 from sarra_lite.web import health, unusual
 from sarra_lite.web.calendars import Calendars
 from sarra_lite.web.people import People
-from sarra_lite.web.prometheus import Prometheus
 from sarra_lite.web.quotas import Quotas
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class MorePages:
         url = config.prometheusUrl
         self._prometheus = None if url is None else Prometheus(url, config.tlsCaFile)
         self._runbooks = config.runbooks
-        self._people = People(Quotas(config, self._prometheus))
+        self._people = People(Quotas(config))
         self._calendars = Calendars(config.expectations(), config.member)
 
     def contents(self) -> dict[str, Content]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from sarra_lite.messages.usage import Disk
 from sarra_lite.quota.store import Store
 from tests.lab.page import Page, cells, ended
-from tests.lab.processes import free_port
-from tests.lab.prometheus import Target, prometheus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from tests.lab.site import Site
 
 GIB = 1 << 30
-DISK = 'sftp_disk_%s_bytes{kind="%s",name="%s"} %d\n'
 
 
 def counted(page: Page) -> tuple[Path, Path]:
@@ -36,45 +35,46 @@ def counted(page: Page) -> tuple[Path, Path]:
     return file, store
 
 
+def with_disks(page: Page) -> Path:
+    """Return such a store with disk space, as sr_quota keeps it."""
+    file, store = counted(page)
+    file.write_text(f'prometheusUrl = "http://127.0.0.1:9"\n{file.read_text()}')
+    disks = {("user", page.site.user): Disk(9 * GIB, 10 * GIB), ("group", "h"): Disk(GIB, 10 * GIB)}
+    Store(store).keep_disks(disks, time.time())
+    return store
+
+
 def table(text: str) -> dict[str, list[str]]:
     _, *rows = cells(text, "Used of the limits")
     return {who: rest for who, *rest in rows}
 
 
 def test_a_user_sees_what_he_and_his_group_have_used(site: Site, authority: Authority) -> None:
-    name = site.user.removeprefix("u")
-    told = "".join(
-        DISK % ("used", kind, who, used) + DISK % ("limit", kind, who, 10 * GIB)
-        for kind, who, used in (("user", name, 9.6 * GIB), ("group", "h", GIB))
-    )
-    targets = [Target("node", f"svrsftp{number}", told) for number in (1, 2)]
-    with prometheus(site.directory / "prometheus", targets) as url:
-        file = site.directory / "quota.toml"
-        page = Page(site, authority, f'prometheusUrl = "{url}"\nquotaConfig = "{file}"\n')
-        _, store = counted(page)
-        page.keep(ended(site.user, b"f"))
-        before = store.read_bytes()
-        with page.running():
-            with page.client(site.user, site.password) as client:
-                text = client.get("/people").text
-                assert table(text) == {
-                    "group g": ["-", "4.0 GiB of 4.0 GiB, 100 %", "4.0 GiB of 40.0 GiB, 10 %"],
-                    f"user {site.user}": ["9.6 GiB of 10.0 GiB, 96 %", "3.0 GiB", "3.0 GiB"],
-                }
-                assert next(iter(table(text))) == "group g"
-                assert f'max="{4 * GIB}"' in text
-                assert re.search(f'<meter aria-label="Sent today"[^>]* value="{4 * GIB}">', text)
-            with page.client(page.netops) as client:
-                everybody = table(client.get("/people").text)
-                assert len(everybody) == 5
-                assert everybody["group h"] == ["1.0 GiB of 10.0 GiB, 10 %", "7 B", "7 B"]
-        assert store.read_bytes() == before
+    page = Page(site, authority, f'quotaConfig = "{site.directory / "quota.toml"}"\n')
+    store = with_disks(page)
+    page.keep(ended(site.user, b"f"))
+    before = store.read_bytes()
+    with page.running():
+        with page.client(site.user, site.password) as client:
+            text = client.get("/people").text
+            assert table(text) == {
+                "group g": ["-", "4.0 GiB of 4.0 GiB, 100 %", "4.0 GiB of 40.0 GiB, 10 %"],
+                f"user {site.user}": ["9.0 GiB of 10.0 GiB, 90 %", "3.0 GiB", "3.0 GiB"],
+            }
+            assert next(iter(table(text))) == "group g"
+            assert f'max="{4 * GIB}"' in text
+            assert re.search(f'<meter aria-label="Sent today"[^>]* value="{4 * GIB}">', text)
+        with page.client(page.netops) as client:
+            everybody = table(client.get("/people").text)
+            assert len(everybody) == 5
+            assert everybody["group h"] == ["1.0 GiB of 10.0 GiB, 10 %", "7 B", "7 B"]
+    assert store.read_bytes() == before
 
 
 def test_what_is_not_known_is_told_and_the_rest_is_shown(site: Site, authority: Authority) -> None:
-    more = f'prometheusUrl = "http://127.0.0.1:{free_port()}"\n'
-    page = Page(site, authority, more + f'quotaConfig = "{site.directory / "quota.toml"}"\n')
-    _, store = counted(page)
+    page = Page(site, authority, f'quotaConfig = "{site.directory / "quota.toml"}"\n')
+    store = with_disks(page)
+    Store(store).keep_disks({}, time.time() - 3600)
     page.keep(ended(page.other, b"f"))
     with page.running() as process, page.client(page.other) as client:
         text = client.get("/people").text

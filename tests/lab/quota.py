@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING
 
+from sarra_lite import units
 from tests.lab.rabbitmq import User
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ class Quota:
         self.queue = f"grant_{self.group}"
         self.active_queue = f"q_quota_{site.name}"
         self.exchange = f"xgrant_{site.name}"
+        self.xlog = f"q_xlog_{site.name}"  # for the option xlogStream
         self.user = f"quota_{site.name}"
         site.rabbit.add_users(User(self.user, "pw", ".*", ".*", ".*"))
         with site.credentials.open("a") as file:
@@ -45,6 +48,15 @@ class Quota:
             channel.queue_declare(self.queue, durable=True, arguments={"x-queue-type": "quorum"})
             for size in sizes:
                 channel.basic_publish("", self.queue, json.dumps({"bytes": size}).encode())
+
+    def count(self, size: int) -> None:
+        """Have sr_quota count a file of the site, by a report in its stream ``xlog``."""
+        now = units.time_string(time.time_ns())
+        result = {"code": 201, "message": "file sent", "timeCompleted": now, "bytes": size}
+        body = {"pubTime": now, "baseUrl": "file:/", "relPath": "f", "source": self.site.user}
+        with self.site.rabbit.channel() as channel:
+            channel.queue_declare(self.xlog, durable=True, arguments={"x-queue-type": "stream"})
+            channel.basic_publish("", self.xlog, json.dumps(body | {"report": result}).encode())
 
     def left(self) -> int:
         """Return the number of grants in the queue that no sender has in hand."""

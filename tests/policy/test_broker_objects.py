@@ -1,12 +1,15 @@
-"""What the module rabbitmq_objects deletes, of a broker that others use, too."""
+"""What users may do with what is made, and what the module rabbitmq_objects deletes."""
 
 from __future__ import annotations
 
+import json
+import re
 import runpy
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from jinja2 import Environment, StrictUndefined
 
 ROOT = Path(__file__).parents[2]
 MODULE: Final = runpy.run_path(
@@ -88,3 +91,45 @@ def test_a_group_without_a_rate_loses_its_queue_of_grants_and_the_limit_of_it() 
     gone = removed(live, NOTHING | kept)
     assert gone["queues"] == ["grant_gone"]
     assert gone["parameters"] == ["grant_gone"]
+
+
+def rendered() -> dict[str, Any]:
+    """Return the objects of a scope with the users ann, ann2 and bob."""
+    environment = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701  JSON
+    environment.filters |= {"to_json": json.dumps, "regex_escape": re.escape}
+    path = ROOT / "roles/broker_objects/templates/objects.json.j2"
+    names = {name: f"u{name}" for name in ("src2log", "netops", "quota")}
+    values: dict[str, Any] = {f"{name}_user": user for name, user in names.items()} | {
+        "user_prefix": "u", "exchange_prefix": "xac_", "users": ["ann", "ann2", "bob"],
+        "queues": ["default"], "user_queues": {}, "queue_max_bytes": 1, "queue_max_length": 1,
+        "report_max_age": "30D", "report_max_bytes": 10**9, "grant_queues": {"ann": "grant_g"},
+        "grants": [{"name": "g", "queue": "grant_g", "length": 20}], "max_connections": 1,
+        "max_channels": 1, "src2log_max_bytes": 1,
+    }  # fmt: skip
+    text = environment.from_string(path.read_text()).render(
+        {f"broker_objects_{name}": value for name, value in values.items()},
+        __broker_objects_all_users=["uann", "uann2", "ubob", *names.values()],
+        __broker_objects_scope_users=list(names.values()),
+        __broker_objects_user_queue="^q_u[a-z][a-z0-9]*[._]",
+    )
+    return dict(json.loads(text))
+
+
+def test_each_user_is_told_his_own_usage_and_only_sr_quota_can_tell_it() -> None:
+    objects = rendered()
+    told = [row for row in objects["bindings"] if row["source"] == "xusage"]
+    assert {(row["destination_type"], row["destination"], row["routing_key"]) for row in told} == {
+        ("exchange", f"xac_{name}", f"usage.u{name}") for name in ("ann", "ann2", "bob")
+    }
+    assert "xusage" in {row["name"] for row in objects["exchanges"]}
+    allowed = {
+        (row["user"], kind)
+        for row in objects["permissions"]
+        for kind in ("configure", "write", "read")
+        if re.search(row[kind], "xusage")
+    }
+    assert allowed == {("uquota", "write")}
+    by_others = {
+        row["user"] for row in objects["permissions"] if re.search(row["write"], "xac_ann")
+    }
+    assert by_others == {"uann"}

@@ -16,7 +16,8 @@ from prometheus_client import generate_latest
 from sarra_lite.config.credentials import parse_url
 from sarra_lite.config.monitor import MonitorConfig
 from sarra_lite.monitor.metrics import Metrics
-from sarra_lite.web import health, quotas
+from sarra_lite.quota import disks
+from sarra_lite.web import health
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "docs/grafana/scope.json").read_text())
@@ -25,7 +26,7 @@ EXPRESSIONS = [
     for panel in DASHBOARD["panels"]
     for target in panel["targets"]
 ]
-PAGE = [*health.EXPRESSIONS.values(), *quotas.DISK.values()]
+PAGE = [*health.EXPRESSIONS.values(), *disks.DISK.values()]
 RULES = "".join(path.read_text() for path in ROOT.glob("roles/prometheus/files/rules/*.yml"))
 CANARY = (ROOT / "roles/canary/files/canary.py").read_text()
 OURS = re.compile(r"\bsarra_[a-z_]+")

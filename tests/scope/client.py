@@ -201,6 +201,9 @@ def amqp(url: str, ca: str, other: str) -> dict[str, str]:
             c.queue_declare(mine, durable=True, arguments=kind),
             c.queue_bind(mine, exchange, "#"),
         ),
+        "tell usage": lambda c: c.basic_publish("xusage", f"usage.u{other}", b"{}", mandatory=True),
+        "read usage": lambda c: c.queue_bind(mine, "xusage", "#"),
+        "have usage read": lambda c: c.exchange_bind(f"xac_{user[1:]}", "xusage", "#"),
         "read xlog": lambda c: c.queue_bind(mine, "xlog", "#"),
     }
     found = {}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from sarra_lite.config import schema
 from sarra_lite.config.quota import QuotaConfig
 from sarra_lite.errors import ConfigError
 from sarra_lite.messages.structs import Announcement, Blocks, Report
-from sarra_lite.quota.store import Store
+from sarra_lite.messages.usage import Disk, Used
+from sarra_lite.quota.store import FRESH, Store, read
 from sarra_lite.quota.volumes import MOST, Volumes, content_of, line
 
 if TYPE_CHECKING:
@@ -88,16 +91,18 @@ def test_a_month_ends_with_its_last_day(now: tuple[int, int, int], end: str) -> 
 def test_the_table_has_groups_and_users_and_lines_show_shares() -> None:
     volumes = Volumes(config(monthlyVolume={"cloudmech": "1000"}), {("2026-11-02", "uann"): 250})
     table = volumes.table(NOW)
-    assert table[0] == {
-        "kind": "group",
-        "name": "cloudmech",
-        "day": 0,
-        "dayLimit": None,
-        "month": 250,
-        "monthLimit": 1000,
-    }
-    assert [entry["name"] for entry in table[1:]] == ["uann", "ubob"]
-    assert "250 B (25 % of 1000 B)" in line(table[0])
+    assert table[0] == Used("group", "cloudmech", 0, None, 250, 1000)
+    assert [entry.name for entry in table[1:]] == ["uann", "ubob"]
+    assert "250 B of 1000 B (25 %)" in line(table[0])
+
+
+def test_the_table_has_disk_space_also_of_those_who_have_sent_nothing() -> None:
+    disks = {("user", "uann"): Disk(96, 100), ("user", "udan"): Disk(0, 5)}
+    rows = {used.name: used for used in Volumes(config(), {}).table(NOW, disks)}
+    assert rows["uann"] == Used("user", "uann", 0, None, 0, None, 96, 100)
+    assert rows["udan"].diskLimit == 5
+    assert rows["ubob"].disk is None
+    assert line(rows["uann"]).endswith("96 B of 100 B (96 %)")
 
 
 def test_counts_and_offset_are_kept(tmp_path: Path) -> None:
@@ -108,7 +113,19 @@ def test_counts_and_offset_are_kept(tmp_path: Path) -> None:
     store = Store(file)
     assert store.offset("q_xlog") == 7
     assert store.offset("other") is None
-    assert store.counts("2026-11") == {("2026-11-27", "uann"): 10}
+    assert store.kept("2026-11") == ({("2026-11-27", "uann"): 10}, None)
+
+
+def test_disk_space_is_kept_in_place_of_what_was_told_before_and_not_for_long(
+    tmp_path: Path,
+) -> None:
+    store = Store(tmp_path / "quota.sqlite")
+    now = time.time()
+    store.keep_disks({("user", "uann"): Disk(1, 2), ("group", "gone"): Disk(1, 2)}, now)
+    store.keep_disks({("user", "uann"): Disk(2, 2)}, now)
+    assert read(tmp_path / "quota.sqlite", "2026-11").disks == {("user", "uann"): Disk(2, 2)}
+    store.keep_disks({("user", "uann"): Disk(2, 2)}, now - FRESH - 1)
+    assert store.kept("2026-11").disks is None
 
 
 def test_whatever_sizes_users_report_the_sums_can_be_kept(tmp_path: Path) -> None:
@@ -117,8 +134,8 @@ def test_whatever_sizes_users_report_the_sums_can_be_kept(tmp_path: Path) -> Non
     for offset in range(3):
         volumes.add("2026-11-27", "uann", 2**63 - 1)
         store.add({("2026-11-27", "uann"): 2 * (2**63 - 1)}, "q_xlog", offset)
-    assert store.counts("2026-11") == {("2026-11-27", "uann"): MOST}
-    assert volumes.used("user", "uann", "2026-11") == MOST
+    assert store.kept("2026-11").counts == {("2026-11-27", "uann"): MOST}
+    assert msgspec.json.encode(volumes.table(NOW))
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
