@@ -94,7 +94,7 @@ def test_a_large_file_has_per_cent_rate_and_time_left(site: Site) -> None:
         site.run("sr_post", "--block-size", "1Mi", large)
         wait_until(lambda: state(site, "large")["state"] == "being sent")
         done = site.run("sr_status", "large", status=UNFINISHED)
-        line = r"large: being sent, \d+ %: \d+\.\d MiB of 12.0 MiB, .*iB/s, \d+ s left\n"
+        line = r"large: being sent, \d+ %: \d+\.\d MiB of 12.0 MiB, .*iB/s, \d+ (s|min) left\n"
         assert re.search(line, done.stdout), done.stdout
         assert re.search(r" of 12 blocks, by default/\d+ on ", done.stdout), done.stdout
         sender.terminate()
