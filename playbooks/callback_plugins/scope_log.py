@@ -122,7 +122,7 @@ def revision() -> str:
 
 def arguments(extra: dict[str, Any]) -> list[str]:
     """Return the variables of the command line: names, and values that are names of the scope."""
-    names = sorted(extra.keys() - {"scope_run"})
+    names = sorted(extra.keys() - {"playbook_changes"})
     return [f"{name}={str(extra[name])[:MAX_TEXT]}" if name in TOLD else name for name in names]
 
 
@@ -184,13 +184,13 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible has no type
         self._run = Run(about)
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
-        """Let the play see what has changed before it, as the variable scope_run."""
+        """Let the play see what has changed before it, as the variable playbook_changes."""
         if self._run is not None:
             variables = play.get_variable_manager()
             sources = variables._inventory._sources or []  # noqa: SLF001  nothing else has it
             self._directory = spool([str(Path(source).resolve()) for source in sources])
             self._run.about["arguments"] = arguments(variables.extra_vars)
-            variables.extra_vars["scope_run"] = {"changed": self._run.changed()}
+            variables.extra_vars["playbook_changes"] = self._run.changed()
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: Any) -> None:  # noqa: ARG002
         """Keep what has changed before, in case that the run is killed."""

@@ -46,7 +46,7 @@ def test_an_entry_of_a_huge_run_is_bounded() -> None:
 
 
 def test_of_variables_only_names_of_the_scope_are_told_with_values() -> None:
-    extra = {"node": "svrsftp1", "scope_broker_passwords": "secret", "scope_run": {}}
+    extra = {"node": "svrsftp1", "scope_broker_passwords": "secret", "playbook_changes": {}}
     assert LOG.arguments(extra) == ["node=svrsftp1", "scope_broker_passwords"]
 
 
