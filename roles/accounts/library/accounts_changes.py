@@ -76,7 +76,7 @@ def main() -> None:
     """Run as a module of Ansible."""
     module = AnsibleModule(
         argument_spec={
-            "passwd": {"type": "path", "required": True},
+            "passwd": {"type": "path", "required": True, "no_log": False},
             "group": {"type": "path", "required": True},
             "more": {"type": "list", "elements": "path", "default": []},
             "before": {"type": "dict"},
