@@ -1,7 +1,7 @@
 """Two load balancers with real keepalived and HAProxy, each in a network namespace of its own.
 
-``sarra-net`` has what is between them: a bridge for the network inside, with the only server, and
-one for the clients' network, with the client.
+That of ``_NET`` has what is between them: a bridge for the network inside, with the only
+server, and one for the clients' network, with the client.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 VIP: Final = "192.0.2.10"
 _SERVER: Final = "198.51.100.9"
-_NET: Final = "sarra-net"
-_ADDRESSES: Final = {"sarra-one": "11", "sarra-two": "12"}
+_NET: Final = f"sarra-{os.getpid()}-net"  # tests run in several processes
+_ADDRESSES: Final = {f"sarra-{os.getpid()}-{name}": n for name, n in (("one", "11"), ("two", "12"))}
 # Intervals of checks as in the role's haproxy.cfg.
 _HAPROXY: Final = """
 global
@@ -115,11 +115,11 @@ class Balancer:
 
     def cut(self) -> None:
         """Let its network inside carry nothing, while its own link stays up."""
-        _run("ip", "-n", _NET, "link", "set", f"in-{self.name[6:]}", "nomaster")
+        _run("ip", "-n", _NET, "link", "set", f"in-{self.name[-3:]}", "nomaster")
 
     def mend(self) -> None:
         """Let its network inside carry packets again."""
-        _run("ip", "-n", _NET, "link", "set", f"in-{self.name[6:]}", "master", "inside")
+        _run("ip", "-n", _NET, "link", "set", f"in-{self.name[-3:]}", "master", "inside")
 
     def stop(self) -> None:
         """Stop what runs in the namespace."""
@@ -187,7 +187,7 @@ class Balancers:
                 ("outer", "out", "outside", "192.0.2"),
             )
             for own, short, bridge, prefix in networks:
-                far = f"{short}-{name[6:]}"
+                far = f"{short}-{name[-3:]}"
                 peer = ["peer", "name", own, "netns", name]
                 _run("ip", "-n", _NET, "link", "add", far, "type", "veth", *peer)
                 _run("ip", "-n", _NET, "link", "set", far, "master", bridge, "up")
