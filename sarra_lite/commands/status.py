@@ -16,9 +16,11 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from sarra_lite import process, runtime, units
 from sarra_lite.broker import report_stream, streams
-from sarra_lite.commands import arguments, connections, status_text
+from sarra_lite.commands import arguments, connections, status_text, usage_text
 from sarra_lite.commands.names import Name, add_arguments
 from sarra_lite.commands.status_text import Shown
 from sarra_lite.config.status import StatusConfig
@@ -78,12 +80,15 @@ async def _show(config: StatusConfig, args: argparse.Namespace, since: datetime)
     missing = [
         name.text for name in names if not any(name.matches(one.announcement) for one in transfers)
     ]
-    overview = status_text.Overview(history, queue, since, time.time(), usage)
+    overview = status_text.Overview(history, queue, since, time.time())
     if args.json:
-        process.write(json.dumps(overview.as_json(shown, missing)) + "\n")
+        told = overview.as_json(shown, missing) | {"usage": msgspec.to_builtins(usage)}
+        process.write(json.dumps(told) + "\n")
     else:
         limit = None if args.all else status_text.SHOWN
         for line in overview.lines(shown, missing, limit, sought=bool(names)):
+            process.write(line + "\n")
+        for line in usage_text.lines(usage, time.time()) if not names else ():
             process.write(line + "\n")
     return _exit_status(shown, missing) if names else EX_OK
 

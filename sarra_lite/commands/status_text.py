@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from sarra_lite import units
-from sarra_lite.commands import usage_text
 from sarra_lite.commands.path_announcements import kind
-from sarra_lite.commands.status_json import next_try, transfer_json
 from sarra_lite.messages.blocks import METHODS
 from sarra_lite.transfers.advice import advice
 from sarra_lite.transfers.transfer import State, sender_of
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from sarra_lite.messages.usage import Usage
     from sarra_lite.messages.v03 import Announcement, Report
     from sarra_lite.transfers.history import History
     from sarra_lite.transfers.queue import Place, Queue
@@ -27,6 +24,7 @@ if TYPE_CHECKING:
 SHOWN: Final = 10  # transfers of each state that are shown without --all
 _WITH_DETAILS: Final = 3  # transfers
 _QUIET: Final = 60.0  # seconds without another block that are worth saying
+_LAST: Final = 253_402_300_799.0  # the end of the year 9999, in seconds since 1970
 _UNREADABLE: Final = "(unreadable announcement)"
 
 
@@ -50,20 +48,12 @@ class Shown(NamedTuple):
 class Overview:
     """Shows transfers beside what is known of all of them."""
 
-    def __init__(
-        self,
-        history: History,
-        queue: Queue | None,
-        since: datetime,
-        now: float,
-        usage: Usage | None = None,
-    ) -> None:
-        """``now``: seconds since 1970; ``usage``: of quotas, if it is known."""
+    def __init__(self, history: History, queue: Queue | None, since: datetime, now: float) -> None:
+        """``now``: seconds since 1970."""
         self._history = history
         self._queue = queue
         self._since = since
         self._now = now
-        self._usage = usage
 
     def lines(
         self, shown: list[Shown], missing: list[str], limit: int | None, *, sought: bool
@@ -105,7 +95,6 @@ class Overview:
         if (outage := self._history.outage) is not None:
             when = units.show_time(outage.time_completed)
             yield f"the destination did not answer at {when} UTC: {outage.message}"
-        yield from usage_text.lines(self._usage, self._now)
 
     def _headline(self, one: Shown) -> str:
         transfer, place = one.transfer, one.place
@@ -153,7 +142,7 @@ class Overview:
                 yield f"what to do: {text}"
 
     def _next_try(self, trouble: Report) -> str:
-        seconds = next_try(trouble) - self._now
+        seconds = _next_try(trouble) - self._now
         if seconds >= 0:
             return f"next try in {units.show_duration(seconds)}"
         return f"next try was due {units.show_duration(-seconds)} ago"
@@ -169,14 +158,19 @@ class Overview:
             "since": units.time_string(int(self._since.timestamp()) * 10**9),
             "queue": queue,
             "arrived": self._history.arrived,
-            "usage": msgspec.to_builtins(self._usage),
             "outage": self._history.outage.message if self._history.outage else None,
-            "files": [transfer_json(one) for one in shown] + unknown,
+            "files": [_json(one) for one in shown] + unknown,
         }
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _next_try(trouble: Report) -> float:
+    """Return when the sender tries again, in seconds since 1970."""
+    when = units.nanoseconds(trouble.time_completed) / 1e9 + (trouble.will_retry or 0)
+    return min(when, _LAST)
 
 
 def _ended(state: State, report: Report) -> str:
@@ -219,3 +213,37 @@ def _check(announcement: Announcement, report: Report) -> str:
     if identity == announcement.identity and identity.method in METHODS:
         return f"size and {identity.method} as announced; "
     return f"size as announced, {identity.method} is in the report; "
+
+
+def _json(one: Shown) -> dict[str, Any]:
+    transfer, announcement = one.transfer, one.transfer.announcement
+    fields: dict[str, Any] = {
+        "relPath": announcement.rel_path,
+        "state": one.state,
+        "pubTime": announcement.pub_time,
+        "size": announcement.size,
+    }
+    if one.place is not None:
+        fields |= {
+            "filesBefore": one.place.files_before,
+            "messagesBefore": one.place.messages_before,
+        }
+    if (progress := transfer.progress) is not None and transfer.report is None:
+        fields |= {
+            "bytes": progress.bytes,
+            "percent": progress.bytes * 100 // max(announcement.size or 0, 1),
+            "rate": progress.rate,
+            "left": transfer.left,
+            "senders": progress.senders,
+        }
+    if (slow := transfer.slow) is not None:
+        fields |= {"limitedBy": slow.limited_by, "why": slow.why, "connections": slow.connections}
+    report = transfer.report or transfer.trouble
+    if report is not None:
+        fields["report"] = msgspec.to_builtins(report)
+        if not report.arrived:
+            fields["advice"] = advice(report)
+        if transfer.report is None:
+            fields["failingSince"] = transfer.since
+            fields["nextTry"] = units.time_string(int(_next_try(report) * 10**9))
+    return fields
