@@ -132,6 +132,7 @@ class _Output:
         self._format = (
             log_text.as_json if as_json else log_text.explained if explains else log_text.line
         )
+        self._reports_only = as_json
         shows_header = not as_json and sys.stdout.isatty()
         self._header = log_text.HEADER + "\n" if shows_header else ""
 
@@ -143,10 +144,11 @@ class _Output:
         if reported is not None and self._selection.take(*reported):
             self._print(*reported)
             return
+        if self._reports_only:  # a program that reads the objects knows those of reports
+            return
         told = report_stream.decode_change(delivery)
         if told is not None and self._selection.takes_change(log_text.time_of(told)):
-            as_json = self._format is log_text.as_json
-            self._write(log_text.change_json(told) if as_json else log_text.change_line(told))
+            self._write(log_text.change_line(told))
 
     def print_remaining(self) -> None:
         """Print what is known to be selected at the end of all reports only."""

@@ -53,11 +53,6 @@ def change_line(told: Change) -> str:
     return _LINE.format(time, "-", "-", "-", units.printable(told.who), told.host, text)
 
 
-def change_json(told: Change) -> str:
-    """Return what a playbook has changed as a JSON object."""
-    return json.dumps({"pubTime": time_of(told), change.FIELD: change.as_json(told)})
-
-
 def explained(announcement: Announcement, report: Report) -> str:
     """Return the line of a report with what limited the transfer, if that is known."""
     shown = line(announcement, report)

@@ -176,7 +176,7 @@ def brick_killed(lab: Lab, _: Client) -> Steps:
 def uplink_gone(lab: Lab, client: Client) -> Steps:
     """Drop everything that the user's host sends."""
     chain = "chain out { type filter hook output priority -300; oif != lo drop; }"
-    lab.ok(client.name, f"nft 'table inet spec_cut {{ {chain} }}'")
+    lab.ok(client.name, f"nft 'table inet spec_cut {{ {chain}; }}'")
     try:
         yield
     finally:

@@ -57,7 +57,7 @@ class Lab:
         chains = [chain.format("out", "d", addresses)]
         if answers:
             chains.append(chain.format("in", "s", addresses))
-        self.ok(host, f"nft 'table inet spec_cut {{ {' '.join(chains)} }}'")
+        self.ok(host, f"nft 'table inet spec_cut {{ {'; '.join(chains)}; }}'")
 
     def mend(self, host: str) -> None:
         """Let through again what ``cut`` drops."""
