@@ -163,13 +163,14 @@ def inner_side_dead(lab: Lab, _: Client) -> Steps:
 
 def mount_dead(lab: Lab, _: Client) -> Steps:
     """Kill what serves the mount of a node: every access fails from then on."""
-    lab.ok(chosen(lab, "sftp_nodes"), "pkill --signal KILL --full 'glusterfs .*/srv/sftp/home'")
+    homes = lab.scope.var("scope_homes")
+    lab.ok(chosen(lab, "sftp_nodes"), f"kill -KILL $(pgrep --full 'glusterfs .*{homes}$')")
     yield
 
 
 def brick_killed(lab: Lab, _: Client) -> Steps:
     """Kill the brick of a host: the other copy goes on."""
-    lab.ok(chosen(lab, "shared_fs_servers"), "pkill --signal KILL --exact glusterfsd")
+    lab.ok(chosen(lab, "shared_fs_servers"), "kill -KILL $(pgrep --exact glusterfsd)")
     yield
 
 
