@@ -44,7 +44,7 @@ def test_status_on_the_users_host_shows_what_was_counted_of_him_and_his_group(
     before = (counted(scope, client) or [{"day": 0}])[0]["day"]
     size = 100_000
     client.ok(f"head -c {size} /dev/urandom > spec-usage")
-    client.ok(f"sr_post --wait --timeout 60s spec-usage")
+    client.ok("sr_post --wait --timeout 60s spec-usage")
     try:
         wait_until(lambda: (counted(scope, client) or [{"day": 0}])[0]["day"] >= before + size, 30)
         # What the group has sent is told when it is a per cent of a limit, or with the user's.
@@ -56,7 +56,7 @@ def test_status_on_the_users_host_shows_what_was_counted_of_him_and_his_group(
         lines = client.ok("sr_status").splitlines()
         assert any(line.startswith(f"user {client.broker_user}: sent ") for line in lines), lines
     finally:
-        client.run(f"rm -f spec-usage")
+        client.run("rm -f spec-usage")
 
 
 @pytest.mark.one_host
