@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.destructive, pytest.mark.timeout(900)]
 
-HAPROXY = ("--tags", "haproxy_configure,haproxy_service", "--limit", "load_balancers")
+HAPROXY = ("--tags", "haproxy", "--limit", "load_balancers")
 
 
 def changes(scope: Scope) -> list[dict[str, Any]]:
@@ -39,6 +39,7 @@ def told(scope: Scope, known: list[dict[str, Any]]) -> list[dict[str, Any]]:
     raise AssertionError("nothing is told")
 
 
+@pytest.mark.faults
 @pytest.mark.one_host
 def test_a_run_that_changes_something_is_one_entry_in_the_log_and_one_that_does_not_is_none(
     scope: Scope,
@@ -55,10 +56,7 @@ def test_a_run_that_changes_something_is_one_entry_in_the_log_and_one_that_does_
         back = scope.playbook("site", *HAPROXY)
     assert back.returncode == 0, back.stdout
     assert (entry["playbook"], entry["limit"]) == ("site.yml", "load_balancers")
-    assert entry["tags"] == ["haproxy_configure,haproxy_service"] or entry["tags"] == [
-        "haproxy_configure",
-        "haproxy_service",
-    ]
+    assert entry["tags"] == ["haproxy"]
     assert entry["arguments"] == ["haproxy_ssh_timeout"]
     hosts = sorted(scope.group("load_balancers"))
     assert {"task": "haproxy : Configure HAProxy", "hosts": hosts} in entry["changed"]
@@ -139,4 +137,5 @@ def test_status_ends_with_what_is_wrong_and_what_to_do(scope: Scope, tmp_path: P
     assert "docs/runbooks/certificate-expires.md" in done.stdout
     assert "tzdata" in state["hosts"][monitoring]["host"]["held"]
     for host in scope.group("scope"):
-        assert state["hosts"][host]["clock"]["within"] < 5
+        clock = state["hosts"][host]["clock"]
+        assert clock["high"] - clock["low"] < 10
