@@ -22,12 +22,7 @@ MIB = 1024 * 1024
 def distance(site: Site) -> Iterator[Distance]:
     """A relay with delay to the SFTP server, which the site's configuration uses."""
     with Distance(site.sshd.address, site.sshd.port, 0.05) as relay:
-        url = f"sftp://{site.sshd.user}@127.0.0.1:{relay.port}/"
-        file = site.config / "sender" / "default.toml"
-        file.write_text(file.read_text().replace(site.sshd.url, url))
-        site.credentials.write_text(site.credentials.read_text().replace(site.sshd.url, url))
-        key = site.sshd.host_key_line.partition(" ")[2]
-        site.known_hosts.write_text(f"[127.0.0.1]:{relay.port} {key}\n")
+        site.lead_to(relay.port)
         yield relay
 
 

@@ -66,23 +66,13 @@ def test_a_host_that_reads_slowly_is_told_by_its_tcp_window(site: Site) -> None:
     relay.receive_buffer = 128 * 1024
     with relay:
         relay.first_connection_rate = 4 * MIB
-        lead_to(site, relay.port)
+        site.lead_to(relay.port)
         make(site, "f", 18 * MIB)
         site.run("sr_post", "--block-size", "1", site.source)
         site.drain("--connections", "1", "--block-size", "1", "--stream", "paramiko")
     [report] = reports(site, "f")
     assert (report["code"], report["limitedBy"]) == (201, "receiver"), report
     assert "the SFTP host had no room for more" in report["why"]
-
-
-def lead_to(site: Site, port: int) -> None:
-    """Let the site's configuration use a relay to its server."""
-    url = f"sftp://{site.sshd.user}@127.0.0.1:{port}/"
-    file = site.config / "sender" / "default.toml"
-    file.write_text(file.read_text().replace(site.sshd.url, url))
-    site.credentials.write_text(site.credentials.read_text().replace(site.sshd.url, url))
-    key = site.sshd.host_key_line.partition(" ")[2]
-    site.known_hosts.write_text(f"[127.0.0.1]:{port} {key}\n")
 
 
 def test_a_server_with_a_slow_disk_is_told_since_tcp_has_nothing_to_send(

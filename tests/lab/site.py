@@ -201,6 +201,15 @@ class Site:
             process.kill()
             process.wait()
 
+    def lead_to(self, port: int) -> None:
+        """Let senders connect to a relay on this port of the machine, before the SFTP server."""
+        url = f"sftp://{self.sshd.user}@127.0.0.1:{port}/"
+        file = self.config / "sender" / "default.toml"
+        file.write_text(file.read_text().replace(self.sshd.url, url))
+        self.credentials.write_text(self.credentials.read_text().replace(self.sshd.url, url))
+        key = self.sshd.host_key_line.partition(" ")[2]
+        self.known_hosts.write_text(f"[127.0.0.1]:{port} {key}\n")
+
     def drain(self, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
         """Send all files in the queue."""
         return self.run("sr_sender", "--drain", *arguments, **options)

@@ -26,28 +26,24 @@ def killed(group: str, unit: str) -> Callable[[Lab, Client], Steps]:
 
 def frozen(group: str) -> Callable[[Lab, Client], Steps]:
     """Return steps that freeze a host: it answers nothing, not even that it is gone."""
-
-    def steps(lab: Lab, _: Client) -> Steps:
-        host = chosen(lab, group)
-        lab.podman("pause", f"sarra-{host}")
-        try:
-            yield
-        finally:
-            lab.podman("unpause", f"sarra-{host}")
-
-    return steps
+    return _away(group, "pause", "unpause")
 
 
 def gone(group: str) -> Callable[[Lab, Client], Steps]:
     """Return steps that take the power of a host away, and start it again."""
+    return _away(group, "kill", "start")
+
+
+def _away(group: str, take: str, give_back: str) -> Callable[[Lab, Client], Steps]:
+    """Return steps that do one thing to a container, and in the end another."""
 
     def steps(lab: Lab, _: Client) -> Steps:
         host = chosen(lab, group)
-        lab.podman("kill", f"sarra-{host}")
+        lab.podman(take, f"sarra-{host}")
         try:
             yield
         finally:
-            lab.podman("start", f"sarra-{host}")
+            lab.podman(give_back, f"sarra-{host}")
 
     return steps
 
