@@ -62,14 +62,15 @@ class Balancer(Haproxy):
         environment = jinja2.Environment(autoescape=False)  # noqa: S701  a shell's script
         environment.filters["difference"] = lambda these, others: sorted({*these} - {*others})
         script = environment.from_string(playbook_script())
-        command = script.render(to=to, groups={"brokers": ["one", "two"]})
+        command = script.render(clients_to=to, groups={"brokers": ["one", "two"]})
         bash = ["/bin/bash", "-c", self.here(command)]
         return subprocess.Popen(bash, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def playbook_script() -> str:
-    plays: list[dict[str, Any]] = yaml.safe_load((ROOT / "playbooks/switchover.yml").read_text())
-    (block,) = (task for play in plays for task in play["tasks"] if "block" in task)
+    path = ROOT / "playbooks/tasks/clients_to.yml"
+    tasks: list[dict[str, Any]] = yaml.safe_load(path.read_text())
+    (block,) = (task for task in tasks if "block" in task)
     return str(block["block"][0]["ansible.builtin.shell"]["cmd"])
 
 

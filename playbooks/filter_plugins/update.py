@@ -1,0 +1,97 @@
+"""Filters for ``playbooks/update.yml``: which host is updated when, and what is done to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Groups = dict[str, list[str]]
+HostVars = dict[str, dict[str, Any]]
+
+
+def update_order(groups: Groups, holders: list[str], brokers: list[str]) -> list[str]:
+    """Return the hosts of the scope in the order in which they are updated.
+
+    What users need least comes first, and what serves them now last: monitoring hosts, SFTP nodes
+    without and with data, the witness, brokers without and with clients, load balancers without and
+    with addresses.  A host that is several of them has its latest place.
+
+    :param holders: load balancers that hold a virtual address
+    :param brokers: brokers that have clients
+    """
+    stages = [
+        groups["monitoring"],
+        groups["sftp_nodes"],
+        groups["shared_fs_servers"],
+        groups["broker_witness"],
+        [name for name in groups["brokers"] if name not in brokers],
+        [name for name in groups["load_balancers"] if name not in holders],
+        [name for name in groups["brokers"] if name in brokers],
+        [name for name in groups["load_balancers"] if name in holders],
+    ]
+    place = {name: number for number, names in enumerate(stages) for name in names}
+    return sorted(place, key=lambda name: place[name])
+
+
+def update_needed(found: dict[str, Any], reboot: str) -> bool:
+    """Return whether a host has something to do.
+
+    :param found: what updates_available returned
+    :param reboot: needed, always or never
+    """
+    waits = bool(found["services"] or (found["reboot"] and reboot == "needed"))
+    return bool(found["packages"]) or waits or reboot == "always"
+
+
+def update_plan(order: list[str], hostvars: HostVars, groups: Groups, reboot: str) -> list[str]:
+    """Return a line for each host that has something to do, in order."""
+    lines = []
+    for name in order:
+        found = hostvars[name]["update_found"]
+        if update_needed(found, reboot):
+            lines.append(f"{name}: {'; '.join(_steps(name, found, groups, reboot))}")
+    return lines
+
+
+def _steps(name: str, found: dict[str, Any], groups: Groups, reboot: str) -> list[str]:
+    outs = {
+        "sftp_nodes": "drain it",
+        "brokers": "move clients away",
+        "load_balancers": "move addresses away",
+    }
+    steps = [
+        words for group, words in outs.items() if name in groups[group] and len(groups[group]) > 1
+    ]
+    if packages := [each["name"] for each in found["packages"]]:
+        shown = ", ".join(packages[:5]) + (" …" if len(packages) > 5 else "")  # noqa: PLR2004
+        steps.append(f"update {len(packages)} packages ({shown})")
+    if found["removed"]:
+        steps.append(f"remove {', '.join(found['removed'])}")
+    if reboot == "always" or (found["reboot"] and reboot == "needed"):
+        steps.append("restart the host")
+    elif found["services"] or packages:
+        steps.append("restart what runs with replaced files")
+    return [*steps, "wait until the scope is well"]
+
+
+def update_refused(order: list[str], hostvars: HostVars) -> list[str]:
+    """Return why the hosts cannot be updated, a line each."""
+    lines = []
+    for name in order:
+        found = hostvars[name].get("update_found", {})
+        if "packages" not in found:
+            lines.append(f"{name}: {found.get('msg', 'does not answer')}")
+        lines.extend(f"{name}: {each}" for each in found.get("jumps", []))
+    return lines
+
+
+class FilterModule:
+    """The filters."""
+
+    def filters(self) -> dict[str, object]:
+        """Return the filters by name."""
+        return {
+            "update_needed": update_needed,
+            "update_order": update_order,
+            "update_plan": update_plan,
+            "update_refused": update_refused,
+        }
