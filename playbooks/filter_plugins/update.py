@@ -32,6 +32,31 @@ def update_order(groups: Groups, holders: list[str], brokers: list[str]) -> list
     return sorted(place, key=lambda name: place[name])
 
 
+def update_seen(groups: Groups, hostvars: HostVars) -> dict[str, list[str]]:
+    """Return ``order``, the hosts as they are updated, and those that are out of service.
+
+    ``left`` are the hosts that an earlier run has left out, ``drained`` the nodes that an operator
+    has drained.
+    """
+    told = {
+        name: hostvars[name].get("update_serving", {}).get("stdout", "").splitlines()
+        for name in groups["load_balancers"]
+    }
+    lines = [line.split() for each in told.values() for line in each]
+    holders = [
+        name for name, each in told.items() if any(line.startswith("holds ") for line in each)
+    ]
+    brokers = [name for what, name in lines if what == "at"]
+    order = update_order(groups, holders, brokers)
+    left = [name for name in order if _left_out(hostvars[name])]
+    drained = sorted({name for what, name in lines if what == "drained"} - {*left})
+    return {"order": order, "left": left, "drained": drained}
+
+
+def _left_out(host: dict[str, Any]) -> bool:
+    return bool(host.get("update_taken", {}).get("stat", {}).get("exists"))
+
+
 def update_needed(found: dict[str, Any], reboot: str) -> bool:
     """Return whether a host has something to do.
 
@@ -42,10 +67,12 @@ def update_needed(found: dict[str, Any], reboot: str) -> bool:
     return bool(found["packages"]) or waits or reboot == "always"
 
 
-def update_plan(order: list[str], hostvars: HostVars, groups: Groups, reboot: str) -> list[str]:
+def update_plan(groups: Groups, hostvars: HostVars, reboot: str) -> list[str]:
     """Return a line for each host that has something to do, in order."""
-    lines = []
-    for name in order:
+    seen = update_seen(groups, hostvars)
+    lines = [f"{name}: put it back, an earlier run has left it out" for name in seen["left"]]
+    lines += [f"{name}: stays drained, as an operator wants it" for name in seen["drained"]]
+    for name in seen["order"]:
         found = hostvars[name]["update_found"]
         if update_needed(found, reboot):
             lines.append(f"{name}: {'; '.join(_steps(name, found, groups, reboot))}")
@@ -94,4 +121,5 @@ class FilterModule:
             "update_order": update_order,
             "update_plan": update_plan,
             "update_refused": update_refused,
+            "update_seen": update_seen,
         }

@@ -188,6 +188,17 @@ class Scope:
             check=False,
         )
 
+    def start(self, name: str, *arguments: str) -> subprocess.Popen[str]:
+        """Begin to run a playbook on this inventory."""
+        return subprocess.Popen(
+            [*self.command(name), *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
     def command(self, name: str) -> list[str]:
         """Return the command that runs a playbook on this inventory."""
         playbook = str(ROOT / f"playbooks/{name}.yml")

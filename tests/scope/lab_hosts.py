@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from tests.scope.conftest import Scope
 
@@ -82,6 +82,16 @@ class Lab:
     def missing(self) -> list[str]:
         """Return a line for each thing that is not as it should be."""
         return [*self._brokers(), *self._files(), *self._balancers()]
+
+    def until(self, true: Callable[[], bool], seconds: float) -> None:
+        """Wait until ``true()``.
+
+        :raises AssertionError: it is still not after ``seconds``.
+        """
+        deadline = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
 
     def wait_until_well(self, seconds: float) -> float:
         """Wait until everything is as it should be; return the seconds that it took.

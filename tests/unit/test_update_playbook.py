@@ -47,6 +47,12 @@ def found(**given: Any) -> dict[str, Any]:
     return {"packages": [], "removed": [], "jumps": [], "services": [], "reboot": False} | given
 
 
+def nothing_to_do(**others: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return variables of all hosts."""
+    names = {name for names in GROUPS.values() for name in names}
+    return {name: {"update_found": found()} | others.get(name, {}) for name in sorted(names)}
+
+
 def test_what_serves_users_now_comes_last() -> None:
     order = filters.update_order(GROUPS, ["lb2"], ["b1"])
     assert order == ["mon", "node4", "node2", "node3", "node1", "b2", "lb1", "b1", "lb2"]
@@ -72,26 +78,44 @@ def test_a_host_that_is_everything_is_updated_once() -> None:
 
 def test_the_plan_says_what_is_done_to_each_host_that_has_something_to_do() -> None:
     libc = {"name": "libc6", "old": "1", "new": "2"}
-    hosts = {
-        "node2": {"update_found": found(packages=[libc], reboot=True)},
-        "b1": {"update_found": found()},
-        "lb2": {"update_found": found(services=["haproxy.service"])},
-    }
+    hosts = nothing_to_do(
+        node2={"update_found": found(packages=[libc], reboot=True)},
+        lb2={"update_found": found(services=["haproxy.service"])},
+    )
     end = "wait until the scope is well"
-    assert filters.update_plan(["node2", "b1", "lb2"], hosts, GROUPS, "needed") == [
+    assert filters.update_plan(GROUPS, hosts, "needed") == [
         f"node2: drain it; update 1 packages (libc6); restart the host; {end}",
         f"lb2: move addresses away; restart what runs with replaced files; {end}",
     ]
-    always = filters.update_plan(["b1"], hosts, GROUPS, "always")
-    assert always == ["b1: move clients away; restart the host; wait until the scope is well"]
+    always = filters.update_plan(GROUPS, hosts, "always")
+    assert len(always) == len(hosts)
+    assert f"b1: move clients away; restart the host; {end}" in always
 
 
 def test_an_only_host_of_its_kind_is_not_taken_out() -> None:
     alone = {key: ["one"] for key in GROUPS}
     hosts = {"one": {"update_found": found(reboot=True)}}
-    (line,) = filters.update_plan(["one"], hosts, alone, "needed")
+    (line,) = filters.update_plan(alone, hosts, "needed")
     assert line == "one: restart the host; wait until the scope is well"
-    assert filters.update_plan(["one"], hosts, alone, "never") == []
+    assert filters.update_plan(alone, hosts, "never") == []
+
+
+def test_what_an_earlier_run_left_is_put_back_and_what_an_operator_drained_is_not() -> None:
+    left = {"update_taken": {"stat": {"exists": True}}}
+    hosts = nothing_to_do(
+        lb1={"update_serving": {"stdout": "at b2\nholds 10.0.0.1\ndrained node1\ndrained node2\n"}},
+        lb2={"update_serving": {"stdout": "drained node1\ndrained node2\n"}},
+        node2=left,
+        b1=left,
+    )
+    seen = filters.update_seen(GROUPS, hosts)
+    assert (seen["left"], seen["drained"]) == (["node2", "b1"], ["node1"])
+    assert seen["order"][-2:] == ["b2", "lb1"]
+    assert filters.update_plan(GROUPS, hosts, "needed") == [
+        "node2: put it back, an earlier run has left it out",
+        "b1: put it back, an earlier run has left it out",
+        "node1: stays drained, as an operator wants it",
+    ]
 
 
 def test_hosts_that_do_not_answer_and_other_series_are_refused() -> None:
