@@ -32,22 +32,24 @@ def update_order(groups: Groups, holders: list[str], brokers: list[str]) -> list
     return sorted(place, key=lambda name: place[name])
 
 
-def update_seen(groups: Groups, hostvars: HostVars) -> dict[str, list[str]]:
+def update_seen(
+    groups: Groups, hostvars: HostVars, serving: list[dict[str, Any]], limit: list[str]
+) -> dict[str, list[str]]:
     """Return ``order``, the hosts as they are updated, and those that are out of service.
 
     ``left`` are the hosts that an earlier run has left out, ``drained`` the nodes that an operator
     has drained.
+
+    :param serving: what each load balancer (``item``) has said in ``stdout``
+    :param limit: only these hosts are updated
     """
-    told = {
-        name: hostvars[name].get("update_serving", {}).get("stdout", "").splitlines()
-        for name in groups["load_balancers"]
-    }
+    told = {each["item"]: each.get("stdout", "").splitlines() for each in serving}
     lines = [line.split() for each in told.values() for line in each]
     holders = [
         name for name, each in told.items() if any(line.startswith("holds ") for line in each)
     ]
     brokers = [name for what, name in lines if what == "at"]
-    order = update_order(groups, holders, brokers)
+    order = [name for name in update_order(groups, holders, brokers) if name in limit]
     left = [name for name in order if _left_out(hostvars[name])]
     drained = sorted({name for what, name in lines if what == "drained"} - {*left})
     return {"order": order, "left": left, "drained": drained}
@@ -67,9 +69,13 @@ def update_needed(found: dict[str, Any], reboot: str) -> bool:
     return bool(found["packages"]) or waits or reboot == "always"
 
 
-def update_plan(groups: Groups, hostvars: HostVars, reboot: str) -> list[str]:
-    """Return a line for each host that has something to do, in order."""
-    seen = update_seen(groups, hostvars)
+def update_plan(
+    groups: Groups, hostvars: HostVars, seen: dict[str, list[str]], reboot: str
+) -> list[str]:
+    """Return a line for each host that has something to do, in order.
+
+    :param seen: what ``update_seen`` returned
+    """
     lines = [f"{name}: put it back, an earlier run has left it out" for name in seen["left"]]
     lines += [f"{name}: stays drained, as an operator wants it" for name in seen["drained"]]
     for name in seen["order"]:
@@ -107,7 +113,10 @@ def update_refused(order: list[str], hostvars: HostVars) -> list[str]:
         found = hostvars[name].get("update_found", {})
         if "packages" not in found:
             lines.append(f"{name}: {found.get('msg', 'does not answer')}")
-        lines.extend(f"{name}: {each}" for each in found.get("jumps", []))
+        lines.extend(
+            f"{name}: {each} is another series, which is no update"
+            for each in found.get("jumps", [])
+        )
     return lines
 
 

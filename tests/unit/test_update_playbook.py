@@ -53,6 +53,17 @@ def nothing_to_do(**others: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: {"update_found": found()} | others.get(name, {}) for name in sorted(names)}
 
 
+def plan(groups: dict[str, list[str]], hosts: dict[str, Any], reboot: str) -> Any:
+    """Return the plan for all hosts, of which no load balancer has said anything."""
+    seen = filters.update_seen(groups, hosts, [{"item": "lb1", "unreachable": True}], list(hosts))
+    return filters.update_plan(groups, hosts, seen, reboot)
+
+
+def test_only_some_hosts_are_updated_in_the_order_of_all() -> None:
+    seen = filters.update_seen(GROUPS, nothing_to_do(), [], ["localhost", "lb2", "node1"])
+    assert seen["order"] == ["node1", "lb2"]
+
+
 def test_what_serves_users_now_comes_last() -> None:
     order = filters.update_order(GROUPS, ["lb2"], ["b1"])
     assert order == ["mon", "node4", "node2", "node3", "node1", "b2", "lb1", "b1", "lb2"]
@@ -83,11 +94,11 @@ def test_the_plan_says_what_is_done_to_each_host_that_has_something_to_do() -> N
         lb2={"update_found": found(services=["haproxy.service"])},
     )
     end = "wait until the scope is well"
-    assert filters.update_plan(GROUPS, hosts, "needed") == [
+    assert plan(GROUPS, hosts, "needed") == [
         f"node2: drain it; update 1 packages (libc6); restart the host; {end}",
         f"lb2: move addresses away; restart what runs with replaced files; {end}",
     ]
-    always = filters.update_plan(GROUPS, hosts, "always")
+    always = plan(GROUPS, hosts, "always")
     assert len(always) == len(hosts)
     assert f"b1: move clients away; restart the host; {end}" in always
 
@@ -95,23 +106,22 @@ def test_the_plan_says_what_is_done_to_each_host_that_has_something_to_do() -> N
 def test_an_only_host_of_its_kind_is_not_taken_out() -> None:
     alone = {key: ["one"] for key in GROUPS}
     hosts = {"one": {"update_found": found(reboot=True)}}
-    (line,) = filters.update_plan(alone, hosts, "needed")
+    (line,) = plan(alone, hosts, "needed")
     assert line == "one: restart the host; wait until the scope is well"
-    assert filters.update_plan(alone, hosts, "never") == []
+    assert plan(alone, hosts, "never") == []
 
 
 def test_what_an_earlier_run_left_is_put_back_and_what_an_operator_drained_is_not() -> None:
     left = {"update_taken": {"stat": {"exists": True}}}
-    hosts = nothing_to_do(
-        lb1={"update_serving": {"stdout": "at b2\nholds 10.0.0.1\ndrained node1\ndrained node2\n"}},
-        lb2={"update_serving": {"stdout": "drained node1\ndrained node2\n"}},
-        node2=left,
-        b1=left,
-    )
-    seen = filters.update_seen(GROUPS, hosts)
+    hosts = nothing_to_do(node2=left, b1=left)
+    serving = [
+        {"item": "lb1", "stdout": "at b2\nholds 10.0.0.1\ndrained node1\ndrained node2\n"},
+        {"item": "lb2", "stdout": "drained node1\ndrained node2\n"},
+    ]
+    seen = filters.update_seen(GROUPS, hosts, serving, list(hosts))
     assert (seen["left"], seen["drained"]) == (["node2", "b1"], ["node1"])
     assert seen["order"][-2:] == ["b2", "lb1"]
-    assert filters.update_plan(GROUPS, hosts, "needed") == [
+    assert filters.update_plan(GROUPS, hosts, seen, "needed") == [
         "node2: put it back, an earlier run has left it out",
         "b1: put it back, an earlier run has left it out",
         "node1: stays drained, as an operator wants it",
@@ -128,7 +138,7 @@ def test_hosts_that_do_not_answer_and_other_series_are_refused() -> None:
     assert filters.update_refused(list(hosts), hosts) == [
         "a: no route",
         "b: does not answer",
-        "c: rabbitmq-server 3.10.8 to 4.0.5",
+        "c: rabbitmq-server 3.10.8 to 4.0.5 is another series, which is no update",
     ]
 
 
