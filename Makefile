@@ -74,8 +74,7 @@ image:
 
 molecule: venv ## the scope in containers: converge, idempotence, specification, on one host and on nine
 	@tests/lab/packages.sh containers
-	PATH=$(CURDIR)/$(RUN):$$PATH tests/lab/timed.sh "the scope on one host" molecule test -s single
-	PATH=$(CURDIR)/$(RUN):$$PATH tests/lab/timed.sh "the scope on nine hosts" molecule test -s default
+	PATH=$(CURDIR)/$(RUN):$$PATH tests/lab/scenarios.sh
 
 # Writes its results into docs/failures.md and docs/failures-one-host.md.
 faults: venv ## as "make molecule", with the faults that take minutes; a table

@@ -54,6 +54,11 @@ def _flat(found: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             yield from _flat(task.get(part, []))
 
 
+def load_if_there(path: Path) -> list[dict[str, Any]]:
+    """Return the tasks in a file, none if it is not there."""
+    return list(load(path)) if path.exists() else []
+
+
 def plain(value: Any) -> Any:
     """Return a default with white space collapsed, so that YAML folding does not matter."""
     if isinstance(value, str):
@@ -88,6 +93,20 @@ def test_a_role_is_its_phases_in_order_each_with_its_tag(role: str) -> None:
     tags = [f"{role}_{name}" for name in names[1:]]
     assert main[0]["tags"] == tags
     assert [task["tags"] for task in main[1:]] == [[tag] for tag in tags]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_phase_alone_does_not_ask_what_an_earlier_one_has_found(role: str) -> None:
+    """``--tags ROLE_configure`` leaves out what ``install`` registers."""
+    of_install = {
+        task["register"]
+        for task in _flat(load_if_there(ROOT / f"roles/{role}/tasks/install.yml"))
+        if "register" in task
+    }
+    for path in ROOT.glob(f"roles/{role}/tasks/*.yml"):
+        for line in path.read_text().splitlines() if path.stem != "install" else []:
+            if of_install & {*re.findall(r"\w+", line)}:
+                assert "default" in line or "defined" in line, f"{path}: {line}"
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -188,6 +188,11 @@ class Scope:
             check=False,
         )
 
+    def ran(self, name: str, *arguments: str) -> None:
+        """Run a playbook that must succeed."""
+        done = self.playbook(name, *arguments)
+        assert done.returncode == 0, f"{name}: {done.stdout[-5000:]}{done.stderr}"
+
     def start(self, name: str, *arguments: str) -> subprocess.Popen[str]:
         """Begin to run a playbook on this inventory."""
         return subprocess.Popen(
@@ -200,9 +205,9 @@ class Scope:
         )
 
     def command(self, name: str) -> list[str]:
-        """Return the command that runs a playbook on this inventory."""
-        playbook = str(ROOT / f"playbooks/{name}.yml")
-        return ["ansible-playbook", "-i", str(self.inventory), playbook]
+        """Return the command that runs a playbook, by its name or path, on this inventory."""
+        playbook = name if "/" in name else f"playbooks/{name}.yml"
+        return ["ansible-playbook", "-i", str(self.inventory), str(ROOT / playbook)]
 
     @property
     def environment(self) -> dict[str, str]:
