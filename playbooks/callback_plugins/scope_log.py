@@ -35,7 +35,7 @@ RECORD: Final = "record.yml"
 #: Playbooks that change nothing.
 QUIET: Final = frozenset({"validate.yml", "status.yml", "drift.yml"})
 #: Variables of the command line whose values are names of the scope; others' values are not told.
-TOLD: Final = frozenset({"node", "state", "to", "user", "key"})
+TOLD: Final = frozenset({"node", "state", "to", "user", "key", "member", "what"})
 #: Modules whose results have lines without secrets in ``done``.
 TELL: Final = frozenset({"rabbitmq_objects", "scope_revoked"})
 MAX_TASKS, MAX_LINES, MAX_TEXT = 200, 30, 200

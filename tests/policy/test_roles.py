@@ -32,6 +32,7 @@ UNCHECKED = {
     "sarra_lite: Write which files are expected": "sr_config check reads it with the configuration",
     "source_host: Write the credentials": "sr_config check reads them with the configuration",
     "shared_fs: Refuse management connections without TLS": "empty",
+    "shared_fs: Write the state of a server that the others know": "names and numbers",
     "sftp_server: Write the marks of accounts": "names and numbers",
     "sftp_server: Accept packets whose route back leads elsewhere": "sysctl",
 }
