@@ -8,7 +8,7 @@ STAMP := $(VENV)/installed
 PLAYBOOK := PATH=$(CURDIR)/$(RUN):$$PATH CONTAINERS_CONF=$(CURDIR)/molecule/containers.conf \
 	ansible-playbook --inventory inventories/lab
 
-.PHONY: help venv demo scope scope-down test lint unit policy image integration interop molecule faults security docs bench clean
+.PHONY: help venv demo scope scope-down test lint unit policy image integration interop molecule restore faults security docs bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,10 @@ image:
 molecule: venv ## the scope in containers: converge, idempotence, specification, on one host and on nine
 	@tests/lab/packages.sh containers
 	PATH=$(CURDIR)/$(RUN):$$PATH tests/lab/scenarios.sh
+
+restore: venv ## the scope on one host: backed up, lost, restored; a user goes on as before
+	@tests/lab/packages.sh containers
+	PATH=$(CURDIR)/$(RUN):$$PATH tests/lab/timed.sh "backup and restore" tests/lab/restore.sh
 
 # Writes its results into docs/failures.md and docs/failures-one-host.md.
 faults: venv ## as "make molecule", with the faults that take minutes; a table

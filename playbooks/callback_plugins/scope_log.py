@@ -33,7 +33,7 @@ description: One entry for each run that changed something; nothing in check mod
 PLAYBOOKS: Final = Path(__file__).resolve().parents[1]
 RECORD: Final = "record.yml"
 #: Playbooks that change nothing.
-QUIET: Final = frozenset({"validate.yml", "status.yml", "drift.yml"})
+QUIET: Final = frozenset({"validate.yml", "status.yml", "drift.yml", "backup.yml"})
 #: Variables of the command line whose values are names of the scope; others' values are not told.
 TOLD: Final = frozenset({"node", "state", "to", "user", "key", "member", "what"})
 #: Modules whose results have lines without secrets in ``done``.

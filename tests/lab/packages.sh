@@ -16,6 +16,7 @@ need /usr/bin/promtool prometheus
 need /usr/sbin/haproxy haproxy
 need /usr/sbin/keepalived keepalived
 need /usr/bin/socat socat
+need /usr/bin/age age
 need /usr/bin/chromium chromium
 need /usr/bin/chromedriver chromium-driver
 need /usr/share/i18n/locales/fr_CA locales

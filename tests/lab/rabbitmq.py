@@ -220,6 +220,10 @@ class Rabbit:
         """Run rabbitmqctl and return its output; takes half a second."""
         return self._run([self._home.program("rabbitmqctl"), "--quiet", *args])
 
+    def feed_ctl(self, text: str, *args: str) -> str:
+        """Run rabbitmqctl with ``text`` as its input and return its output."""
+        return self._run([self._home.program("rabbitmqctl"), "--quiet", *args], text)
+
     def _set(self, names: tuple[str, ...], values: list[str]) -> None:
         for name, value in zip(names, values, strict=True):
             self.evaluate(f"application:set_env(rabbit, {name}, {value})")

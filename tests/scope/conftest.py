@@ -46,6 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("scope")
     group.addoption("--destructive", action="store_true", help="kill services, too")
     group.addoption("--security", action="store_true", help="audits that take minutes, too")
+    group.addoption("--restored", action="store_true", help="only what make restore tests")
     text = "leave out what says the same on {} host{}, which another scope is tested for"
     group.addoption("--several-hosts", action="store_true", help=text.format("one", ""))
     group.addoption("--one-host", action="store_true", help=text.format("several", "s"))
@@ -61,13 +62,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "destructive: kills services; only with --destructive")
     config.addinivalue_line("markers", "security: takes minutes; only with --security")
+    config.addinivalue_line("markers", "restored: after a restore; only with --restored")
     config.addinivalue_line("markers", "one_host: the same on one host; not with --several-hosts")
     config.addinivalue_line("markers", "several_hosts: the same on several; not with --one-host")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip tests whose marker is not given as an option, and run destructive ones last."""
-    for marker in ("destructive", "security"):
+    if config.getoption("--restored"):
+        items[:] = [item for item in items if item.get_closest_marker("restored")]
+    for marker in ("destructive", "security", "restored"):
         if not config.getoption(f"--{marker}"):
             skip = pytest.mark.skip(reason=f"only with --{marker}")
             for item in items:
