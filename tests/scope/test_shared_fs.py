@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import TYPE_CHECKING
 
@@ -92,6 +93,29 @@ def test_a_node_whose_mount_hangs_gets_no_users_until_it_answers(
     finally:
         host.check_output(f"kill -CONT {found}")
     assert until(lambda: all_see("UP"), 60)
+
+
+@pytest.mark.destructive
+@pytest.mark.several_hosts
+def test_what_a_server_has_missed_is_healed_also_directories_that_were_removed(
+    scope: Scope,
+) -> None:
+    if scope.var("scope_shared_fs") != "glusterfs":
+        pytest.skip("kills a brick of GlusterFS")
+    node, server = (scope.host(name) for name in scope.group("shared_fs_servers")[:2])
+    login = scope.var("accounts")["users"][0]["login"]
+    directory = f"{scope.var('scope_homes')}/{login}/spec-heal"
+    node.check_output(f"mkdir -p {directory}/old && touch {directory}/old/1 {directory}/changed")
+    server.check_output("kill -KILL $(pgrep --exact glusterfsd)")
+    node.check_output(f"rm -r {directory}/old; mkdir {directory}/new; echo 1 > {directory}/changed")
+    server.check_output("gluster --mode=script volume start homes force")
+
+    def left() -> str:
+        listed = node.check_output("gluster volume heal homes info summary")
+        return "".join(re.findall(r"Total Number of entries: (?!0$).*", listed, re.MULTILINE))
+
+    assert until(lambda: left() == "", 120), left()
+    node.check_output(f"rm -r {directory}")
 
 
 @pytest.mark.destructive
