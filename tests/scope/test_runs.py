@@ -232,8 +232,33 @@ def test_a_host_that_does_not_answer_stops_the_run_before_anything_is_touched(
     done = scope.playbook("site", "--timeout", "5", "--ssh-extra-args", "-o ControlPath=none")
     assert done.returncode != 0
     assert f"fatal: [{away}]: UNREACHABLE!" in done.stdout
+    assert f"{away}: no answer. Nothing was changed" in " ".join(done.stdout.split())
     assert "Set up what every host has" not in done.stdout
     assert set(changed(done.stdout).values()) == {0}
+
+
+@pytest.fixture
+def users_host_away(scope: Scope) -> Iterator[str]:
+    """A users' host that does not answer during the test."""
+    if not scope.var("lab_networks"):
+        pytest.skip("only a lab can take a host away")
+    name = scope.group("sources")[-1]
+    scope.disconnect(name)
+    container = f"sarra-{name}"
+    subprocess.run(["podman", "pause", container], check=True, env=scope.environment)
+    yield name
+    subprocess.run(["podman", "unpause", container], check=True, env=scope.environment)
+
+
+@pytest.mark.faults
+def test_a_host_that_nobody_needs_is_left_as_it_is_and_told_at_the_end(
+    scope: Scope, users_host_away: str
+) -> None:
+    quick = ("--tags", "node_exporter_service", "--timeout", "5")
+    done = scope.playbook("site", *quick, "--ssh-extra-args", "-o ControlPath=none")
+    assert done.returncode != 0
+    assert f"{users_host_away}: no answer, left as they are" in " ".join(done.stdout.split())
+    assert "Run the exporter" in done.stdout or "node_exporter :" in done.stdout
 
 
 @pytest.mark.faults
