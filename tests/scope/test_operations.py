@@ -83,6 +83,46 @@ def test_an_update_that_is_killed_goes_on_where_it_was(lab: Lab, client: Client)
     client.ok("echo 1 > updated; sr_post --quiet --wait updated")
 
 
+PACKAGE = """
+set -e
+mkdir -p /srv/spec/1/DEBIAN /srv/spec/2/DEBIAN && cd /srv/spec
+for version in 1 2; do
+    { echo "Package: spec-update"; echo "Version: $version"; echo "Architecture: all"
+      echo "Maintainer: nobody <nobody@example.org>"; echo "Description: x"
+    } > $version/DEBIAN/control
+    dpkg-deb --build $version $version.deb
+done
+dpkg --install 1.deb && apt-mark hold spec-update
+{ cat 2/DEBIAN/control; echo "Filename: ./2.deb"; echo "Size: $(stat --format %s 2.deb)"
+  echo "SHA256: $(sha256sum 2.deb | cut -d ' ' -f 1)"; } > Packages
+echo 'deb [trusted=yes] file:/srv/spec ./' > /etc/apt/sources.list.d/spec.list
+"""
+NO_PACKAGE = """
+rm -r /srv/spec /etc/apt/sources.list.d/spec.list
+dpkg --purge --force-hold spec-update && apt-get update
+"""
+
+
+def test_a_package_on_hold_is_updated_and_stays_on_hold(lab: Lab) -> None:
+    name = lab.scope.group("monitoring")[0]
+    only = ("--limit", name)
+    lab.ok(name, PACKAGE)
+    try:
+        plan = lab.scope.playbook("update", *only)
+        assert plan.returncode == 0, plan.stdout
+        assert f"{name}: update 1 packages (spec-update)" in plan.stdout
+        done = lab.scope.playbook("update", *only, "-e", "go=true")
+        assert done.returncode == 0, done.stdout
+        shown = lab.ok(
+            name, "dpkg-query --show --showformat '${Version} ${db:Status-Want}' spec-update"
+        )
+        assert shown == "2 hold"
+        again = lab.scope.playbook("update", *only)
+        assert "all hosts are up to date" in again.stdout
+    finally:
+        lab.ok(name, NO_PACKAGE)
+
+
 def _judge(event: str, account: Account, record: Callable[[str, object], None]) -> None:
     """Check that nothing was lost, and put the figures into the report."""
     for key, value in (
