@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import paramiko
 
 from sarra_lite.errors import DestinationDown, DestinationRefused
-from sarra_lite.sftp import tcp_info
+from sarra_lite.sftp import known_hosts, tcp_info
 from sarra_lite.sftp.target import CONNECT, KEEPALIVE, Stream, Target, host_key_error, socket_pair
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class ParamikoStream(Stream, paramiko.MissingHostKeyPolicy):
         self._client = paramiko.SSHClient()
         self._client.set_missing_host_key_policy(self)
         try:
-            self._client.load_system_host_keys(target.known_hosts)
+            known_hosts.load(self._client.get_host_keys(), target.known_hosts)
             self._client.connect(
                 endpoint.host.lower(),  # as in known_hosts
                 endpoint.port,

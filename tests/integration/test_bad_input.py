@@ -113,6 +113,27 @@ def test_a_changed_host_key_is_refused(site: Site, stream: str) -> None:
 
 
 @pytest.mark.parametrize("stream", ["ssh", "paramiko"])
+def test_authorities_in_known_hosts_are_no_obstacle(site: Site, stream: str) -> None:
+    (site.source / "f").write_text("x")
+    site.run("sr_post", site.source / "f")
+    host, key = site.sshd.host_key_line.split()[0], site.sshd.user_key.with_suffix(".pub")
+    authority = f"@cert-authority {host} {key.read_text()}"
+    site.known_hosts.write_text(f"# of the site\n\n{authority}{site.sshd.host_key_line}\n")
+    site.drain("--stream", stream)
+    assert (site.dest / "f").read_text() == "x"
+
+
+@pytest.mark.parametrize("stream", ["ssh", "paramiko"])
+def test_a_host_key_that_is_revoked_is_refused(site: Site, stream: str) -> None:
+    (site.source / "f").write_text("x")
+    site.run("sr_post", site.source / "f")
+    line = site.sshd.host_key_line
+    site.known_hosts.write_text(f"{line}\n@revoked * {line.partition(' ')[2]}\n")
+    assert site.drain("--stream", stream, status=78).stderr
+    assert list(site.dest.iterdir()) == []
+
+
+@pytest.mark.parametrize("stream", ["ssh", "paramiko"])
 def test_a_user_key_that_the_host_refuses_is_reported(site: Site, stream: str) -> None:
     (site.source / "f").write_text("x")
     site.run("sr_post", site.source / "f")
