@@ -3,6 +3,10 @@
 Arguments: ``path`` of the file, ``users`` of the broker who need a password.  What the file says
 already stays as it is, byte for byte.  An encrypted file is encrypted again with the same password
 and vault id, or left alone: it is never written in plain text.
+
+``state: renewed`` replaces the passwords of ``users``.  A copy of the file as it was stays beside
+it until ``state: settled`` removes it: who has another password than in the copy has the new one,
+so a run that was ended is completed by the next.
 """
 
 from __future__ import annotations
@@ -42,10 +46,23 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
         """
         result: dict[str, Any] = super().run(tmp, task_vars)
         path = Path(os.path.realpath(self._task.args["path"]))
+        copy = path.with_name(f".{path.name}.before")  # Ansible reads no variables of hidden files
+        state = str(self._task.args.get("state", "present"))
+        if state == "settled":
+            result["changed"] = copy.exists()
+            if not self._task.check_mode:
+                copy.unlink(missing_ok=True)
+            return result
         raw = path.read_bytes() if path.exists() else HEAD.encode()
         text, secret, vault_id = self._opened(path, raw)
         try:
-            changed, added = completed(text, list(self._task.args["users"]))
+            if state == "renewed":
+                before = self._opened(copy, copy.read_bytes())[0] if copy.exists() else text
+                changed, added = renewed(text, before, list(self._task.args["users"]))
+                if added and not copy.exists() and not self._task.check_mode:
+                    replace(copy, raw)
+            else:
+                changed, added = completed(text, list(self._task.args["users"]))
         except (ValueError, yaml.YAMLError) as error:
             raise AnsibleActionFail(f"{path}: {error}") from error
         if changed != text and not self._task.check_mode:
@@ -97,6 +114,29 @@ def completed(text: str, users: list[str]) -> tuple[str, list[str]]:
     return changed, lacking
 
 
+def renewed(text: str, before: str, users: list[str]) -> tuple[str, list[str]]:
+    """Return a file's text with other passwords than before, and the users who got one now.
+
+    Raises ``ValueError`` if a user has none, or one that is encrypted by itself.
+    """
+    there = _entries(_entries(yaml.compose(text, yaml.SafeLoader)).get(PASSWORDS))
+    known = _entries(_entries(yaml.compose(before, yaml.SafeLoader)).get(PASSWORDS))
+    old = [user for user in dict.fromkeys(users) if _value(there, user) == _value(known, user)]
+    for user in old:
+        if not (node := there.get(user)) or not str(node.tag).startswith("tag:yaml.org,2002:"):
+            raise ValueError(f"{user}: no password, or encrypted by itself: encrypt the file")
+    changed = text
+    for node in sorted((there[user] for user in old), key=lambda one: -one.start_mark.index):
+        start, end = node.start_mark.index, node.end_mark.index
+        changed = changed[:start] + _password() + changed[end:]
+    _check(text, changed, old, renew=True)
+    return changed, old
+
+
+def _value(entries: dict[str, Node], user: str) -> Any:
+    return _content(entries.get(user))
+
+
 def _inserted(node: Node | None, lines: list[str], end: int) -> Edit:
     """Return the edit that adds entries to the mapping of passwords."""
     if node is None:
@@ -135,11 +175,13 @@ def _password(letters: str = string.ascii_letters + string.digits) -> str:
     return "".join(secrets.choice(letters) for _ in range(LENGTH))
 
 
-def _check(before: str, after: str, users: list[str]) -> None:
+def _check(before: str, after: str, users: list[str], *, renew: bool = False) -> None:
     """Raise ``ValueError`` unless nothing but the missing secrets differs."""
     old, new = (_content(yaml.compose(text, yaml.SafeLoader)) or {} for text in (before, after))
     passwords = (old.pop(PASSWORDS, None), new.pop(PASSWORDS, None))
     kept, all_of_them = ({k: v for k, v in (each or {}).items() if v} for each in passwords)
+    if renew and any(kept.get(user) == all_of_them.get(user) for user in users):
+        raise ValueError("the passwords cannot be replaced; simplify its form")
     new_cookie = new.pop(COOKIE, None)
     if (
         old.pop(COOKIE, None) not in (None, "", new_cookie)

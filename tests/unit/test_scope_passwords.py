@@ -85,3 +85,40 @@ def test_a_complete_file_stays_as_it_is_though_it_names_others(action: ModuleTyp
 def test_a_file_of_another_form_is_refused(action: ModuleType, text: str) -> None:
     with pytest.raises((ValueError, yaml.YAMLError)):
         action.completed(text, ["uann"])
+
+
+RENEWED = [
+    "scope_broker_passwords: {uann: a, ubob: b, other: o}\n",
+    "scope_erlang_cookie: C\nscope_broker_passwords:\n  uann: 'a'  # hers\n  ubob: b\nmine: 1\n",
+    "scope_broker_passwords:\n    ubob: b\n    'uann': \"a\"",
+]
+
+
+@pytest.mark.parametrize("text", RENEWED)
+def test_passwords_are_replaced_and_all_else_stays(action: ModuleType, text: str) -> None:
+    changed, users = action.renewed(text, text, ["uann"])
+    assert users == ["uann"]
+    before, after = content(text), content(changed)
+    old, new = (each.pop("scope_broker_passwords") for each in (before, after))
+    assert before == after
+    assert len(new.pop("uann")) == 32
+    del old["uann"]
+    assert new == old
+    assert changed.count("#") == text.count("#")
+
+
+def test_who_has_another_password_than_before_keeps_it(action: ModuleType) -> None:
+    half, _ = action.renewed(RENEWED[0], RENEWED[0], ["uann"])
+    whole, users = action.renewed(half, RENEWED[0], ["uann", "ubob"])
+    assert users == ["ubob"]
+    passwords = [content(each)["scope_broker_passwords"] for each in (half, whole)]
+    assert passwords[0]["uann"] == passwords[1]["uann"]
+    assert action.renewed(whole, RENEWED[0], ["uann", "ubob"]) == (whole, [])
+
+
+@pytest.mark.parametrize("text", ["mine: 1\n", FORMS["encrypted values"]])
+def test_a_password_that_is_not_there_or_encrypted_by_itself_is_not_replaced(
+    action: ModuleType, text: str
+) -> None:
+    with pytest.raises(ValueError, match="uann: no password, or encrypted by itself"):
+        action.renewed(text, text, ["uann"])
