@@ -1,4 +1,4 @@
-"""What playbooks/rotate.yml does on the control machine: certificates, passwords."""
+"""What playbooks/rotate.yml does on the control machine: certificates, passwords, host key."""
 
 from __future__ import annotations
 
@@ -45,6 +45,13 @@ PASSWORDS: Final = """\
     - scope_passwords: {{path: "{{{{ scope_passwords_file }}}}", state: settled}}
       when: end | default(true) | bool
 """
+HOST_KEY: Final = """\
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - include_role: {{name: sftp_server, tasks_from: next_key_plan}}
+    - include_role: {{name: sftp_server, tasks_from: next_key}}
+"""
 
 
 class Control:
@@ -71,6 +78,8 @@ class Control:
         given = {
             "ansible_python_interpreter": sys.executable,
             "ansible_become": False,
+            "alertmanager_netops": ["https://netops.example/"],
+            "alertmanager_smarthost": "mail.example:25",
             "pki_ca_file": f"{host}/ca.pem",
             "pki_certificate_dir": f"{host}/pki",
             "pki_inner_dir": f"{host}/pki/inner",
@@ -207,13 +216,69 @@ def test_a_file_of_passwords_stays_encrypted_and_a_second_run_completes_the_firs
 def test_without_go_nothing_is_changed_and_no_host_is_connected_to(control: Control) -> None:
     files = [path for path in control.inventory.rglob("*") if path.is_file()]
     before = {path: path.read_bytes() for path in files}
-    for what in ("certificates", "passwords"):
-        status, said = control.run(ROOT / "playbooks/rotate.yml", what=what)
+    for what in ("certificates", "passwords", "host_key"):
+        status, said = control.run(ROOT / "playbooks/rotate.yml", what=what, phase="add")
         assert status == 0, said
         assert "nothing was changed: say -e go=true" in said
         assert "changed=0" in said
     after = {path: path.read_bytes() for path in control.inventory.rglob("*") if path.is_file()}
     assert after == before
+
+
+def host_key(control: Control, *phases: str) -> tuple[int, str]:
+    for phase in phases:
+        status, said = control.run(HOST_KEY, phase=phase)
+        if status:
+            break
+    return status, said
+
+
+def test_a_host_key_is_replaced_in_phases_and_none_is_skipped(control: Control) -> None:
+    keys = control.inventory / "secrets/ssh"
+
+    def public(end: str) -> str:
+        return (keys / f"ssh_host_ed25519_key{end}.pub").read_text().split()[1]
+
+    first = public("")
+    status, said = host_key(control, "switch")
+    assert status != 0
+    assert "say -e phase=add" in said
+    assert host_key(control, "add", "add")[0] == 0
+    then = public(".next")
+    assert public("") == first != then
+    status, said = host_key(control, "remove")
+    assert status != 0
+    assert "say -e phase=switch" in said
+    # As if a run had been ended when it had moved only what belongs to the private key.
+    for end in ("", ".pub", "-cert.pub"):
+        shutil.copy(
+            keys / f"ssh_host_ed25519_key{end}", keys / f"ssh_host_ed25519_key.previous{end}"
+        )
+    for end in (".pub", "-cert.pub"):
+        (keys / f"ssh_host_ed25519_key.next{end}").replace(keys / f"ssh_host_ed25519_key{end}")
+    status, said = host_key(control, "switch", "switch")
+    assert status == 0, said
+    assert public("") == then
+    assert public(".previous") == first
+    for end in ("", ".previous"):
+        private = keys / f"ssh_host_ed25519_key{end}"
+        derived = subprocess.run(
+            ["ssh-keygen", "-y", "-f", private], check=True, capture_output=True
+        )
+        assert derived.stdout.decode().split()[1] == public(end)
+    shown = subprocess.run(
+        ["ssh-keygen", "-L", "-f", keys / "ssh_host_ed25519_key-cert.pub"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert "sftp.one.example" in shown
+    assert host_key(control, "remove", "remove")[0] == 0
+    assert sorted(path.name for path in keys.glob("*_key*")) == [
+        "ssh_host_ed25519_key",
+        "ssh_host_ed25519_key-cert.pub",
+        "ssh_host_ed25519_key.pub",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Certificates and passwords are replaced while users go on, and the new ones are in use."""
+"""Certificates, passwords and the host key are replaced while users go on, who use the new."""
 
 from __future__ import annotations
 
@@ -101,3 +101,38 @@ def test_the_password_of_a_user_is_replaced_also_where_senders_run(
     file_crosses(client, "after-the-users-password")
     again = scope.playbook("site", "--tags", "broker_objects,source_host", "--check")
     assert again.returncode == 0, again.stdout
+
+
+def test_the_host_key_is_replaced_and_clients_know_the_next_one_before(
+    scope: Scope, client: Client
+) -> None:
+    def offered() -> set[str]:
+        found = set()
+        for name in scope.group("sftp_nodes"):
+            host = scope.host(name)
+            for port in host.check_output(
+                "sed -n 's/^Port //p' /etc/ssh/transfer/sshd_config"
+            ).split():
+                line = host.check_output(f"ssh-keyscan -t ed25519 -p {port} 127.0.0.1 2>/dev/null")
+                found.add(line.split()[-1])
+        return found
+
+    before = offered()
+    assert len(before) == 1
+    what = ("-e", "what=host_key", "-e", "go=true")
+    skipped = scope.playbook("rotate", *what, "-e", "phase=switch")
+    assert skipped.returncode != 0
+    assert "say -e phase=add" in skipped.stdout
+    for phase, same in (("add", True), ("switch", False), ("remove", False)):
+        done = scope.playbook("rotate", *what, "-e", f"phase={phase}")
+        assert done.returncode == 0, done.stdout
+        assert (offered() == before) is same
+        assert len(offered()) == 1
+        # Also by the key alone, without the host authority.
+        client.ok(
+            "grep -v cert-authority /etc/ssh/ssh_known_hosts > keys-only;"
+            " echo pwd | sftp -q -b - -o GlobalKnownHostsFile=none"
+            " -o UserKnownHostsFile=$PWD/keys-only -o StrictHostKeyChecking=yes"
+            f" {client.login}@{client.sftp_name}"
+        )
+        file_crosses(client, f"after-{phase}")
