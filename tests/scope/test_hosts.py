@@ -26,6 +26,14 @@ NEW = "svrsftp4"
 GO = ("-e", "go=true")
 
 
+# As a host that was set up anew, or has a new disk.
+LOSE_FILES = """
+systemctl stop sshd-transfer srv-sftp-home.mount glusterd
+pkill --exact glusterfsd; pkill --full 'glusterfs .*glustershd'; sleep 1
+rm -rf /srv/gluster/homes /var/lib/glusterd/* && apt-get --yes purge glusterfs-server
+"""
+
+
 @pytest.fixture
 def lab(scope: Scope) -> Lab:
     """A lab of several hosts that is well."""
@@ -124,6 +132,26 @@ def test_a_broker_that_has_lost_its_data_gets_it_from_the_others(lab: Lab, clien
     assert all(hosts == members for hosts in replicas(lab).values())
     account = traffic.account(300)
     assert (account.lost, account.leftovers, account.unreported) == ([], [], [])
+    assert lab.missing() == []
+    traffic.clean()
+
+
+def test_a_file_server_that_has_lost_its_data_gets_it_from_the_others(
+    lab: Lab, client: Client
+) -> None:
+    """The second one has all data, not only names."""
+    node = lab.scope.group("shared_fs_servers")[1]
+    home = f"/srv/gluster/homes/{client.login}/{client.directory}"
+    client.ok("seq 100000 > replaced; sr_post --quiet --wait replaced")
+    refused = lab.scope.playbook("storage_replace", "-e", f"node={node}", *GO)
+    assert "there is nothing to replace" in refused.stdout
+    with under_way(lab, client) as traffic:
+        time.sleep(5)
+        lab.ok(node, LOSE_FILES)
+        lab.scope.ran("storage_replace", "-e", f"node={node}", *GO)
+    account = traffic.account(300)
+    assert (account.lost, account.leftovers, account.unreported) == ([], [], [])
+    assert lab.ok(node, f"cat {home}/replaced") == client.ok("cat replaced")
     assert lab.missing() == []
     traffic.clean()
 
