@@ -119,11 +119,20 @@ class BlockClaim:
     async def _start_again(self, *, written: bool) -> NoReturn:
         """Raise StagingGone; mend that there is a marker directory, but no staging file."""
         markers = None if written else await self._destination.markers()
-        if markers is not None and markers.written:
-            await self._destination.discard()  # these markers are not true any more
-        elif markers is not None:
+        if markers is not None and not markers.written:
             (await self._destination.create()).close_quietly()
+        elif markers is not None and await self._lost():
+            await self._destination.discard()  # these markers are not true any more
         raise StagingGone
+
+    async def _lost(self) -> bool:
+        """Return whether the blocks that were marked before are lost with their staging file.
+
+        Who marks a block has created the file before, so it is looked for after the markers were
+        read: when this attempt opened it, others may not have begun.  A finish may have renamed it.
+        """
+        staged = await self._client.stat(self._destination.staging_file)
+        return staged is None and not await self._destination.complete()
 
     async def _release(self, file: File | None, *, keep: bool) -> None:
         """Remove the claim, or ``keep`` its knowledge of what is written."""

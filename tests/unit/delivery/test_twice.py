@@ -20,7 +20,7 @@ from sarra_lite.delivery.deliver import deliver
 from sarra_lite.delivery.destination import Destination
 from sarra_lite.errors import Interrupted, SourceUnavailable, TransferError
 from sarra_lite.messages.v03 import Blocks, Identity
-from tests.lab.disk import Connection, Disk
+from tests.lab.disk import Connection, Disk, Node
 from tests.lab.jobs import job_of, quiet_hooks
 from tests.lab.scripted import Request, logged_in
 
@@ -147,6 +147,54 @@ def test_a_finish_waits_for_a_connection_that_writes_the_block_again(
 
     run(send())
     assert disk.nodes.keys() == {b"file"}
+
+
+def test_a_block_that_another_connection_writes_meanwhile_stays_marked(
+    path: Path, disk: Disk
+) -> None:
+    """A finish has made the directory of the markers; both connections find no staging file."""
+    half = SIZE // 2
+    finish = job_of(path, Blocks(half, 2, 0, finish=True))
+    of_others: list[Callable[[], None]] = []
+
+    def before(request: Request) -> None:
+        if request.kind == names.CMD_OPENDIR and of_others:
+            of_others.pop()()
+
+    async def send() -> None:
+        async with connected(disk, 1, before) as [client]:
+            destination = Destination(client, finish)
+
+            def first_block_by_others() -> None:
+                content = bytearray(path.read_bytes()[:half])
+                disk.nodes[destination.staging_file.encode()] = Node(0o100600, disk.now, content)
+                disk.nodes[destination.marker(0).encode()] = Node(0o100600, disk.now)
+
+            assert (await deliver(client, finish, quiet_hooks())).wait
+            of_others.append(first_block_by_others)
+            second = job_of(path, Blocks(half, 2, 0, number=1))
+            assert (await deliver(client, second, quiet_hooks())).code == 201  # it is complete
+            assert of_others == []
+
+    run(send())
+    assert bytes(disk.nodes[b"file"].content) == path.read_bytes()
+
+
+def test_markers_without_a_staging_file_are_not_true_any_more(path: Path, disk: Disk) -> None:
+    half = SIZE // 2
+    finish = job_of(path, Blocks(half, 2, 0, finish=True))
+    first, second = (job_of(path, Blocks(half, 2, 0, number=number)) for number in range(2))
+
+    async def send() -> None:
+        async with connected(disk) as [client]:
+            await deliver(client, first, quiet_hooks())
+            disk.remove(inflight(disk), directory=False)
+            assert (await deliver(client, second, quiet_hooks())).code == 206
+            assert (await deliver(client, finish, quiet_hooks())).wait
+            assert (await deliver(client, first, quiet_hooks())).code == 201  # it is complete now
+
+    run(send())
+    assert bytes(disk.nodes[b"file"].content) == path.read_bytes()
 
 
 def test_a_claim_of_a_lost_connection_is_ignored_after_some_seconds(path: Path, disk: Disk) -> None:
