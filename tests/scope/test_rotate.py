@@ -73,13 +73,10 @@ def test_passwords_of_the_scope_are_replaced_and_no_report_is_lost(
     broker = scope.host(scope.group("brokers")[0])
     name = scope.var("scope_src2log_user")
     old = passwords[name]
-    try_it = f"rabbitmqctl --quiet authenticate_user {name}"
-    broker_name = scope.group("brokers")[0]
     done = scope.playbook("rotate", "-e", "what=passwords", "-e", "go=true")
     assert done.returncode == 0, done.stdout
     assert old not in done.stdout
-    said = scope.feed(broker_name, f"{try_it} || echo refused", old)
-    assert "refused" in said
+    assert broker.run(f"rabbitmqctl --quiet authenticate_user {name} {old}").rc != 0
     file_crosses(client, "after-passwords")
 
     def consumed() -> bool:
