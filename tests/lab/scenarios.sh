@@ -6,7 +6,8 @@ set -u
 timed=tests/lab/timed.sh
 said=$(mktemp)
 trap 'rm -f "$said"; molecule destroy -s default >/dev/null 2>&1' EXIT
-trap 'exit 130' INT TERM
+one=
+trap '[ -z "$one" ] || kill "$one"; exit 130' INT TERM
 
 $timed "the scope on one host" molecule test -s single >"$said" 2>&1 &
 one=$!
