@@ -65,7 +65,7 @@ class Stage:
         self.written += size
 
     async def next(self) -> UnderWay:
-        return await asyncio.wait_for(self.told.get(), 5)
+        return await asyncio.wait_for(self.told.get(), 60)
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_nothing_is_looked_at_when_nothing_is_sent_any_more(
         [looking] = asyncio.all_tasks() - tasks
         await stage.next()
         watch.end()
-        await asyncio.wait_for(looking, 5)
+        await asyncio.wait_for(looking, 60)
         again = stage.observer.begin(large)
         assert (await stage.next()).bytes == 0
         again.end()
@@ -168,6 +168,6 @@ def test_a_look_that_fails_ends_the_sender_instead_of_being_lost(
             raise RuntimeError("a bug")
 
         Observer(broken, events.put_nowait, lambda _: None).begin(large)
-        assert isinstance(await asyncio.wait_for(events.get(), 5), RuntimeError)
+        assert isinstance(await asyncio.wait_for(events.get(), 60), RuntimeError)
 
     asyncio.run(run())
