@@ -49,7 +49,7 @@ def read_state(path: str) -> FileState | None:
     """Return the state of a name; None if it is missing, not accessible, special or temporary."""
     try:
         status = os.lstat(path)
-        if is_temporary(path, is_dir=stat.S_ISDIR(status.st_mode)):
+        if is_temporary(path, is_dir=stat.S_ISDIR(status.st_mode), size=status.st_size):
             return None
         kind, mode = stat.S_IFMT(status.st_mode), f"{stat.S_IMODE(status.st_mode):o}"
         match kind:

@@ -12,16 +12,22 @@ _FILE: Final = re.compile(
     | \.goutputstream-\w{6}                       # GNOME
     | .+\.(part|partial|crdownload|opdownload)    # browsers
     | .+\.(filepart|tmp|inflight|aria2)           # WinSCP; Office, sr3; sr_sender; aria2
-    | \..+\.sw[a-px] | 4913                       # vim
+    | \..+\.sw[a-px]                              # vim
     | .+~ | \.?\#.+                               # copies, locks and saved states of editors
     | ~\$.+ | \.~lock\..+\#                       # locks of Office and LibreOffice
     """,
     re.VERBOSE | re.DOTALL,
 )
 _DIRECTORY: Final = "/.~tmp~/"  # rsync --delay-updates
+_PROBE: Final = "4913"  # vim makes an empty file of this name, to see whether it may
 
 
-def is_temporary(path: str, *, is_dir: bool) -> bool:
-    """Return whether a name is temporary, or is in a directory of temporary names."""
+def is_temporary(path: str, *, is_dir: bool, size: int) -> bool:
+    """Return whether a name is temporary, or is in a directory of temporary names.
+
+    :param size: of the file, in bytes
+    """
     name = path.rpartition("/")[2]
-    return _DIRECTORY in f"{path}/" or (not is_dir and _FILE.fullmatch(name) is not None)
+    if _DIRECTORY in f"{path}/":
+        return True
+    return not is_dir and (_FILE.fullmatch(name) is not None or (name == _PROBE and size == 0))

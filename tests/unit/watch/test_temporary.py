@@ -29,7 +29,7 @@ from sarra_lite.watch.temporary import is_temporary
     ],
 )
 def test_a_name_that_a_program_writes_to_before_it_renames_is_temporary(name: str) -> None:
-    assert is_temporary(f"/data/{name}", is_dir=False)
+    assert is_temporary(f"/data/{name}", is_dir=False, size=0)
 
 
 @pytest.mark.parametrize(
@@ -43,12 +43,13 @@ def test_a_name_that_a_program_writes_to_before_it_renames_is_temporary(name: st
         "data.nc.abc123",
         "a~b",
         "a#1.nc",
+        "4913",  # with content it is not vim's
     ],
 )
 def test_other_names_are_not_temporary(name: str) -> None:
-    assert not is_temporary(f"/data/{name}", is_dir=False)
+    assert not is_temporary(f"/data/{name}", is_dir=False, size=1)
 
 
 def test_a_directory_of_such_a_name_is_watched() -> None:
-    assert not is_temporary("/data/results.part", is_dir=True)
-    assert is_temporary("/data/.~tmp~", is_dir=True)
+    assert not is_temporary("/data/results.part", is_dir=True, size=0)
+    assert is_temporary("/data/.~tmp~", is_dir=True, size=0)
