@@ -5,7 +5,7 @@
 set -u
 timed=tests/lab/timed.sh
 said=$(mktemp)
-trap 'rm -f "$said"; molecule destroy -s default >/dev/null 2>&1' EXIT
+trap 'rm -f "$said"; for each in single default; do molecule destroy -s $each; done >/dev/null 2>&1' EXIT
 one=
 trap '[ -z "$one" ] || kill "$one"; exit 130' INT TERM
 
