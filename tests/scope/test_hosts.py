@@ -29,7 +29,7 @@ GO = ("-e", "go=true")
 # As a host that was set up anew, or has a new disk.
 LOSE_FILES = """
 systemctl stop sshd-transfer srv-sftp-home.mount glusterd
-pkill --exact glusterfsd; pkill --full 'glusterfs .*glustershd'; sleep 1
+kill $(pgrep --exact glusterfsd) $(pgrep --full 'glusterfs .*glustershd'); sleep 1
 rm -rf /srv/gluster/homes /var/lib/glusterd/* && apt-get --yes purge glusterfs-server
 """
 
