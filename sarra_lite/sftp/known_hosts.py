@@ -21,7 +21,8 @@ def load(keys: paramiko.HostKeys, path: str | None) -> None:
     """Add the host keys of a file, by default of the user's own, which may be missing.
 
     A key that the file says is revoked is not added, for any host.  Lines of authorities are left
-    out: paramiko knows no certificates, and asks the server for a key without one.
+    out: paramiko knows no certificates, and asks the server for a key without one.  Of several keys
+    of one type for a host the first counts, as where paramiko reads the file.
 
     :raises OSError: the file that ``path`` names cannot be read
     """
@@ -40,8 +41,15 @@ def load(keys: paramiko.HostKeys, path: str | None) -> None:
     for line in lines:
         for entry in [] if line.startswith("@") else _entries(line):
             if entry.key.asbytes() not in revoked:
-                for host in entry.hostnames:
-                    keys.add(host, entry.key.get_name(), entry.key)
+                _add(keys, entry)
+
+
+def _add(keys: paramiko.HostKeys, entry: HostKeyEntry) -> None:
+    """Add a key for its hosts that have none of its type: ``HostKeys.add`` would replace it."""
+    kind = entry.key.get_name()
+    for host in entry.hostnames:
+        if kind not in (keys.lookup(host) or {}):
+            keys.add(host, kind, entry.key)
 
 
 def _entries(line: str) -> Iterator[HostKeyEntry]:

@@ -124,6 +124,18 @@ def test_authorities_in_known_hosts_are_no_obstacle(site: Site, stream: str) -> 
 
 
 @pytest.mark.parametrize("stream", ["ssh", "paramiko"])
+def test_the_next_key_of_a_host_may_be_in_known_hosts_beside_the_present_one(
+    site: Site, stream: str
+) -> None:
+    (site.source / "f").write_text("x")
+    site.run("sr_post", site.source / "f")
+    host, key = site.sshd.host_key_line.split()[0], site.sshd.user_key.with_suffix(".pub")
+    site.known_hosts.write_text(f"{site.sshd.host_key_line}\n{host} {key.read_text()}")
+    site.drain("--stream", stream)
+    assert (site.dest / "f").read_text() == "x"
+
+
+@pytest.mark.parametrize("stream", ["ssh", "paramiko"])
 def test_a_host_key_that_is_revoked_is_refused(site: Site, stream: str) -> None:
     (site.source / "f").write_text("x")
     site.run("sr_post", site.source / "f")
